@@ -1,0 +1,1 @@
+"""Antiphon: a self-hosted, edge-routed media relay for live voice AI."""

@@ -1,0 +1,179 @@
+"""The one typed configuration tree: a YAML file and environment variables by the same names.
+
+`ANTIPHON_EDGE__PORT=4000` sets `edge.port`. Unknown keys are refused. Each field is documented where it is defined.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+from antiphon.errors import ConfigError
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Region(_Section):
+    name: Name = "local"
+    """The region's name; session ids carry it."""
+    latitude: float = Field(default=0.0, ge=-90, le=90)
+    """Degrees north."""
+    longitude: float = Field(default=0.0, ge=-180, le=180)
+    """Degrees east."""
+
+
+class RedisConfig(_Section):
+    url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    """Redis or Valkey, 7 or later: redis://, rediss:// or unix://."""
+
+
+class AuthConfig(_Section):
+    mode: Literal["none", "keys"] = "none"
+    """`none` is allowed on loopback only."""
+    api_keys: dict[str, SecretStr] = {}
+    """Secrets by key id: callers send `Authorization: Bearer <id>.<secret>`."""
+
+
+class GeoIPConfig(_Section):
+    city_database: Path | None = None
+    """A MaxMind City file (.mmdb). Without it callers are placed by the region they ask for."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks whose X-Forwarded-For is believed, as CIDR."""
+
+
+class SignalingConfig(_Section):
+    id: Name = "signaling"
+    """This node's id, in logs."""
+    host: str = "127.0.0.1"
+    """Address to listen on for HTTP."""
+    port: Port = 8080
+    """TCP port for HTTP."""
+    max_body_bytes: int = Field(default=64 * 1024, ge=1024)
+    """Larger request bodies get 413."""
+    policy: str = "nearest"
+    """Name of the placement policy."""
+    geoip: GeoIPConfig = GeoIPConfig()
+    console: bool = True
+    """Serve the web console at /."""
+
+
+class EdgeConfig(_Section):
+    id: Name = "edge"
+    """This edge's id; unique in the cluster."""
+    host: str = "127.0.0.1"
+    """Address to receive media on (UDP)."""
+    port: Port = 4000
+    """The one UDP port for media; 0 picks a free one."""
+    advertise: tuple[str, ...] = ()
+    """Addresses that callers reach this edge by; empty means `host`. Configured, never discovered."""
+    control_host: str = "127.0.0.1"
+    """Address to serve control on (gRPC)."""
+    control_port: Port = 4001
+    """TCP port of control; 0 picks a free one."""
+    control_advertise: str = ""
+    """host:port that signaling reaches control by; empty means host and port of control."""
+    http_host: str = "127.0.0.1"
+    """Address to serve /livez, /readyz and /metrics on."""
+    http_port: Port = 4002
+    """TCP port of the same; 0 picks a free one."""
+    shards: int = Field(default=1, ge=1, le=64)
+    """Threads that own sessions, each with a socket of its own."""
+    capacity: int = Field(default=500, ge=1)
+    """Most sessions at a time."""
+
+
+class WorkerConfig(_Section):
+    id: Name = "worker"
+    """This worker's id; unique in the cluster. Processes add -0, -1, ... to it."""
+    host: str = "127.0.0.1"
+    """Address to serve the media link on (gRPC)."""
+    port: Port = 4100
+    """TCP port of the link; 0 picks a free one."""
+    advertise: str = ""
+    """host:port that edges reach the link by; empty means host and port."""
+    http_host: str = "127.0.0.1"
+    """Address to serve /livez, /readyz and /metrics on."""
+    http_port: Port = 4102
+    """TCP port of the same; 0 picks a free one."""
+    capacity: int = Field(default=200, ge=1)
+    """Most sessions at a time, for each process."""
+    stripes: int = Field(default=1, ge=1, le=16)
+    """Media streams for each link."""
+
+
+class LogConfig(_Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class Config(BaseSettings):
+    """The whole tree. A service reads its own section and the shared ones."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="ANTIPHON_", env_nested_delimiter="__", use_attribute_docstrings=True
+    )
+
+    region: Region = Region()
+    redis: RedisConfig = RedisConfig()
+    auth: AuthConfig = AuthConfig()
+    cluster_secret: SecretStr = Field(default_factory=lambda: SecretStr(secrets.token_hex(16)))
+    """Seals ICE user name fragments: 32 hexadecimal digits, the same for all edges. Random when not set."""
+    signaling: SignalingConfig = SignalingConfig()
+    edge: EdgeConfig = EdgeConfig()
+    worker: WorkerConfig = WorkerConfig()
+    log: LogConfig = LogConfig()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments beat the environment, which beats the file."""
+        del dotenv_settings, file_secret_settings
+        path = init_settings().pop("_file", None)  # set by load_config
+        sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
+        if path is not None:
+            sources.append(YamlConfigSettingsSource(settings_cls, yaml_file=path))
+        return tuple(sources)
+
+    @model_validator(mode="after")
+    def _refuse_open_doors(self) -> Config:
+        if self.auth.mode == "keys":
+            return self
+        for field, host in (
+            ("signaling.host", self.signaling.host),
+            ("edge.control_host", self.edge.control_host),
+            ("worker.host", self.worker.host),
+        ):
+            if not is_loopback(host):
+                msg = f"{field} is {host}, which others can reach, but auth.mode is none: set auth.mode to keys and auth.api_keys, or listen on 127.0.0.1"
+                raise ValueError(msg)
+        return self
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_config(path: Path | None = None, **overrides: Any) -> Config:  # noqa: ANN401
+    """Reads the tree. Raises ConfigError with one line that names the key."""
+    raise NotImplementedError

@@ -1,0 +1,63 @@
+"""Every error that Antiphon shows to a person.
+
+    AntiphonError                what happened, what was expected, what to do: one sentence
+    ├── ConfigError              a setting is wrong; the CLI exits with 2
+    ├── BadRequestError          the caller's input is wrong (HTTP 400)
+    │   └── BadOfferError        ... an SDP offer, at a line
+    ├── UnknownAgentError        (404)
+    ├── UnknownSessionError      (404)
+    ├── StaleEpochError          an older owner speaks (409)
+    └── UnavailableError         try again later (503, Retry-After)
+        ├── NoEdgeError
+        └── NoWorkerError
+"""
+
+from __future__ import annotations
+
+
+class AntiphonError(Exception):
+    """Base of all errors with a message for people."""
+
+
+class ConfigError(AntiphonError):
+    """A setting is wrong."""
+
+
+class BadRequestError(AntiphonError):
+    """The caller's input is wrong."""
+
+
+class BadOfferError(BadRequestError):
+    """An SDP offer cannot be answered. `line` counts from 1; 0 when the whole is meant."""
+
+    def __init__(self, message: str, *, line: int = 0) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+class UnknownAgentError(AntiphonError):
+    """No live worker has this agent."""
+
+
+class UnknownSessionError(AntiphonError):
+    """There is no such session, or its record has expired."""
+
+
+class StaleEpochError(AntiphonError):
+    """A newer owner has this session."""
+
+
+class UnavailableError(AntiphonError):
+    """Nothing is wrong with the request; try again after `retry_after` seconds."""
+
+    def __init__(self, message: str, *, retry_after: float = 2.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class NoEdgeError(UnavailableError):
+    """No edge has room."""
+
+
+class NoWorkerError(UnavailableError):
+    """No worker has room."""

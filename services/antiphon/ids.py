@@ -1,0 +1,20 @@
+"""Identifiers: a session's id names its region, so that a claim touches one Redis."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+_SESSION = re.compile(r"^ses_([a-z0-9-]{1,32})_([0-9a-z]{20})$")
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new_session_id(region: str) -> str:
+    """Returns `ses_<region>_<100 random bits>`."""
+    return f"ses_{region}_" + "".join(secrets.choice(_ALPHABET) for _ in range(20))
+
+
+def session_region(session_id: str) -> str | None:
+    """Returns the region that a session id names, or None where it is no session id."""
+    match = _SESSION.match(session_id)
+    return match.group(1) if match else None

@@ -1,0 +1,103 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class OpenSessionRequest(_message.Message):
+    __slots__ = ("session", "epoch", "offer", "agent", "worker", "worker_address", "metadata", "caller", "data_channel")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    OFFER_FIELD_NUMBER: _ClassVar[int]
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    WORKER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
+    DATA_CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    epoch: int
+    offer: str
+    agent: str
+    worker: str
+    worker_address: str
+    metadata: str
+    caller: str
+    data_channel: int
+    def __init__(self, session: _Optional[str] = ..., epoch: _Optional[int] = ..., offer: _Optional[str] = ..., agent: _Optional[str] = ..., worker: _Optional[str] = ..., worker_address: _Optional[str] = ..., metadata: _Optional[str] = ..., caller: _Optional[str] = ..., data_channel: _Optional[int] = ...) -> None: ...
+
+class OpenSessionResponse(_message.Message):
+    __slots__ = ("answer", "ufrag")
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    UFRAG_FIELD_NUMBER: _ClassVar[int]
+    answer: str
+    ufrag: str
+    def __init__(self, answer: _Optional[str] = ..., ufrag: _Optional[str] = ...) -> None: ...
+
+class RestartIceRequest(_message.Message):
+    __slots__ = ("session", "epoch", "sdpfrag")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SDPFRAG_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    epoch: int
+    sdpfrag: str
+    def __init__(self, session: _Optional[str] = ..., epoch: _Optional[int] = ..., sdpfrag: _Optional[str] = ...) -> None: ...
+
+class RestartIceResponse(_message.Message):
+    __slots__ = ("sdpfrag", "ufrag")
+    SDPFRAG_FIELD_NUMBER: _ClassVar[int]
+    UFRAG_FIELD_NUMBER: _ClassVar[int]
+    sdpfrag: str
+    ufrag: str
+    def __init__(self, sdpfrag: _Optional[str] = ..., ufrag: _Optional[str] = ...) -> None: ...
+
+class CloseSessionRequest(_message.Message):
+    __slots__ = ("session", "epoch", "reason")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    epoch: int
+    reason: str
+    def __init__(self, session: _Optional[str] = ..., epoch: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class CloseSessionResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetSessionRequest(_message.Message):
+    __slots__ = ("session",)
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    def __init__(self, session: _Optional[str] = ...) -> None: ...
+
+class GetSessionResponse(_message.Message):
+    __slots__ = ("state", "setup_us", "quality", "remote", "security")
+    class SetupUsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class QualityEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SETUP_US_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    REMOTE_FIELD_NUMBER: _ClassVar[int]
+    SECURITY_FIELD_NUMBER: _ClassVar[int]
+    state: str
+    setup_us: _containers.ScalarMap[str, int]
+    quality: _containers.ScalarMap[str, float]
+    remote: str
+    security: str
+    def __init__(self, state: _Optional[str] = ..., setup_us: _Optional[_Mapping[str, int]] = ..., quality: _Optional[_Mapping[str, float]] = ..., remote: _Optional[str] = ..., security: _Optional[str] = ...) -> None: ...

@@ -1,0 +1,272 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ControlRequest(_message.Message):
+    __slots__ = ("hello", "opened", "connected", "closed", "data", "ping", "pong")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    OPENED_FIELD_NUMBER: _ClassVar[int]
+    CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    CLOSED_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    PING_FIELD_NUMBER: _ClassVar[int]
+    PONG_FIELD_NUMBER: _ClassVar[int]
+    hello: Hello
+    opened: SessionOpened
+    connected: SessionConnected
+    closed: SessionClosed
+    data: DataMessage
+    ping: Ping
+    pong: Pong
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., opened: _Optional[_Union[SessionOpened, _Mapping]] = ..., connected: _Optional[_Union[SessionConnected, _Mapping]] = ..., closed: _Optional[_Union[SessionClosed, _Mapping]] = ..., data: _Optional[_Union[DataMessage, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ...) -> None: ...
+
+class ControlResponse(_message.Message):
+    __slots__ = ("welcome", "refused", "hang_up", "data", "ping", "pong", "pace")
+    WELCOME_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    HANG_UP_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    PING_FIELD_NUMBER: _ClassVar[int]
+    PONG_FIELD_NUMBER: _ClassVar[int]
+    PACE_FIELD_NUMBER: _ClassVar[int]
+    welcome: Welcome
+    refused: SessionRefused
+    hang_up: HangUp
+    data: DataMessage
+    ping: Ping
+    pong: Pong
+    pace: Pace
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., refused: _Optional[_Union[SessionRefused, _Mapping]] = ..., hang_up: _Optional[_Union[HangUp, _Mapping]] = ..., data: _Optional[_Union[DataMessage, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., pace: _Optional[_Union[Pace, _Mapping]] = ...) -> None: ...
+
+class Hello(_message.Message):
+    __slots__ = ("edge", "region", "link", "version")
+    EDGE_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    LINK_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    edge: str
+    region: str
+    link: int
+    version: int
+    def __init__(self, edge: _Optional[str] = ..., region: _Optional[str] = ..., link: _Optional[int] = ..., version: _Optional[int] = ...) -> None: ...
+
+class Welcome(_message.Message):
+    __slots__ = ("worker", "stripes", "pace")
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    STRIPES_FIELD_NUMBER: _ClassVar[int]
+    PACE_FIELD_NUMBER: _ClassVar[int]
+    worker: str
+    stripes: int
+    pace: Pace
+    def __init__(self, worker: _Optional[str] = ..., stripes: _Optional[int] = ..., pace: _Optional[_Union[Pace, _Mapping]] = ...) -> None: ...
+
+class Pace(_message.Message):
+    __slots__ = ("gather_us",)
+    GATHER_US_FIELD_NUMBER: _ClassVar[int]
+    gather_us: int
+    def __init__(self, gather_us: _Optional[int] = ...) -> None: ...
+
+class SessionOpened(_message.Message):
+    __slots__ = ("session", "id", "epoch", "agent", "metadata", "caller")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
+    session: int
+    id: str
+    epoch: int
+    agent: str
+    metadata: str
+    caller: str
+    def __init__(self, session: _Optional[int] = ..., id: _Optional[str] = ..., epoch: _Optional[int] = ..., agent: _Optional[str] = ..., metadata: _Optional[str] = ..., caller: _Optional[str] = ...) -> None: ...
+
+class SessionConnected(_message.Message):
+    __slots__ = ("session", "setup_us")
+    class SetupUsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    SETUP_US_FIELD_NUMBER: _ClassVar[int]
+    session: int
+    setup_us: _containers.ScalarMap[str, int]
+    def __init__(self, session: _Optional[int] = ..., setup_us: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
+class SessionClosed(_message.Message):
+    __slots__ = ("session", "reason")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    session: int
+    reason: str
+    def __init__(self, session: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class SessionRefused(_message.Message):
+    __slots__ = ("session", "reason")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    session: int
+    reason: str
+    def __init__(self, session: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class HangUp(_message.Message):
+    __slots__ = ("session", "reason", "after_playout")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    AFTER_PLAYOUT_FIELD_NUMBER: _ClassVar[int]
+    session: int
+    reason: str
+    after_playout: bool
+    def __init__(self, session: _Optional[int] = ..., reason: _Optional[str] = ..., after_playout: _Optional[bool] = ...) -> None: ...
+
+class DataMessage(_message.Message):
+    __slots__ = ("session", "label", "binary", "payload")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    BINARY_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    session: int
+    label: str
+    binary: bool
+    payload: bytes
+    def __init__(self, session: _Optional[int] = ..., label: _Optional[str] = ..., binary: _Optional[bool] = ..., payload: _Optional[bytes] = ...) -> None: ...
+
+class Ping(_message.Message):
+    __slots__ = ("sent_us",)
+    SENT_US_FIELD_NUMBER: _ClassVar[int]
+    sent_us: int
+    def __init__(self, sent_us: _Optional[int] = ...) -> None: ...
+
+class Pong(_message.Message):
+    __slots__ = ("sent_us", "received_us")
+    SENT_US_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_US_FIELD_NUMBER: _ClassVar[int]
+    sent_us: int
+    received_us: int
+    def __init__(self, sent_us: _Optional[int] = ..., received_us: _Optional[int] = ...) -> None: ...
+
+class MediaRequest(_message.Message):
+    __slots__ = ("hello", "frames", "gaps", "playout", "drops")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    GAPS_FIELD_NUMBER: _ClassVar[int]
+    PLAYOUT_FIELD_NUMBER: _ClassVar[int]
+    DROPS_FIELD_NUMBER: _ClassVar[int]
+    hello: MediaHello
+    frames: IngestFrames
+    gaps: IngestGaps
+    playout: PlayoutReports
+    drops: IngestDrops
+    def __init__(self, hello: _Optional[_Union[MediaHello, _Mapping]] = ..., frames: _Optional[_Union[IngestFrames, _Mapping]] = ..., gaps: _Optional[_Union[IngestGaps, _Mapping]] = ..., playout: _Optional[_Union[PlayoutReports, _Mapping]] = ..., drops: _Optional[_Union[IngestDrops, _Mapping]] = ...) -> None: ...
+
+class MediaHello(_message.Message):
+    __slots__ = ("link", "stripe")
+    LINK_FIELD_NUMBER: _ClassVar[int]
+    STRIPE_FIELD_NUMBER: _ClassVar[int]
+    link: int
+    stripe: int
+    def __init__(self, link: _Optional[int] = ..., stripe: _Optional[int] = ...) -> None: ...
+
+class IngestFrames(_message.Message):
+    __slots__ = ("session", "sequence", "timestamp", "arrival_us", "duration", "level", "flags", "size", "payload")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    ARRIVAL_US_FIELD_NUMBER: _ClassVar[int]
+    DURATION_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    FLAGS_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    session: _containers.RepeatedScalarFieldContainer[int]
+    sequence: _containers.RepeatedScalarFieldContainer[int]
+    timestamp: _containers.RepeatedScalarFieldContainer[int]
+    arrival_us: _containers.RepeatedScalarFieldContainer[int]
+    duration: _containers.RepeatedScalarFieldContainer[int]
+    level: _containers.RepeatedScalarFieldContainer[int]
+    flags: _containers.RepeatedScalarFieldContainer[int]
+    size: _containers.RepeatedScalarFieldContainer[int]
+    payload: bytes
+    def __init__(self, session: _Optional[_Iterable[int]] = ..., sequence: _Optional[_Iterable[int]] = ..., timestamp: _Optional[_Iterable[int]] = ..., arrival_us: _Optional[_Iterable[int]] = ..., duration: _Optional[_Iterable[int]] = ..., level: _Optional[_Iterable[int]] = ..., flags: _Optional[_Iterable[int]] = ..., size: _Optional[_Iterable[int]] = ..., payload: _Optional[bytes] = ...) -> None: ...
+
+class IngestGaps(_message.Message):
+    __slots__ = ("session", "first", "count", "state")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    session: _containers.RepeatedScalarFieldContainer[int]
+    first: _containers.RepeatedScalarFieldContainer[int]
+    count: _containers.RepeatedScalarFieldContainer[int]
+    state: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, session: _Optional[_Iterable[int]] = ..., first: _Optional[_Iterable[int]] = ..., count: _Optional[_Iterable[int]] = ..., state: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class IngestDrops(_message.Message):
+    __slots__ = ("session", "count")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    session: _containers.RepeatedScalarFieldContainer[int]
+    count: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, session: _Optional[_Iterable[int]] = ..., count: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class PlayoutReports(_message.Message):
+    __slots__ = ("session", "utterance", "queued", "sent", "heard", "state", "underruns")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    UTTERANCE_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_FIELD_NUMBER: _ClassVar[int]
+    SENT_FIELD_NUMBER: _ClassVar[int]
+    HEARD_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    UNDERRUNS_FIELD_NUMBER: _ClassVar[int]
+    session: _containers.RepeatedScalarFieldContainer[int]
+    utterance: _containers.RepeatedScalarFieldContainer[int]
+    queued: _containers.RepeatedScalarFieldContainer[int]
+    sent: _containers.RepeatedScalarFieldContainer[int]
+    heard: _containers.RepeatedScalarFieldContainer[int]
+    state: _containers.RepeatedScalarFieldContainer[int]
+    underruns: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, session: _Optional[_Iterable[int]] = ..., utterance: _Optional[_Iterable[int]] = ..., queued: _Optional[_Iterable[int]] = ..., sent: _Optional[_Iterable[int]] = ..., heard: _Optional[_Iterable[int]] = ..., state: _Optional[_Iterable[int]] = ..., underruns: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class MediaResponse(_message.Message):
+    __slots__ = ("frames", "commands")
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    COMMANDS_FIELD_NUMBER: _ClassVar[int]
+    frames: PlayoutFrames
+    commands: PlayoutCommands
+    def __init__(self, frames: _Optional[_Union[PlayoutFrames, _Mapping]] = ..., commands: _Optional[_Union[PlayoutCommands, _Mapping]] = ...) -> None: ...
+
+class PlayoutFrames(_message.Message):
+    __slots__ = ("session", "utterance", "generation", "duration", "flags", "size", "payload")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    UTTERANCE_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    DURATION_FIELD_NUMBER: _ClassVar[int]
+    FLAGS_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    session: _containers.RepeatedScalarFieldContainer[int]
+    utterance: _containers.RepeatedScalarFieldContainer[int]
+    generation: _containers.RepeatedScalarFieldContainer[int]
+    duration: _containers.RepeatedScalarFieldContainer[int]
+    flags: _containers.RepeatedScalarFieldContainer[int]
+    size: _containers.RepeatedScalarFieldContainer[int]
+    payload: bytes
+    def __init__(self, session: _Optional[_Iterable[int]] = ..., utterance: _Optional[_Iterable[int]] = ..., generation: _Optional[_Iterable[int]] = ..., duration: _Optional[_Iterable[int]] = ..., flags: _Optional[_Iterable[int]] = ..., size: _Optional[_Iterable[int]] = ..., payload: _Optional[bytes] = ...) -> None: ...
+
+class PlayoutCommands(_message.Message):
+    __slots__ = ("session", "command", "generation")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    COMMAND_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    session: _containers.RepeatedScalarFieldContainer[int]
+    command: _containers.RepeatedScalarFieldContainer[int]
+    generation: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, session: _Optional[_Iterable[int]] = ..., command: _Optional[_Iterable[int]] = ..., generation: _Optional[_Iterable[int]] = ...) -> None: ...

@@ -1,0 +1,129 @@
+//! What a session says: datagrams for the caller, frames for the worker, events for the edge.
+
+use std::net::SocketAddr;
+
+/// Takes what a session says while it is being driven. Nothing in it may be kept by reference.
+pub trait Output {
+    /// A datagram for the caller.
+    fn transmit(&mut self, to: SocketAddr, datagram: &[u8]);
+    /// A frame of the caller, for the worker.
+    fn frame(&mut self, frame: IngestFrame<'_>);
+    /// Frames of the caller are missing.
+    fn gap(&mut self, gap: Gap);
+    /// How far an utterance is.
+    fn playout(&mut self, report: PlayoutReport);
+    /// Anything that is not of every packet.
+    fn event(&mut self, event: Event);
+}
+
+/// One Opus packet of the caller.
+#[derive(Clone, Copy, Debug)]
+pub struct IngestFrame<'a> {
+    /// Unwrapped RTP sequence number; never goes back for a session.
+    pub sequence: u64,
+    /// Unwrapped RTP timestamp at 48 kHz on the session's time line.
+    pub timestamp: u64,
+    /// Duration in 48 kHz samples.
+    pub duration: u32,
+    /// RFC 6464: 0 when absent, else `0x100 | voice << 7 | level` in -dBov.
+    pub level: u16,
+    /// Starts a talk spurt (RTP marker).
+    pub marker: bool,
+    /// Fills a gap that was announced.
+    pub repaired: bool,
+    /// Came out of RED.
+    pub redundant: bool,
+    /// The packet.
+    pub payload: &'a [u8],
+}
+
+/// A run of missing packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Unwrapped sequence number of the first.
+    pub first: u64,
+    /// How many.
+    pub count: u32,
+    /// Whether repair is still possible.
+    pub state: GapState,
+}
+
+/// What became of a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GapState {
+    /// Repair is possible.
+    Announced,
+    /// It will not be filled.
+    Lost,
+}
+
+/// How far an utterance is. Amounts are in 48 kHz samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlayoutReport {
+    /// The utterance.
+    pub utterance: u32,
+    /// Accepted from the worker so far.
+    pub queued: u64,
+    /// Sent to the caller so far.
+    pub sent: u64,
+    /// Played by the caller's device so far, as well as can be told.
+    pub heard: u64,
+    /// What is happening to it.
+    pub state: PlayoutState,
+    /// Under-runs so far.
+    pub underruns: u32,
+}
+
+/// What is happening to an utterance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum PlayoutState {
+    /// Frames leave at their pace.
+    Playing = 0,
+    /// Paused with nothing thrown away.
+    Held = 1,
+    /// All of it was played.
+    Ended = 2,
+    /// Cut short.
+    Flushed = 3,
+    /// Nothing left to play and no end seen.
+    Starved = 4,
+}
+
+/// What happens to a session, other than media.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A check nominated a path (first or new).
+    PathSelected {
+        /// The caller's address.
+        remote: SocketAddr,
+    },
+    /// DTLS is up; media may flow.
+    Connected {
+        /// For example `DTLS1.3 AEAD_AES_128_GCM`.
+        security: String,
+    },
+    /// A data channel is open, in-band or negotiated.
+    ChannelOpen {
+        /// SCTP stream id.
+        id: u16,
+        /// Label; `antiphon` for a negotiated one.
+        label: String,
+    },
+    /// A data-channel message.
+    Data {
+        /// SCTP stream id.
+        id: u16,
+        /// Label of the channel.
+        label: String,
+        /// Binary, or UTF-8 text.
+        binary: bool,
+        /// The message.
+        payload: Vec<u8>,
+    },
+    /// The session is over; nothing follows.
+    Closed {
+        /// bye, dtls, consent, timeout (never connected), api, hangup, error.
+        reason: &'static str,
+    },
+}
