@@ -1,1 +1,15 @@
+"""The web page and the browser SDK as files; signaling serves them, nothing here runs."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
+_HERE = Path(__file__).resolve().parent
+
+STATIC: Path = _HERE / "static"
+"""Directory to mount at `/`: `index.html` and what it loads."""
+
+SDK: Path = (_HERE / "sdk" / "antiphon.js").resolve()
+"""The file to serve at `/sdk/antiphon.js`: services/antiphon-js in a checkout (through a link), a copy of it in a wheel."""
+
+__all__ = ["SDK", "STATIC"]

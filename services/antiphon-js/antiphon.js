@@ -1,0 +1,2 @@
+// Antiphon in the browser: one call with an agent.
+
