@@ -1,17 +1,26 @@
 """The one typed configuration tree: a YAML file and environment variables by the same names.
 
-`ANTIPHON_EDGE__PORT=4000` sets `edge.port`. Unknown keys are refused. Each field is documented where it is defined.
+`ANTIPHON_EDGE__PORT=4000` sets `edge.port`; lists and maps are written as JSON. Arguments beat the environment, which
+beats the file. Unknown keys are refused. Each field is documented where it is defined.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import os
 import secrets
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from antiphon.errors import ConfigError
 
@@ -43,12 +52,30 @@ class AuthConfig(_Section):
     api_keys: dict[str, SecretStr] = {}
     """Secrets by key id: callers send `Authorization: Bearer <id>.<secret>`."""
 
+    @model_validator(mode="after")
+    def _need_keys(self) -> AuthConfig:
+        if self.mode == "keys" and not self.api_keys:
+            raise ValueError("auth.mode is keys, but auth.api_keys is empty: add `<id>: <secret>`")
+        for key, secret in self.api_keys.items():
+            if not key or "." in key:
+                raise ValueError(f"auth.api_keys has the id {key!r}: an id is not empty and holds no dot")
+            if len(secret.get_secret_value()) < 16:
+                raise ValueError(f"the secret of auth.api_keys.{key} is too short: use 16 characters or more")
+        return self
+
 
 class GeoIPConfig(_Section):
     city_database: Path | None = None
     """A MaxMind City file (.mmdb). Without it callers are placed by the region they ask for."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose X-Forwarded-For is believed, as CIDR."""
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ipaddress.ip_network(network)  # its ValueError says what is wrong
+        return value
 
 
 class SignalingConfig(_Section):
@@ -142,13 +169,20 @@ class Config(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments beat the environment, which beats the file."""
-        del dotenv_settings, file_secret_settings
-        path = init_settings().pop("_file", None)  # set by load_config
-        sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
-        if path is not None:
-            sources.append(YamlConfigSettingsSource(settings_cls, yaml_file=path))
-        return tuple(sources)
+        """Arguments and the environment, and no hidden files."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return init_settings, env_settings
+
+    @field_validator("cluster_secret")
+    @classmethod
+    def _hexadecimal(cls, value: SecretStr) -> SecretStr:
+        try:
+            length = len(bytes.fromhex(value.get_secret_value()))
+        except ValueError:
+            length = 0
+        if length != 16:
+            raise ValueError("must be 32 hexadecimal digits, as `openssl rand -hex 16` prints them")
+        return value
 
     @model_validator(mode="after")
     def _refuse_open_doors(self) -> Config:
@@ -160,8 +194,10 @@ class Config(BaseSettings):
             ("worker.host", self.worker.host),
         ):
             if not is_loopback(host):
-                msg = f"{field} is {host}, which others can reach, but auth.mode is none: set auth.mode to keys and auth.api_keys, or listen on 127.0.0.1"
-                raise ValueError(msg)
+                raise ValueError(
+                    f"{field} is {host}, which others can reach, but auth.mode is none: "
+                    "set auth.mode to keys and auth.api_keys, or listen on 127.0.0.1"
+                )
         return self
 
 
@@ -175,5 +211,75 @@ def is_loopback(host: str) -> bool:
 
 
 def load_config(path: Path | None = None, **overrides: Any) -> Config:  # noqa: ANN401
-    """Reads the tree. Raises ConfigError with one line that names the key."""
-    raise NotImplementedError
+    """Reads the tree. Without a path, `ANTIPHON_CONFIG` may name the file.
+
+    `overrides` are sections: `load_config(edge={"port": 0})`. Raises ConfigError with one line that names the key.
+    """
+    if path is None and (named := os.environ.get("ANTIPHON_CONFIG")):
+        path = Path(named)
+    data = _read(path) if path is not None else {}
+    _refuse_unknown_variables()
+
+    class FromFile(Config):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            *args: PydanticBaseSettingsSource,
+            **kwargs: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            sources = super().settings_customise_sources(settings_cls, *args, **kwargs)
+            return *sources, InitSettingsSource(settings_cls, init_kwargs=data)
+
+    try:
+        return FromFile(**overrides)
+    except ValidationError as error:
+        raise ConfigError(_one_line(error, path)) from None
+    except SettingsError as error:
+        raise ConfigError(f"environment: {error}; lists and maps are written as JSON") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path}{where}: is not YAML: {getattr(error, 'problem', None) or error}") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: must hold keys such as `edge:`, but holds a {type(data).__name__}")
+    return {str(key): value for key, value in data.items()}
+
+
+def _refuse_unknown_variables() -> None:
+    """pydantic-settings passes over variables that begin with no known section; a misspelt one must not go unnoticed.
+
+    Only names with a double underscore are looked at: Kubernetes sets others, such as ANTIPHON_SIGNALING_PORT.
+    """
+    for name in os.environ:
+        section, separator, _ = name.upper().removeprefix("ANTIPHON_").partition("__")
+        if name.upper().startswith("ANTIPHON_") and separator and section.lower() not in Config.model_fields:
+            raise ConfigError(
+                f"{name}: there is no section {section.lower()!r}; known: {', '.join(Config.model_fields)}"
+            )
+
+
+def _one_line(error: ValidationError, path: Path | None) -> str:
+    """The first mistake, by its key. Values are shown only where they cannot be secret."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    if first["type"] == "extra_forbidden":
+        message = "there is no such key"
+    elif isinstance(first["input"], int | float | str) and key.split(".")[0] not in _SECRET:
+        message += f", not {first['input']!r}"
+    source = f"{path} or the environment" if path else "configuration"
+    return " ".join(f"{source}: {key + ': ' if key else ''}{message}".split())
+
+
+_SECRET = frozenset({"redis", "auth", "cluster_secret"})

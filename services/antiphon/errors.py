@@ -1,15 +1,15 @@
 """Every error that Antiphon shows to a person.
 
-    AntiphonError                what happened, what was expected, what to do: one sentence
-    ├── ConfigError              a setting is wrong; the CLI exits with 2
-    ├── BadRequestError          the caller's input is wrong (HTTP 400)
-    │   └── BadOfferError        ... an SDP offer, at a line
-    ├── UnknownAgentError        (404)
-    ├── UnknownSessionError      (404)
-    ├── StaleEpochError          an older owner speaks (409)
-    └── UnavailableError         try again later (503, Retry-After)
-        ├── NoEdgeError
-        └── NoWorkerError
+AntiphonError                what happened, what was expected, what to do: one sentence
+├── ConfigError              a setting is wrong; the CLI exits with 2
+├── BadRequestError          the caller's input is wrong (HTTP 400)
+│   └── BadOfferError        ... an SDP offer, at a line
+├── UnavailableError         try again later (503, Retry-After)
+│   ├── NoEdgeError
+│   └── NoWorkerError
+├── UnknownAgentError        (404)
+├── UnknownSessionError      (404)
+└── StaleEpochError          an older owner speaks (409)
 """
 
 from __future__ import annotations

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from antiphon.config import Config, load_config
+from antiphon.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = "00112233445566778899aabbccddeeff"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("ANTIPHON_"):
+            monkeypatch.delenv(name)
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "antiphon.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_without_a_file_the_defaults_hold() -> None:
+    config = load_config()
+    assert isinstance(config, Config)
+    assert config.edge.port == 4000
+    assert config.signaling.host == "127.0.0.1"
+
+
+def test_arguments_beat_the_environment_which_beats_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, "edge: {id: from-file, port: 1, shards: 2}\nregion: {name: frankfurt, latitude: 50.11}\n")
+    monkeypatch.setenv("ANTIPHON_EDGE__PORT", "2")
+    monkeypatch.setenv("ANTIPHON_EDGE__SHARDS", "3")
+    config = load_config(path, edge={"shards": 4})
+    assert (config.edge.id, config.edge.port, config.edge.shards) == ("from-file", 2, 4)
+    assert config.region.name == "frankfurt"
+
+
+def test_the_environment_names_the_file_when_the_caller_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTIPHON_CONFIG", str(write(tmp_path, "worker: {capacity: 7}\n")))
+    assert load_config().worker.capacity == 7
+
+
+def test_lists_in_the_environment_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTIPHON_EDGE__ADVERTISE", '["192.0.2.1", "2001:db8::1"]')
+    assert load_config().edge.advertise == ("192.0.2.1", "2001:db8::1")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("edge: {prot: 4000}", "edge.prot: there is no such key"),
+        ("egde: {port: 4000}", "egde: there is no such key"),
+        ("edge: {port: 70000}", "edge.port: input should be less than or equal to 65535, not 70000"),
+        ("region: {name: Frankfurt am Main}", "region.name"),
+        ("edge: [1]", "edge: input should be a valid dictionary"),
+        ("- edge", "must hold keys"),
+        ("edge: {", "line 1: is not YAML"),
+        ("cluster_secret: tooshort", "cluster_secret: must be 32 hexadecimal digits"),
+        ("auth: {mode: keys}", "auth.api_keys is empty"),
+        ("auth: {mode: keys, api_keys: {console: short}}", "secret of auth.api_keys.console is too short"),
+        ("auth: {mode: keys, api_keys: {a.b: 0123456789abcdef}}", "holds no dot"),
+        ("signaling: {host: 0.0.0.0}", "signaling.host is 0.0.0.0, which others can reach"),
+        ("worker: {host: 192.0.2.1}", "worker.host is 192.0.2.1, which others can reach"),
+        ("signaling: {geoip: {trusted_proxies: [10.0.0.0/33]}}", "signaling.geoip.trusted_proxies"),
+    ],
+)
+def test_a_wrong_file_is_told_in_one_line_that_names_the_key(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, text))
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("ANTIPHON_EDGE__PROT", "1", "edge.prot: there is no such key"),
+        ("ANTIPHON_EGDE__PORT", "1", "ANTIPHON_EGDE__PORT: there is no section 'egde'"),
+        ("ANTIPHON_EDGE__PORT", "many", "edge.port"),
+        ("ANTIPHON_EDGE__ADVERTISE", "192.0.2.1", "JSON"),
+    ],
+)
+def test_a_wrong_variable_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as caught:
+        load_config()
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_variables_that_kubernetes_sets_are_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTIPHON_SIGNALING_PORT", "tcp://10.0.0.1:8080")
+    assert load_config().signaling.port == 8080
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        load_config(tmp_path / "absent.yaml")
+
+
+def test_secrets_stay_out_of_errors_and_of_the_printed_tree(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, "cluster_secret: hunter2hunter2"))
+    assert "hunter2" not in str(caught.value)
+    config = load_config(cluster_secret=SECRET, redis={"url": "redis://:hunter2@127.0.0.1/0"})
+    assert "hunter2" not in repr(config)
+    assert SECRET not in repr(config)
+
+
+def test_keys_open_other_addresses() -> None:
+    config = load_config(
+        signaling={"host": "0.0.0.0"}, auth={"mode": "keys", "api_keys": {"console": "0123456789abcdef"}}
+    )
+    assert config.signaling.host == "0.0.0.0"
