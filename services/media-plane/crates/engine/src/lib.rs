@@ -3,10 +3,19 @@
 //! No sockets, no clock, no threads: whoever drives a [`Session`] hands it datagrams and the time, and takes what it
 //! says through an [`Output`]. So a test can run an hour of a call in milliseconds.
 
+pub mod opus;
 pub mod output;
+pub mod red;
+pub mod rtcp;
+pub mod rtp;
+pub mod sdp;
 pub mod session;
+pub mod srtp;
+pub mod stun;
 pub mod time;
+pub mod ufrag;
 
 pub use output::{Event, Gap, GapState, IngestFrame, Output, PlayoutReport, PlayoutState};
-pub use session::{EngineConfig, OfferError, OpenSession, PlayoutFrame, Session, SessionStats};
+pub use sdp::OfferError;
+pub use session::{EngineConfig, OpenSession, PlayoutFrame, Session, SessionStats};
 pub use time::Time;

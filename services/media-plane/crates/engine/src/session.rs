@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::output::Output;
+use crate::sdp::OfferError;
 use crate::time::Time;
 
 /// What all sessions of an edge share. Built once.
@@ -28,16 +29,6 @@ pub struct OpenSession<'a> {
     pub epoch: u64,
     /// Stream id of a negotiated data channel.
     pub data_channel: Option<u16>,
-}
-
-/// Why an offer cannot be answered.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {message}")]
-pub struct OfferError {
-    /// Line of the offer, from 1; 0 when the whole is meant.
-    pub line: usize,
-    /// What is wrong, what was expected.
-    pub message: String,
 }
 
 /// A frame of an utterance, from the worker.
