@@ -141,7 +141,13 @@ pub fn write_success(buffer: &mut [u8], transaction: &TransactionId, mapped: Soc
 ///
 /// `unknown` goes with 420 only. `password` protects 420 and 487; 400 and 401 go without integrity.
 #[must_use]
-pub fn write_error(buffer: &mut [u8], transaction: &TransactionId, code: ErrorCode, unknown: &[u16], password: Option<&[u8]>) -> usize {
+pub fn write_error(
+    buffer: &mut [u8],
+    transaction: &TransactionId,
+    code: ErrorCode,
+    unknown: &[u16],
+    password: Option<&[u8]>,
+) -> usize {
     let _ = (buffer, transaction, code, unknown, password);
     unimplemented!()
 }

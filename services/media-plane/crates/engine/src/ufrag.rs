@@ -88,7 +88,9 @@ impl Sealer {
     /// Keys a sealer.
     #[must_use]
     pub fn new(secret: &[u8]) -> Self {
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, secret) }
+        Self {
+            key: hmac::Key::new(hmac::HMAC_SHA256, secret),
+        }
     }
 
     /// Seals.
