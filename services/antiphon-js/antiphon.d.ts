@@ -1,0 +1,234 @@
+/** Antiphon in the browser: one call with an agent over WebRTC, and the cluster's REST API. */
+
+/** problem+json (RFC 9457) as the server sent it. */
+export interface Problem {
+  type?: string;
+  title?: string;
+  status?: number;
+  detail?: string;
+  [member: string]: unknown;
+}
+
+/** What happened, in words for a person (`message`), as a stable `code`, and the server's problem+json where there is one. */
+export class AntiphonError extends Error {
+  constructor(code: string, message: string, details?: { problem?: Problem | null; status?: number; cause?: unknown });
+  readonly code: string;
+  readonly problem: Problem | null;
+  /** HTTP status, or 0 where no server spoke. */
+  readonly status: number;
+}
+/** The person or the browser refused the microphone. Codes: microphone_denied, insecure_page. */
+export class MicrophoneDenied extends AntiphonError {}
+/** There is no microphone, or another program holds it. Codes: microphone_missing, microphone_busy, microphone_lost. */
+export class MicrophoneMissing extends AntiphonError {}
+/** No edge has room for the call. */
+export class NoEdge extends AntiphonError {}
+/** No worker has room for the call. */
+export class NoWorker extends AntiphonError {}
+/** No live worker has this agent. */
+export class UnknownAgent extends AntiphonError {}
+/** The token is missing, wrong, or not allowed to do this. */
+export class Unauthorized extends AntiphonError {}
+/** The server cannot be reached, or media cannot pass. Codes: server_unreachable, no_media. */
+export class NetworkFailed extends AntiphonError {}
+/** The server refused the request for another reason; `problem` tells it. */
+export class Refused extends AntiphonError {}
+
+export type State = "preparing" | "connecting" | "connected" | "reconnecting" | "ended";
+export type StepName = "microphone" | "offer" | "http" | "ice" | "dtls" | "audio";
+
+/** One step of the set-up, in milliseconds since `connect`. `audio` lasts until the agent's first frame is played. */
+export interface Step {
+  name: StepName;
+  startMs: number;
+  /** null while it runs. */
+  endMs: number | null;
+  /** false while it runs, and where the call ended first. */
+  done: boolean;
+}
+
+export interface ServerOptions {
+  /** The signaling node; the page's own origin when absent. */
+  url?: string | URL;
+  /** Sent as a bearer token. */
+  token?: string;
+}
+
+export interface CallOptions extends ServerOptions {
+  /** Name of the agent. */
+  agent?: string;
+  /** Region to be placed in; the nearest when absent. */
+  region?: string;
+  /** A JSON object for the agent's code. */
+  metadata?: Record<string, unknown>;
+  /** Constraints for the microphone, or a stream to send instead of it. */
+  audio?: boolean | MediaTrackConstraints | MediaStream;
+  /** Id of the output device for the agent's voice. */
+  output?: string;
+  /** Hangs up when aborted. */
+  signal?: AbortSignal;
+  /** How often `stats` is sent; 1000 when absent. */
+  statsIntervalMs?: number;
+}
+
+/** Figures since the call began, but `loss`, `concealed` and `bufferMs`, which are of the last interval. */
+export interface Statistics {
+  roundTripMs: number | null;
+  sent: {
+    packets: number;
+    bytes: number;
+    lost: number;
+    /** 0 to 1. */
+    loss: number;
+    jitterMs: number | null;
+    retransmitted: number;
+    /** dBFS. */
+    level: number;
+  };
+  received: {
+    packets: number;
+    bytes: number;
+    lost: number;
+    /** 0 to 1. */
+    loss: number;
+    jitterMs: number | null;
+    /** Share of played samples that were made up, 0 to 1. */
+    concealed: number;
+    /** Mean delay in the jitter buffer. */
+    bufferMs: number | null;
+    /** dBFS. */
+    level: number;
+  };
+  /** Where the media goes. */
+  edge: { address: string | null; port: number | null; protocol: string | null } | null;
+}
+
+export interface SessionStarted {
+  session: string;
+  agent: string;
+  worker: string;
+  edge: string;
+}
+
+export interface Turn {
+  /** Counted from 1. */
+  turn: number;
+  state: "started" | "ended" | "withdrawn";
+  /** Milliseconds since the caller's first frame. */
+  atMs: number;
+  /** Length of its audio, once ended. */
+  audioMs: number;
+}
+
+export interface Utterance {
+  /** Counted from 1. */
+  utterance: number;
+  state: "started" | "held" | "resumed" | "ended" | "flushed";
+  /** Played by the caller's device so far. */
+  heardMs: number;
+  /** As far as known. */
+  lengthMs: number;
+}
+
+export interface Ended {
+  /** bye, hangup, api, consent, error, worker, remote, gone, network, cancelled. */
+  reason: string;
+  error: AntiphonError | null;
+}
+
+export interface CallEventMap {
+  state: CustomEvent<{ state: State; previous: State }>;
+  /** A step of the set-up began or ended. */
+  step: CustomEvent<Step>;
+  sessionstarted: CustomEvent<SessionStarted>;
+  turn: CustomEvent<Turn>;
+  utterance: CustomEvent<Utterance>;
+  /** What the agent's code sent. */
+  message: CustomEvent<{ data: unknown }>;
+  stats: CustomEvent<Statistics>;
+  /** The browser wants a gesture before it plays: call `resumePlayback` from a click. Any click or key does it too. */
+  playbackblocked: CustomEvent<null>;
+  /** Ends the call only where `ended` follows. */
+  error: CustomEvent<AntiphonError>;
+  ended: CustomEvent<Ended>;
+}
+
+/** A session as the server tells it: id, where it was placed and why. */
+export interface Session {
+  id: string;
+  [member: string]: unknown;
+}
+
+/** One call. `state` goes preparing → connecting → connected ⇄ reconnecting → ended and never back. */
+export class Call extends EventTarget {
+  constructor(options?: CallOptions);
+  /** Resolves once connected; rejects with what prevented it. */
+  readonly ready: Promise<Call>;
+  readonly state: State;
+  readonly session: Session | null;
+  readonly steps: Step[];
+  readonly muted: boolean;
+  /** The agent's audio, for recording or drawing. */
+  readonly remoteStream: MediaStream | null;
+  /** Levels at this moment in dBFS (-100 is silence); cheap enough for each animation frame. */
+  readonly levels: { microphone: number; agent: number };
+  mute(): void;
+  unmute(): void;
+  /** Sends any JSON value to the agent's code. Throws AntiphonError (not_connected). */
+  send(data: unknown): void;
+  setMicrophone(deviceId: string): Promise<void>;
+  setOutput(deviceId: string): Promise<void>;
+  resumePlayback(): Promise<void>;
+  statistics(): Promise<Statistics | null>;
+  /** Ends the call. Resolves when the server has heard it, or cannot be reached. */
+  hangUp(): Promise<void>;
+
+  addEventListener<K extends keyof CallEventMap>(
+    type: K,
+    listener: (this: Call, event: CallEventMap[K]) => unknown,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
+  removeEventListener<K extends keyof CallEventMap>(
+    type: K,
+    listener: (this: Call, event: CallEventMap[K]) => unknown,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  removeEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | EventListenerOptions): void;
+}
+
+/** Calls an agent. Listen on what it returns, or await its `ready`. Call it from a click, so that the browser allows playback. */
+export function connect(options?: CallOptions): Call;
+
+export interface Device {
+  id: string;
+  /** Empty until a microphone was allowed once. */
+  label: string;
+}
+
+export const devices: {
+  list(): Promise<{ microphones: Device[]; outputs: Device[] }>;
+  /** Whether this browser lets a page choose where sound comes out. */
+  readonly canChooseOutput: boolean;
+  /** Calls back when a device comes or goes; returns a function that stops it. */
+  watch(callback: () => void): () => void;
+};
+
+/** A signaling node's REST API; rejects with the errors above. */
+export class Cluster {
+  constructor(options?: ServerOptions);
+  agents(options?: RequestInit): Promise<Record<string, unknown>[]>;
+  edges(options?: RequestInit): Promise<Record<string, unknown>[]>;
+  workers(options?: RequestInit): Promise<Record<string, unknown>[]>;
+  sessions(options?: RequestInit): Promise<Session[]>;
+  session(id: string, options?: RequestInit): Promise<Session>;
+  /** Ends any session. */
+  end(id: string, options?: RequestInit): Promise<void>;
+  /** One request; resolves to a Response with a 2xx status. */
+  request(method: string, path: string, init?: RequestInit): Promise<Response>;
+}
+
+/** The offer's new ICE credentials as application/trickle-ice-sdpfrag. */
+export function restartFragment(offer: string): string;
+/** The former answer with the credentials, and candidates where there are some, of the edge's fragment. */
+export function restartedAnswer(answer: string, fragment: string): string;

@@ -1,0 +1,345 @@
+// One call from the page's side, with the browser and the server played by hand.
+import assert from "node:assert/strict";
+import { afterEach, test } from "node:test";
+
+import { AntiphonError, Cluster, connect, MicrophoneDenied, MicrophoneMissing, NetworkFailed, NoEdge, NoWorker, Unauthorized, UnknownAgent } from "../antiphon.js";
+import { FakeStream, FakeTrack, install, problem, until } from "./browser.js";
+
+const URL_ = "http://antiphon.test";
+let call = null;
+
+afterEach(async () => {
+  await call?.hangUp();
+  call = null;
+});
+
+function record(target, ...types) {
+  const seen = [];
+  for (const type of types) target.addEventListener(type, (event) => seen.push([type, event.detail]));
+  return seen;
+}
+
+async function connected(browser, options = {}) {
+  call = connect({ url: URL_, agent: "parrot", ...options });
+  await until(() => browser.peer()?.remoteDescription, "the answer");
+  browser.peer().connect();
+  return call.ready;
+}
+
+async function refused(reply) {
+  install({ replies: { "POST /v1/sessions": reply } });
+  call = connect({ url: URL_ });
+  return call.ready.then(
+    () => assert.fail("connected"),
+    (error) => error,
+  );
+}
+
+test("a call goes from the microphone to connected and tells each step", async () => {
+  const browser = install();
+  call = connect({ url: URL_, agent: "parrot", region: "virginia", metadata: { name: "Ada" }, token: "id.secret" });
+  const states = record(call, "state");
+  await until(() => browser.peer()?.remoteDescription);
+  browser.peer().connect();
+  assert.equal(await call.ready, call);
+  browser.peer().audible = true;
+  await until(() => call.steps.at(-1).done, "the first audio");
+
+  const [request] = browser.server.of("POST /v1/sessions");
+  assert.equal(request.search, "?dcid=0");
+  assert.equal(request.headers.Authorization, "Bearer id.secret");
+  const body = JSON.parse(request.body);
+  assert.match(body.sdp, /a=ice-ufrag:page0/);
+  assert.deepEqual([body.agent, body.region, body.metadata], ["parrot", "virginia", { name: "Ada" }]);
+  assert.deepEqual(
+    states.map(([, { state }]) => state),
+    ["connecting", "connected"],
+  );
+  assert.deepEqual(
+    call.steps.map(({ name }) => name),
+    ["microphone", "offer", "http", "ice", "dtls", "audio"],
+  );
+  call.steps.reduce((before, step) => (assert.equal(step.startMs, before.endMs), step));
+  assert.deepEqual(call.session, { id: "ses_a", edge: "frankfurt-1" });
+  assert.deepEqual(browser.peer().channel.options, { negotiated: true, id: 0 });
+});
+
+test("messages of the session become events, with zeros filled in", async () => {
+  const browser = install();
+  await connected(browser);
+  const seen = record(call, "sessionstarted", "turn", "utterance", "message");
+  const { channel } = browser.peer();
+  channel.says({ sessionStarted: { session: "ses_a", agent: "parrot", worker: "w", edge: "e" } });
+  channel.says({ callerTurn: { turn: 1, state: "started" } });
+  channel.says({ agentUtterance: { utterance: 1, state: "ended", heardMs: 900.5, lengthMs: 1000 } });
+  channel.says({ app: { data: { colour: "blue" } } });
+  channel.says({ app: {} });
+  channel.dispatchEvent(new MessageEvent("message", { data: "no JSON" }));
+  assert.deepEqual(seen, [
+    ["sessionstarted", { session: "ses_a", agent: "parrot", worker: "w", edge: "e" }],
+    ["turn", { turn: 1, state: "started", atMs: 0, audioMs: 0 }],
+    ["utterance", { utterance: 1, state: "ended", heardMs: 900.5, lengthMs: 1000 }],
+    ["message", { data: { colour: "blue" } }],
+    ["message", { data: null }],
+  ]);
+});
+
+test("an utterance that was stopped is silenced here until the agent speaks again", async () => {
+  const browser = install();
+  await connected(browser);
+  const says = (state) => browser.peer().channel.says({ agentUtterance: { utterance: 1, state } });
+  says("held");
+  assert.equal(browser.audio().muted, true);
+  says("resumed");
+  assert.equal(browser.audio().muted, false);
+  says("flushed");
+  assert.equal(browser.audio().muted, true);
+  await until(() => !browser.audio().muted, "the jitter buffer to run dry");
+});
+
+test("send reaches the agent's code, and says when there is no call", async () => {
+  const browser = install();
+  await connected(browser);
+  call.send([1, "two"]);
+  assert.deepEqual(browser.peer().channel.sent, [{ app: { data: [1, "two"] } }]);
+  await call.hangUp();
+  assert.throws(() => call.send(1), { code: "not_connected" });
+});
+
+test("hanging up says bye, deletes the session and lets the microphone go", async () => {
+  const browser = install();
+  await connected(browser);
+  const ended = record(call, "ended", "error");
+  const { tracks } = { tracks: browser.peer().getSenders().map(({ track }) => track) };
+  await call.hangUp();
+  await call.hangUp();
+  assert.deepEqual(browser.peer().channel.sent, [{ bye: {} }]);
+  assert.equal(browser.server.of("DELETE /v1/sessions/ses_a").length, 1);
+  assert.equal(browser.server.of("DELETE /v1/sessions/ses_a")[0].keepalive, true);
+  assert.ok(tracks.every((track) => track.stopped) && browser.peer().closed);
+  assert.deepEqual(ended, [["ended", { reason: "bye", error: null }]]);
+});
+
+test("a page that goes away hangs up", async () => {
+  const browser = install();
+  const page = new EventTarget();
+  globalThis.addEventListener = page.addEventListener.bind(page);
+  globalThis.removeEventListener = page.removeEventListener.bind(page);
+  await connected(browser);
+  page.dispatchEvent(new Event("pagehide"));
+  delete globalThis.addEventListener;
+  delete globalThis.removeEventListener;
+  assert.equal(call.state, "ended");
+  assert.equal(browser.server.of("DELETE /v1/sessions/ses_a").length, 1);
+});
+
+test("hanging up while the offer is under way ends the session that comes of it", async () => {
+  let answer;
+  const browser = install({ replies: { "POST /v1/sessions": () => new Promise((resolve) => (answer = resolve)) } });
+  call = connect({ url: URL_ });
+  await until(() => answer);
+  await call.hangUp();
+  answer(Response.json({ id: "ses_a", sdp: "v=0" }, { status: 201 }));
+  await until(() => browser.server.of("DELETE /v1/sessions/ses_a").length === 1, "the session's end");
+  await assert.rejects(call.ready, { code: "ended" });
+});
+
+test("an aborted signal cancels the call and is what ready rejects with", async () => {
+  install();
+  const controller = new AbortController();
+  call = connect({ url: URL_, signal: controller.signal });
+  const seen = record(call, "ended", "error");
+  controller.abort(new Error("changed my mind"));
+  await assert.rejects(call.ready, /changed my mind/);
+  assert.deepEqual(seen, [["ended", { reason: "cancelled", error: null }]]);
+});
+
+test("a signal that was aborted before cancels at once, without asking for the microphone", async () => {
+  const browser = install();
+  call = connect({ url: URL_, signal: AbortSignal.abort(new Error("too late")) });
+  await assert.rejects(call.ready, /too late/);
+  assert.deepEqual(browser.asked, []);
+});
+
+test("what the session's last message says is why the call ended", async () => {
+  const browser = install();
+  await connected(browser);
+  const ended = record(call, "ended");
+  browser.peer().channel.says({ sessionEnded: { reason: "hangup" } });
+  browser.peer().channel.dispatchEvent(new Event("close"));
+  await until(() => ended.length, "the end");
+  assert.deepEqual(ended[0][1], { reason: "hangup", error: null });
+});
+
+test("an edge that leaves without a word ends the call as remote", async () => {
+  const browser = install();
+  await connected(browser);
+  const ended = record(call, "ended");
+  browser.peer().dtls.state = "closed";
+  browser.peer().dtls.dispatchEvent(new Event("statechange"));
+  await until(() => ended.length, "the end");
+  assert.equal(ended[0][1].reason, "remote");
+});
+
+test("muting disables the track, also the one of the next microphone", async () => {
+  const browser = install();
+  await connected(browser);
+  const [sender] = browser.peer().getSenders();
+  const first = sender.track;
+  call.mute();
+  assert.deepEqual([call.muted, first.enabled], [true, false]);
+  await call.setMicrophone("headset");
+  assert.deepEqual(browser.asked.at(-1).audio.deviceId, { exact: "headset" });
+  assert.notEqual(sender.track, first);
+  assert.deepEqual([first.stopped, sender.track.enabled], [true, false]);
+  call.unmute();
+  assert.equal(sender.track.enabled, true);
+});
+
+test("a given stream is sent as it is and stays the page's own", async () => {
+  const browser = install();
+  const stream = new FakeStream([new FakeTrack()]);
+  await connected(browser, { audio: stream });
+  await call.hangUp();
+  assert.deepEqual([browser.asked.length, stream.tracks[0].stopped], [0, false]);
+});
+
+test("a microphone that goes away is told without ending the call", async () => {
+  const browser = install();
+  await connected(browser);
+  const errors = record(call, "error");
+  browser.peer().getSenders()[0].track.dispatchEvent(new Event("ended"));
+  assert.equal(errors[0][1].code, "microphone_lost");
+  assert.equal(call.state, "connected");
+});
+
+for (const [name, type, code] of [
+  ["NotAllowedError", MicrophoneDenied, "microphone_denied"],
+  ["NotFoundError", MicrophoneMissing, "microphone_missing"],
+  ["NotReadableError", MicrophoneMissing, "microphone_busy"],
+]) {
+  test(`getUserMedia's ${name} becomes ${code}, and no session is made`, async () => {
+    const browser = install({ microphone: () => Promise.reject(new DOMException("no", name)) });
+    call = connect({ url: URL_ });
+    const seen = record(call, "error", "ended");
+    const error = await call.ready.catch((cause) => cause);
+    assert.ok(error instanceof type && error instanceof AntiphonError);
+    assert.equal(error.code, code);
+    assert.equal(error.name, type.name);
+    assert.deepEqual(browser.server.requests, []);
+    assert.deepEqual(
+      seen.map(([event]) => event),
+      ["error", "ended"],
+    );
+    assert.deepEqual([call.steps[0].name, call.steps[0].done], ["microphone", false]);
+  });
+}
+
+test("each refusal of the server has a class, its words and its problem+json", async () => {
+  for (const [status, kind, type] of [
+    [401, "unauthorized", Unauthorized],
+    [404, "unknown-agent", UnknownAgent],
+    [503, "no-edge", NoEdge],
+    [503, "no-worker", NoWorker],
+  ]) {
+    const error = await refused(problem(status, `https://antiphon.dev/problems/${kind}`, `words for ${kind}`));
+    assert.ok(error instanceof type, `${status} ${kind}: ${error.name}`);
+    assert.equal(error.code, kind.replaceAll("-", "_"));
+    assert.equal(error.message, `words for ${kind}`);
+    assert.equal(error.problem.status, status);
+    assert.equal(error.status, status);
+  }
+});
+
+test("a refusal without problem+json still has words", async () => {
+  const error = await refused(() => new Response("oops", { status: 500 }));
+  assert.equal(error.message, "The server answered with status 500.");
+});
+
+test("a server that cannot be reached is NetworkFailed", async () => {
+  const error = await refused(() => {
+    throw new TypeError("fetch failed");
+  });
+  assert.ok(error instanceof NetworkFailed);
+  assert.equal(error.code, "server_unreachable");
+  assert.match(error.message, /antiphon\.test/);
+});
+
+test("a lost path is repaired by an ICE restart through PATCH", async () => {
+  const fragment = "a=ice-ufrag:edge2\r\na=ice-pwd:secret2\r\n";
+  const browser = install({ replies: { "PATCH /v1/sessions/ses_a": () => new Response(fragment) } });
+  await connected(browser);
+  const states = record(call, "state");
+  const peer = browser.peer();
+  peer.ice("disconnected");
+  await until(() => peer.remoteDescription.sdp.includes("edge2"), "the new answer");
+  peer.ice("connected");
+  await until(() => call.state === "connected");
+
+  const [request] = browser.server.of("PATCH /v1/sessions/ses_a");
+  assert.equal(request.headers["Content-Type"], "application/trickle-ice-sdpfrag");
+  assert.equal(request.headers["If-Match"], "*");
+  assert.match(request.body, /a=ice-ufrag:page1\r\na=ice-pwd:pwd-page1\r\n/);
+  assert.match(peer.remoteDescription.sdp, /a=ice-pwd:secret2/);
+  assert.doesNotMatch(peer.remoteDescription.sdp, /edge1|secret1/);
+  assert.match(peer.remoteDescription.sdp, /a=candidate:1 1 udp 1 127\.0\.0\.1 4000/);
+  assert.deepEqual(
+    states.map(([, { state }]) => state),
+    ["reconnecting", "connected"],
+  );
+});
+
+test("a failed restart is rolled back and tried again", async () => {
+  let tries = 0;
+  const reply = () => (++tries === 1 ? new Response("", { status: 502 }) : new Response("a=ice-ufrag:edge2\r\na=ice-pwd:secret2\r\n"));
+  const browser = install({ replies: { "PATCH /v1/sessions/ses_a": reply } });
+  await connected(browser);
+  const peer = browser.peer();
+  peer.ice("disconnected");
+  await until(() => peer.remoteDescription.sdp.includes("edge2"), "the second try");
+  peer.ice("completed");
+  await until(() => call.state === "connected");
+});
+
+test("a session that is gone ends the call instead of trying on", async () => {
+  const browser = install({ replies: { "PATCH /v1/sessions/ses_a": problem(404, "unknown-session", "It is gone.") } });
+  await connected(browser);
+  const ended = record(call, "ended");
+  browser.peer().ice("disconnected");
+  await until(() => ended.length, "the end");
+  assert.equal(ended[0][1].reason, "gone");
+});
+
+test("statistics give round trip, and loss in both directions", async () => {
+  const browser = install();
+  await connected(browser);
+  browser.peer().stats = new Map(
+    [
+      { id: "T", type: "transport", selectedCandidatePairId: "P" },
+      { id: "P", type: "candidate-pair", remoteCandidateId: "R", currentRoundTripTime: 0.03 },
+      { id: "R", type: "remote-candidate", address: "127.0.0.1", port: 4000, protocol: "udp" },
+      { id: "O", type: "outbound-rtp", kind: "audio", packetsSent: 100, bytesSent: 7000 },
+      { id: "I", type: "inbound-rtp", kind: "audio", packetsReceived: 90, packetsLost: 10, jitter: 0.004, bytesReceived: 6000 },
+      { id: "F", type: "remote-inbound-rtp", kind: "audio", packetsLost: 2, fractionLost: 0.02, jitter: 0.001, roundTripTime: 0.025 },
+    ].map((entry) => [entry.id, entry]),
+  );
+  const statistics = await call.statistics();
+  assert.equal(statistics.roundTripMs, 25);
+  assert.equal(statistics.sent.loss, 0.02);
+  assert.equal(statistics.received.loss, 0.1);
+  assert.equal(statistics.received.jitterMs, 4);
+  assert.deepEqual(statistics.edge, { address: "127.0.0.1", port: 4000, protocol: "udp" });
+  assert.equal((await call.statistics()).received.loss, 0, "of the last interval only");
+});
+
+test("the cluster's lists come as arrays, bare or named", async () => {
+  install({
+    replies: {
+      "GET /v1/agents": () => Response.json({ agents: [{ name: "parrot" }] }),
+      "GET /v1/edges": () => Response.json([{ id: "e" }]),
+    },
+  });
+  const cluster = new Cluster({ url: `${URL_}/` });
+  assert.deepEqual(await cluster.agents(), [{ name: "parrot" }]);
+  assert.deepEqual(await cluster.edges(), [{ id: "e" }]);
+});
