@@ -3,6 +3,7 @@
 //! No sockets, no clock, no threads: whoever drives a [`Session`] hands it datagrams and the time, and takes what it
 //! says through an [`Output`]. So a test can run an hour of a call in milliseconds.
 
+pub mod config;
 pub mod opus;
 pub mod output;
 pub mod red;
@@ -11,11 +12,14 @@ pub mod rtp;
 pub mod sdp;
 pub mod session;
 pub mod srtp;
+pub mod stats;
 pub mod stun;
 pub mod time;
 pub mod ufrag;
 
+pub use config::{ConfigError, EngineConfig};
 pub use output::{Event, Gap, GapState, IngestFrame, Output, PlayoutReport, PlayoutState};
 pub use sdp::OfferError;
-pub use session::{EngineConfig, OpenSession, PlayoutFrame, Session, SessionStats};
+pub use session::{OpenSession, PlayoutFrame, Session};
+pub use stats::{Counters, SessionState, SessionStats, SetupTimes};
 pub use time::Time;

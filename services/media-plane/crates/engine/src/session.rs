@@ -3,20 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::config::EngineConfig;
 use crate::output::Output;
 use crate::sdp::OfferError;
+use crate::stats::SessionStats;
 use crate::time::Time;
-
-/// What all sessions of an edge share. Built once.
-#[derive(Debug)]
-pub struct EngineConfig {
-    /// Key that seals ufrags and derives ICE passwords; the same for all edges of a cluster.
-    pub secret: [u8; 16],
-    /// This edge's number in sealed ufrags.
-    pub edge: u32,
-    /// Addresses for candidates.
-    pub advertise: Vec<SocketAddr>,
-}
 
 /// A session to be opened.
 #[derive(Clone, Debug)]
@@ -48,13 +39,6 @@ pub struct PlayoutFrame<'a> {
     pub payload: &'a [u8],
 }
 
-/// Counters and measurements of one session; all since its start.
-#[derive(Clone, Debug, Default)]
-pub struct SessionStats {
-    /// RTP packets accepted.
-    pub packets_in: u64,
-}
-
 /// One caller.
 #[derive(Debug)]
 pub struct Session {
@@ -69,6 +53,12 @@ impl Session {
     pub fn accept(config: &Arc<EngineConfig>, open: &OpenSession<'_>, now: Time) -> Result<(Self, String), OfferError> {
         let _ = (config, open, now);
         unimplemented!()
+    }
+
+    /// The ufrag in the answer, or in the fragment of the last ICE restart.
+    #[must_use]
+    pub fn ufrag(&self) -> &str {
+        ""
     }
 
     /// A datagram came from `from`. It is opened in place.

@@ -1,0 +1,213 @@
+//! Counters and measurements of one session. Every drop, repair and refusal has a figure here.
+
+use std::net::SocketAddr;
+
+use crate::time::Time;
+
+/// How far a session is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SessionState {
+    /// Answered; no valid check has come yet.
+    #[default]
+    New,
+    /// A check came; DTLS is not up yet.
+    Connecting,
+    /// Media may flow.
+    Connected,
+    /// Over.
+    Closed,
+}
+
+impl SessionState {
+    /// As the API says it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// When the steps of a set-up were reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SetupTimes {
+    /// When the offer was answered.
+    pub opened: Time,
+    /// When the first valid check came.
+    pub first_check: Option<Time>,
+    /// When a check nominated a path.
+    pub nominated: Option<Time>,
+    /// When DTLS was up.
+    pub dtls: Option<Time>,
+    /// When the first packet of the caller was opened.
+    pub first_packet: Option<Time>,
+    /// When the first frame left for the caller.
+    pub first_frame_out: Option<Time>,
+}
+
+impl SetupTimes {
+    /// Steps that were reached, by name, in microseconds since the offer.
+    pub fn steps(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let opened = self.opened.as_micros();
+        [
+            ("first_check", self.first_check),
+            ("nominated", self.nominated),
+            ("dtls", self.dtls),
+            ("first_packet", self.first_packet),
+            ("first_frame_out", self.first_frame_out),
+        ]
+        .into_iter()
+        .filter_map(move |(name, at)| at.map(|at| (name, at.as_micros().saturating_sub(opened))))
+    }
+}
+
+/// Notes the first time a step was reached.
+pub(crate) fn once(step: &mut Option<Time>, now: Time) {
+    step.get_or_insert(now);
+}
+
+macro_rules! counters {
+    ($(#[$outer:meta])* pub struct $name:ident { $($(#[$doc:meta])* $field:ident,)* }) => {
+        $(#[$outer])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct $name { $($(#[$doc])* pub $field: u64,)* }
+
+        impl $name {
+            /// All counters by name.
+            pub fn figures(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($field), self.$field),)*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Counts since the session's start. Packets are RTP packets on the wire, frames are Opus packets handed on.
+    pub struct Counters {
+        /// RTP packets of the caller that were authentic and new.
+        packets_in,
+        /// Their bytes on the wire.
+        bytes_in,
+        /// Frames handed to the worker.
+        frames_in,
+        /// Packets that never came, as RFC 3550 counts: before repair, and less those that came late.
+        lost,
+        /// Packets that came twice.
+        duplicates,
+        /// Packets that came behind a later one, before they were given up.
+        reordered,
+        /// Packets that came after they were given up.
+        late,
+        /// Missing frames that a later packet's redundancy filled.
+        repaired,
+        /// Redundant blocks that were not needed.
+        redundant,
+        /// Silences in which the caller's encoder sent nothing.
+        dtx,
+        /// Times that the caller's stream began anew (SSRC changed or sequence jumped).
+        source_changes,
+        /// Packets of a source that was replaced.
+        stale_source,
+        /// DTMF packets; they are not audio.
+        telephone_events,
+        /// Packets of a payload type that was not negotiated.
+        unknown_payload,
+        /// Authentic packets that make no sense.
+        malformed,
+        /// SRTP or SRTCP packets with a wrong tag.
+        srtp_forged,
+        /// SRTP or SRTCP packets older than the replay window.
+        srtp_too_old,
+        /// SRTP or SRTCP packets that could not be opened for another reason.
+        srtp_malformed,
+        /// SRTCP packets seen before.
+        srtcp_replayed,
+        /// Media from an address that passed no check.
+        unverified,
+        /// Media before there were keys.
+        early,
+        /// Datagrams that are none of STUN, DTLS, RTP and RTCP.
+        unknown_datagrams,
+        /// STUN messages that are no valid check.
+        bad_checks,
+        /// Valid checks.
+        checks,
+        /// Times that media moved to another path.
+        path_changes,
+        /// RTP packets sent.
+        packets_out,
+        /// Their bytes on the wire.
+        bytes_out,
+        /// Silence frames sent at stops.
+        silence_out,
+        /// Times that an utterance ran dry.
+        underruns,
+        /// Frames refused: older than the last flush.
+        refused_generation,
+        /// Frames refused: the queue is full.
+        refused_full,
+        /// Frames refused: not an Opus packet, or too long.
+        refused_invalid,
+        /// Live frames refused: the caller is not connected, playout is held, or the caller receives nothing.
+        refused_not_ready,
+        /// Queued frames that a flush threw away.
+        flushed,
+        /// Data-channel messages received.
+        messages_in,
+        /// Data-channel messages sent.
+        messages_out,
+        /// Data-channel messages refused: no such channel, too long, or too many waiting.
+        refused_messages,
+        /// NACKs of the caller: packets that it misses.
+        nacked,
+        /// RTCP packets received.
+        rtcp_in,
+        /// RTCP packets sent.
+        rtcp_out,
+    }
+}
+
+/// Everything that can be told of a session.
+#[derive(Clone, Debug, Default)]
+pub struct SessionStats {
+    /// How far it is.
+    pub state: SessionState,
+    /// Steps of its set-up.
+    pub setup: SetupTimes,
+    /// Counts.
+    pub counters: Counters,
+    /// Interarrival jitter of the caller's packets (RFC 3550 A.8) in milliseconds.
+    pub jitter_ms: f64,
+    /// Round trip by RTCP in milliseconds, once known.
+    pub rtt_ms: Option<f64>,
+    /// Loss that the caller last reported of what we send, 0 to 1.
+    pub remote_loss: Option<f64>,
+    /// Jitter that the caller last reported, in milliseconds.
+    pub remote_jitter_ms: Option<f64>,
+    /// The caller's address that media goes to.
+    pub remote: Option<SocketAddr>,
+    /// DTLS version and SRTP profile, once connected.
+    pub security: Option<String>,
+}
+
+impl SessionStats {
+    /// Figures of quality by name, for `GetSession`.
+    pub fn quality(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+        let counts = self.counters.figures().map(|(name, count)| (name, count as f64));
+        let measured = [
+            ("jitter_ms", Some(self.jitter_ms)),
+            ("rtt_ms", self.rtt_ms),
+            ("remote_loss", self.remote_loss),
+            ("remote_jitter_ms", self.remote_jitter_ms),
+        ];
+        counts.chain(
+            measured
+                .into_iter()
+                .filter_map(|(name, value)| value.map(|value| (name, value))),
+        )
+    }
+}
