@@ -56,6 +56,10 @@ class Membership:
     edges: tuple[EdgeRecord, ...] = ()
     workers: tuple[WorkerRecord, ...] = ()
 
+    @property
+    def ids(self) -> frozenset[str]:
+        return frozenset([edge.id for edge in self.edges] + [worker.id for worker in self.workers])
+
     def edge(self, edge_id: str) -> EdgeRecord | None:
         return next((edge for edge in self.edges if edge.id == edge_id), None)
 

@@ -1,0 +1,70 @@
+"""Members of a cluster for tests: records, and their keeping."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from antiphon.cluster import Cluster, EdgeRecord, WorkerRecord
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+
+def edge(name: str = "edge-a", **changes: Any) -> EdgeRecord:
+    values: dict[str, Any] = {
+        "id": name,
+        "region": "frankfurt",
+        "latitude": 50.11,
+        "longitude": 8.68,
+        "control": "127.0.0.1:4001",
+        "media": ("127.0.0.1:4000",),
+        "capacity": 100,
+    }
+    return EdgeRecord(**{**values, **changes})
+
+
+def worker(name: str = "worker-a", **changes: Any) -> WorkerRecord:
+    values: dict[str, Any] = {"id": name, "link": "127.0.0.1:4100", "agents": ("parrot", "echo"), "capacity": 100}
+    return WorkerRecord(**{**values, **changes})
+
+
+@asynccontextmanager
+async def kept(
+    cluster: Cluster, *records: EdgeRecord | WorkerRecord, sessions: Callable[[], Mapping[str, int]] | None = None
+) -> AsyncIterator[None]:
+    """The records are in the cluster while the context lasts. `sessions` are those of the first."""
+
+    def keep(record: EdgeRecord | WorkerRecord) -> asyncio.Task[None]:
+        return asyncio.create_task(cluster.keep(lambda: record, sessions if record is records[0] else None))
+
+    async def there() -> bool:
+        return {record.id for record in records} <= await members(cluster)
+
+    tasks = [keep(record) for record in records]
+    try:
+        await until(there)
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def members(cluster: Cluster) -> frozenset[str]:
+    return (await cluster.members()).ids
+
+
+async def until(condition: Callable[[], Any], *, seconds: float = 10.0) -> None:
+    """Waits for a condition, plain or awaitable."""
+    async with asyncio.timeout(seconds):
+        while True:
+            value = condition()
+            if asyncio.iscoroutine(value):
+                value = await value
+            if value:
+                return
+            await asyncio.sleep(0.02)

@@ -1,0 +1,160 @@
+"""Who is there: against a real Valkey, which is killed and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+from redis.asyncio import Redis
+
+from antiphon.cluster import Cluster, Membership
+from antiphon.errors import UnavailableError
+from tests.support.members import edge, kept, members, until, worker
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from antiphon.cluster.embedded import EmbeddedValkey
+
+
+async def next_with(changes: AsyncIterator[Membership], *names: str) -> Membership:
+    async with asyncio.timeout(10):
+        async for found in changes:
+            if found.ids == set(names):
+                return found
+    raise AssertionError("the watch ended")
+
+
+async def test_members_come_and_leave_and_watchers_hear_at_once(valkey: EmbeddedValkey) -> None:
+    async with Cluster(valkey.url) as cluster:
+        changes = cluster.watch()
+        await next_with(changes)
+        async with kept(cluster, edge(), worker()):
+            found = await next_with(changes, "edge-a", "worker-a")
+            assert found.edges == (edge(),)
+            assert found.workers == (worker(),)
+            assert cluster.known == found
+            began = time.monotonic()
+        await next_with(changes)
+        assert time.monotonic() - began < 0.9  # pushed, not polled
+
+
+async def test_a_member_that_falls_silent_is_gone_after_its_lease(valkey: EmbeddedValkey) -> None:
+    async with (
+        Cluster(valkey.url, lease_s=0.3) as cluster,
+        Cluster(valkey.url, lease_s=0.3) as other,
+        kept(cluster, edge()),
+    ):
+        silent = asyncio.create_task(other.keep(worker))
+        await until(lambda: _there(cluster, "edge-a", "worker-a"))
+        await other._functions.close()
+        other._functions = _Deaf()  # type: ignore[assignment]
+        await until(lambda: _there(cluster, "edge-a"))
+        silent.cancel()
+        with suppress(asyncio.CancelledError):
+            await silent
+
+
+class _Deaf:
+    async def call(self, *_: object) -> None:
+        raise UnavailableError("cut off")
+
+    async def close(self) -> None:
+        return None
+
+
+async def _there(cluster: Cluster, *names: str) -> bool:
+    return await members(cluster) == set(names)
+
+
+async def test_changed_records_reach_watchers(valkey: EmbeddedValkey) -> None:
+    current = edge()
+    async with Cluster(valkey.url) as cluster:
+        keeping = asyncio.create_task(cluster.keep(lambda: current))
+        changes = cluster.watch()
+        await next_with(changes, "edge-a")
+        current = edge(draining=True)
+        async with asyncio.timeout(5):
+            async for found in changes:
+                if found.edges[0].draining:
+                    break
+        keeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await keeping
+
+
+async def test_an_outage_keeps_the_last_known_and_members_return_by_themselves(valkey: EmbeddedValkey) -> None:
+    async with Cluster(valkey.url) as cluster:
+        seen: list[frozenset[str]] = []
+
+        async def watch() -> None:
+            async for found in cluster.watch():
+                seen.append(found.ids)  # noqa: PERF401 - it never ends
+
+        async with kept(cluster, edge(), worker()):
+            watching = asyncio.create_task(watch())
+            await until(lambda: seen and seen[-1] == {"edge-a", "worker-a"})
+            await valkey.kill()
+            with pytest.raises(UnavailableError):
+                await cluster.members()
+            await asyncio.sleep(1.5)
+            seen.clear()
+            await valkey.start()  # empty, without functions
+            await until(lambda: _back(cluster))
+            await asyncio.sleep(1.2)
+            assert all(names == {"edge-a", "worker-a"} for names in seen), "members must not flicker"
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+
+
+async def _back(cluster: Cluster) -> bool:
+    with suppress(UnavailableError):
+        return await members(cluster) == {"edge-a", "worker-a"}
+    return False
+
+
+async def test_those_who_do_not_return_after_a_loss_of_memory_are_gone_in_the_end(
+    valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("antiphon.cluster.watch.LEASE_S", 0.5)
+    async with Cluster(valkey.url) as cluster, Cluster(valkey.url) as redis_user:
+        changes = cluster.watch()
+        async with kept(redis_user, edge()):
+            lost = asyncio.create_task(redis_user.keep(worker))
+            await next_with(changes, "edge-a", "worker-a")
+            lost.cancel()
+            async with Redis.from_url(valkey.url) as redis:
+                await redis.flushall()
+            with suppress(asyncio.CancelledError):
+                await lost
+            await next_with(changes, "edge-a")
+
+
+async def test_of_two_processes_under_one_id_the_later_has_it(valkey: EmbeddedValkey) -> None:
+    earlier, later = edge(control="127.0.0.1:1"), edge(control="127.0.0.1:2")
+    async with Cluster(valkey.url) as first, Cluster(valkey.url) as second, kept(first, earlier):
+        async with kept(second, later):
+            await until(lambda: _control(first, later.control))
+            await asyncio.sleep(1.2)  # the earlier renews meanwhile
+            assert await first.edges() == [later]
+        await until(lambda: _control(first, earlier.control))
+
+
+async def _control(cluster: Cluster, address: str) -> bool:
+    return [one.control for one in await cluster.edges()] == [address]
+
+
+async def test_errors_do_not_show_the_password() -> None:
+    async with Cluster("redis://user:hunter2@127.0.0.1:1/0") as cluster:
+        with pytest.raises(UnavailableError) as caught:
+            await cluster.members()
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_cells_that_share_a_redis_do_not_mix(valkey: EmbeddedValkey) -> None:
+    async with Cluster(valkey.url, cell="eu") as eu, Cluster(valkey.url, cell="us") as us, kept(eu, edge()):
+        assert await us.edges() == []
