@@ -1,0 +1,134 @@
+//! `antiphon-caller`: the load and its benchmarks as commands.
+
+use std::net::{IpAddr, SocketAddr};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use antiphon_caller::load::{self, LoadError, Plan};
+use antiphon_caller::peer::EchoPeer;
+use antiphon_caller::procfs::Watched;
+use antiphon_caller::signaling::{HttpSignaling, Signaling};
+use clap::{Parser, Subcommand, ValueEnum};
+use str0m::crypto::dtls::DtlsVersion;
+
+#[derive(Parser)]
+#[command(version, about = "Load on a WebRTC server, and the benchmarks that need one.")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Call a server that echoes, many times at once.
+    Load(LoadArguments),
+    /// Be a server that echoes (str0m on one thread), to compare with.
+    Peer {
+        /// Where offers are posted to; port 0 takes a free one.
+        #[arg(long, default_value = "127.0.0.1:0")]
+        listen: SocketAddr,
+    },
+}
+
+#[derive(clap::Args)]
+struct LoadArguments {
+    /// Where offers are posted to, as application/sdp: for example http://127.0.0.1:8080/v1/sessions?agent=echo
+    url: String,
+    /// How many.
+    #[arg(long, default_value_t = 1)]
+    calls: u32,
+    /// Set-ups a second.
+    #[arg(long, default_value_t = 20.0)]
+    rate: f64,
+    /// Seconds between the last set-up and the measured window.
+    #[arg(long, default_value_t = 1.0)]
+    settle: f64,
+    /// Seconds that are measured.
+    #[arg(long, default_value_t = 10.0)]
+    window: f64,
+    /// Threads that carry calls (1 or 2).
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Address that the calls' sockets are bound to.
+    #[arg(long, default_value = "127.0.0.1")]
+    bind: IpAddr,
+    /// Bytes of a payload.
+    #[arg(long, default_value_t = 160)]
+    payload: usize,
+    /// Send nothing once connected: what a set-up costs, and what a session weighs.
+    #[arg(long)]
+    silent: bool,
+    /// DTLS version that is offered.
+    #[arg(long, value_enum, default_value_t = Dtls::V12)]
+    dtls: Dtls,
+    /// Measure a process too: name=pid; more than once for several.
+    #[arg(long)]
+    watch: Vec<Watched>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Dtls {
+    #[value(name = "1.2")]
+    V12,
+    #[value(name = "1.3")]
+    V13,
+    Auto,
+}
+
+impl From<Dtls> for DtlsVersion {
+    fn from(version: Dtls) -> Self {
+        match version {
+            Dtls::V12 => Self::Dtls12,
+            Dtls::V13 => Self::Dtls13,
+            Dtls::Auto => Self::Auto,
+        }
+    }
+}
+
+/// The load could not keep its own schedule: its figures would be its own.
+const LATE: u8 = 3;
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Load(arguments) => call(&arguments),
+        Command::Peer { listen } => EchoPeer::start(listen).map_err(Into::into).map(|peer| {
+            println!("{}", peer.url());
+            peer.join();
+        }),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("antiphon-caller: {error}");
+            let late = matches!(error.downcast_ref(), Some(LoadError::Late { .. }));
+            if late { ExitCode::from(LATE) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn call(arguments: &LoadArguments) -> Result<(), Box<dyn std::error::Error>> {
+    let signaling: Arc<dyn Signaling> = Arc::new(HttpSignaling::new(&arguments.url)?);
+    let plan = Plan {
+        calls: arguments.calls,
+        rate: arguments.rate,
+        settle: Duration::try_from_secs_f64(arguments.settle)?,
+        window: Duration::try_from_secs_f64(arguments.window)?,
+        threads: arguments.threads,
+        bind: arguments.bind,
+        payload: arguments.payload,
+        silent: arguments.silent,
+        dtls: arguments.dtls.into(),
+        watch: arguments.watch.clone(),
+    };
+    let report = load::run(&plan, &signaling)?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        println!("{report}");
+    }
+    Ok(())
+}
