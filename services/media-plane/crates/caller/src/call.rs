@@ -74,7 +74,12 @@ impl CallConfig {
             .clear_extension_map()
             .set_extension(1, Extension::AudioLevel)
             .set_extension(4, Extension::RtpMid);
-        Ok(Self { bind, payload: payload.max(crate::probe::SMALLEST), silent, rtc })
+        Ok(Self {
+            bind,
+            payload: payload.max(crate::probe::SMALLEST),
+            silent,
+            rtc,
+        })
     }
 }
 
@@ -127,7 +132,10 @@ impl Call {
     /// # Errors
     /// [`CallError::Socket`].
     pub fn offer(config: &CallConfig, index: u32, clock: Clock) -> Result<(Self, String), CallError> {
-        let refused = |source| CallError::Socket { address: config.bind, source };
+        let refused = |source| CallError::Socket {
+            address: config.bind,
+            source,
+        };
         let socket = UdpSocket::bind((config.bind, 0)).map_err(refused)?;
         socket.set_nonblocking(true).map_err(refused)?;
         sys::enable_arrival_times(&socket).map_err(refused)?;
@@ -195,7 +203,12 @@ impl Call {
         };
         let taken = SdpAnswer::from_sdp_string(sdp)
             .map_err(|error| error.to_string())
-            .and_then(|answer| self.rtc.sdp_api().accept_answer(pending, answer).map_err(|error| error.to_string()));
+            .and_then(|answer| {
+                self.rtc
+                    .sdp_api()
+                    .accept_answer(pending, answer)
+                    .map_err(|error| error.to_string())
+            });
         match taken {
             Err(reason) => self.over(CallError::Answer(reason)),
             Ok(()) => self.input(Input::Timeout(clock.instant(now)), now, clock, tally),
@@ -203,12 +216,24 @@ impl Call {
     }
 
     /// A datagram came at `arrival`.
-    pub fn receive(&mut self, from: SocketAddr, datagram: &[u8], arrival: Nanos, clock: Clock, tally: &mut Tally) -> Step {
+    pub fn receive(
+        &mut self,
+        from: SocketAddr,
+        datagram: &[u8],
+        arrival: Nanos,
+        clock: Clock,
+        tally: &mut Tally,
+    ) -> Step {
         let Ok(contents) = datagram.try_into() else {
             tally.corrupt += 1;
             return Step::Same;
         };
-        let receive = Receive { proto: Protocol::Udp, source: from, destination: self.local, contents };
+        let receive = Receive {
+            proto: Protocol::Udp,
+            source: from,
+            destination: self.local,
+            contents,
+        };
         self.input(Input::Receive(clock.instant(arrival), receive), arrival, clock, tally)
     }
 
@@ -231,15 +256,32 @@ impl Call {
         if self.window.contains(number) {
             tally.lateness.record_ns(sent_ns - self.next_send);
         }
-        Probe { call: self.index, number, sent_ns }.write(&mut self.payload);
+        Probe {
+            call: self.index,
+            number,
+            sent_ns,
+        }
+        .write(&mut self.payload);
         let mut direct = self.rtc.direct_api();
-        let Some(stream) = direct.stream_tx_by_mid(self.mid, None) else { return };
-        let level = ExtensionValues { audio_level: Some(-30), voice_activity: Some(true), ..ExtensionValues::default() };
+        let Some(stream) = direct.stream_tx_by_mid(self.mid, None) else {
+            return;
+        };
+        let level = ExtensionValues {
+            audio_level: Some(-30),
+            voice_activity: Some(true),
+            ..ExtensionValues::default()
+        };
         let timestamp = (number as u32).wrapping_mul(SAMPLES);
         stream.write_rtp(
-            RtpWrite::new(pt, (1_000 + number).into(), timestamp, clock.instant(now), self.payload.as_slice())
-                .marker(number == 0)
-                .ext_vals(level),
+            RtpWrite::new(
+                pt,
+                (1_000 + number).into(),
+                timestamp,
+                clock.instant(now),
+                self.payload.as_slice(),
+            )
+            .marker(number == 0)
+            .ext_vals(level),
         );
         self.next_number += 1;
         self.next_send += INTERVAL;
@@ -307,9 +349,11 @@ impl Call {
         }
     }
 
-
     fn connected(&mut self, now: Nanos) -> Result<(), CallError> {
-        let pt = self.rtc.media(self.mid).and_then(|media| media.remote_pts().first().copied());
+        let pt = self
+            .rtc
+            .media(self.mid)
+            .and_then(|media| media.remote_pts().first().copied());
         let pt = pt.ok_or_else(|| CallError::Answer("it accepts no Opus".to_owned()))?;
         self.state = State::Up { pt };
         if !self.silent {

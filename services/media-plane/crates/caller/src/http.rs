@@ -39,14 +39,19 @@ impl Url {
     /// # Errors
     /// [`HttpError::Url`] if it is not `http://host:port/path`; port and path may be left out.
     pub fn parse(text: &str) -> Result<Self, HttpError> {
-        let rest = text.strip_prefix("http://").ok_or_else(|| HttpError::Url(text.to_owned()))?;
+        let rest = text
+            .strip_prefix("http://")
+            .ok_or_else(|| HttpError::Url(text.to_owned()))?;
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         if authority.is_empty() || authority.contains(char::is_whitespace) || path.contains(char::is_whitespace) {
             return Err(HttpError::Url(text.to_owned()));
         }
         let port = if authority.contains(':') { "" } else { ":80" };
         let path = if path.is_empty() { "/" } else { path };
-        Ok(Self { authority: format!("{authority}{port}"), path: path.to_owned() })
+        Ok(Self {
+            authority: format!("{authority}{port}"),
+            path: path.to_owned(),
+        })
     }
 
     /// What a `Location` names: a URL, or a path on the same host.
@@ -55,7 +60,10 @@ impl Url {
     /// [`HttpError::Url`] if it is neither.
     pub fn join(&self, location: &str) -> Result<Self, HttpError> {
         if location.starts_with('/') && !location.contains(char::is_whitespace) {
-            Ok(Self { authority: self.authority.clone(), path: location.to_owned() })
+            Ok(Self {
+                authority: self.authority.clone(),
+                path: location.to_owned(),
+            })
         } else {
             Self::parse(location)
         }
@@ -78,13 +86,19 @@ pub struct Response {
 /// # Errors
 /// [`HttpError`]; a status that means failure is an answer, not an error.
 pub fn request(method: &str, url: &Url, content_type: &str, body: &str) -> Result<Response, HttpError> {
-    let answer = exchange(method, url, content_type, body)
-        .map_err(|source| HttpError::Connection { authority: url.authority.clone(), source })?;
+    let answer = exchange(method, url, content_type, body).map_err(|source| HttpError::Connection {
+        authority: url.authority.clone(),
+        source,
+    })?;
     parse(&answer).ok_or_else(|| HttpError::Malformed(url.authority.clone()))
 }
 
 fn exchange(method: &str, url: &Url, content_type: &str, body: &str) -> io::Result<Vec<u8>> {
-    let address = url.authority.to_socket_addrs()?.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let address = url
+        .authority
+        .to_socket_addrs()?
+        .next()
+        .ok_or(io::ErrorKind::AddrNotAvailable)?;
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_nodelay(true)?;
@@ -109,7 +123,11 @@ fn parse(answer: &[u8]) -> Option<Response> {
         .filter_map(|line| line.split_once(':'))
         .find(|(name, _)| name.eq_ignore_ascii_case("location"))
         .map(|(_, value)| value.trim().to_owned());
-    Some(Response { status, location, body: body.to_owned() })
+    Some(Response {
+        status,
+        location,
+        body: body.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -119,14 +137,26 @@ mod tests {
     #[test]
     fn urls_have_defaults_and_locations_are_joined() {
         let url = Url::parse("http://127.0.0.1:8080/v1/sessions?agent=echo").unwrap();
-        assert_eq!(url.join("/v1/sessions/a").unwrap(), Url::parse("http://127.0.0.1:8080/v1/sessions/a").unwrap());
-        assert_eq!(Url::parse("http://host").unwrap(), Url::parse("http://host:80/").unwrap());
+        assert_eq!(
+            url.join("/v1/sessions/a").unwrap(),
+            Url::parse("http://127.0.0.1:8080/v1/sessions/a").unwrap()
+        );
+        assert_eq!(
+            Url::parse("http://host").unwrap(),
+            Url::parse("http://host:80/").unwrap()
+        );
         assert_eq!(url.join("http://host/x").unwrap(), Url::parse("http://host/x").unwrap());
     }
 
     #[test]
     fn what_is_no_url_is_refused() {
-        for text in ["https://host/", "host:80", "http://", "http://a b/", "http://host/a\r\nX: y"] {
+        for text in [
+            "https://host/",
+            "host:80",
+            "http://",
+            "http://a b/",
+            "http://host/a\r\nX: y",
+        ] {
             assert!(Url::parse(text).is_err(), "{text}");
         }
     }
@@ -134,7 +164,11 @@ mod tests {
     #[test]
     fn an_answer_is_read() {
         let answer = b"HTTP/1.1 201 Created\r\nserver: x\r\nlocation: /v1/sessions/1\r\n\r\nv=0\r\n";
-        let expected = Response { status: 201, location: Some("/v1/sessions/1".into()), body: "v=0\r\n".into() };
+        let expected = Response {
+            status: 201,
+            location: Some("/v1/sessions/1".into()),
+            body: "v=0\r\n".into(),
+        };
         assert_eq!(parse(answer), Some(expected));
     }
 

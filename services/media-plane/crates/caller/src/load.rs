@@ -87,7 +87,9 @@ pub enum LoadError {
     #[error("no call came up; the first failed: {0}")]
     NoCall(String),
     /// Its figures would be those of the load, not of the server.
-    #[error("own schedule missed: 1 % of packets left {lateness_ms:.1} ms late or later (limit {LATENESS_LIMIT_MS} ms)")]
+    #[error(
+        "own schedule missed: 1 % of packets left {lateness_ms:.1} ms late or later (limit {LATENESS_LIMIT_MS} ms)"
+    )]
     Late {
         /// Lateness, 99th percentile.
         lateness_ms: f64,
@@ -102,11 +104,19 @@ struct Reading {
 
 fn read(watch: &[Watched]) -> Result<Vec<Reading>, LoadError> {
     let one = |watched: &Watched| {
-        Ok(Reading { cpu: Cpu::of(watched.pid)?, memory: Memory::of(watched.pid)? })
+        Ok(Reading {
+            cpu: Cpu::of(watched.pid)?,
+            memory: Memory::of(watched.pid)?,
+        })
     };
     watch
         .iter()
-        .map(|watched| one(watched).map_err(|source| LoadError::Watch { name: watched.name.clone(), source }))
+        .map(|watched| {
+            one(watched).map_err(|source| LoadError::Watch {
+                name: watched.name.clone(),
+                source,
+            })
+        })
         .collect()
 }
 
@@ -139,7 +149,11 @@ pub fn run(plan: &Plan, signaling: &Arc<dyn Signaling>) -> Result<Report, LoadEr
             begin,
         };
         let pool = Pool::new(clock, config.clone(), Arc::clone(&shared), share, jobs.clone())?;
-        pools.push(thread::Builder::new().name(format!("calls-{thread}")).spawn(move || pool.run())?);
+        pools.push(
+            thread::Builder::new()
+                .name(format!("calls-{thread}"))
+                .spawn(move || pool.run())?,
+        );
     }
     drop(jobs);
 
@@ -173,10 +187,14 @@ pub fn run(plan: &Plan, signaling: &Arc<dyn Signaling>) -> Result<Report, LoadEr
         failure = failure.or(outcome.failure);
     }
     for signaler in signalers {
-        signaler.join().map_err(|_| io::Error::other("a signaling thread panicked"))?;
+        signaler
+            .join()
+            .map_err(|_| io::Error::other("a signaling thread panicked"))?;
     }
     if up == 0 {
-        return Err(LoadError::NoCall(failure.unwrap_or_else(|| "no answer in time".to_owned())));
+        return Err(LoadError::NoCall(
+            failure.unwrap_or_else(|| "no answer in time".to_owned()),
+        ));
     }
     let lateness_ms = tally.lateness.quantile_ms(0.99);
     if lateness_ms > LATENESS_LIMIT_MS {

@@ -50,7 +50,9 @@ impl EchoPeer {
         let media_stop = Arc::clone(&stop);
         let http_stop = Arc::clone(&stop);
         let threads = vec![
-            thread::Builder::new().name("echo-media".into()).spawn(move || media.run(&inbox, &media_stop))?,
+            thread::Builder::new()
+                .name("echo-media".into())
+                .spawn(move || media.run(&inbox, &media_stop))?,
             thread::Builder::new().name("echo-http".into()).spawn(move || {
                 for stream in http.incoming().take_while(|_| !http_stop.load(Ordering::Relaxed)) {
                     // A client that went away needs no answer.
@@ -110,7 +112,10 @@ fn answer(mut stream: TcpStream, questions: &mpsc::Sender<Question>) -> io::Resu
         Err(reason) => ("400 Bad Request", reason),
     };
     let length = body.len();
-    write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
 }
 
 /// The body of a request, once all of it is there.
@@ -148,7 +153,14 @@ impl Media {
         let epoll = Epoll::new(1)?;
         epoll.add(&socket, 0)?;
         let local = socket.local_addr()?;
-        Ok(Self { socket, local, epoll, batch: Batch::new(64), sessions: Vec::new(), flows: HashMap::new() })
+        Ok(Self {
+            socket,
+            local,
+            epoll,
+            batch: Batch::new(64),
+            sessions: Vec::new(),
+            flows: HashMap::new(),
+        })
     }
 
     fn run(mut self, inbox: &Receiver<Question>, stop: &AtomicBool) {
@@ -181,7 +193,12 @@ impl Media {
         let mut rtc = config.build(now);
         rtc.add_local_candidate(Candidate::host(self.local, "udp").map_err(|error| error.to_string())?);
         let answer = rtc.sdp_api().accept_offer(offer).map_err(|error| error.to_string())?;
-        self.sessions.push(Session { rtc, mid: None, timeout: now, sequence: 1_000 });
+        self.sessions.push(Session {
+            rtc,
+            mid: None,
+            timeout: now,
+            sequence: 1_000,
+        });
         self.drive(self.sessions.len() - 1, Input::Timeout(now));
         Ok(answer.to_sdp_string())
     }
@@ -192,8 +209,15 @@ impl Media {
         for index in 0..batch.receive(&self.socket).unwrap_or(0) {
             let (source, datagram) = batch.datagram(index);
             let first = datagram.first().copied().unwrap_or(0);
-            let Ok(contents) = (&*datagram).try_into() else { continue };
-            let receive = Receive { proto: Protocol::Udp, source, destination: self.local, contents };
+            let Ok(contents) = (&*datagram).try_into() else {
+                continue;
+            };
+            let receive = Receive {
+                proto: Protocol::Udp,
+                source,
+                destination: self.local,
+                contents,
+            };
             let input = Input::Receive(now, receive);
             // A port may come back with another call, whose first datagram is a check (RFC 7983: STUN begins below 4).
             let known = self.flows.get(&source).copied().filter(|_| first > 3);
@@ -232,7 +256,9 @@ impl Media {
                 Ok(Output::Event(Event::MediaAdded(added))) => session.mid = Some(added.mid),
                 Ok(Output::Event(Event::RtpPacket(packet))) => {
                     let mut direct = session.rtc.direct_api();
-                    let Some(stream) = session.mid.and_then(|mid| direct.stream_tx_by_mid(mid, None)) else { continue };
+                    let Some(stream) = session.mid.and_then(|mid| direct.stream_tx_by_mid(mid, None)) else {
+                        continue;
+                    };
                     let header = &packet.header;
                     stream.write_rtp(RtpWrite::new(
                         header.payload_type,

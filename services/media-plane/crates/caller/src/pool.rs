@@ -182,7 +182,10 @@ impl Pool {
             shared,
             share,
             jobs,
-            mailbox: Mailbox { replies: sender, bell: Arc::new(ring) },
+            mailbox: Mailbox {
+                replies: sender,
+                bell: Arc::new(ring),
+            },
             replies,
             bell,
             epoll,
@@ -216,7 +219,10 @@ impl Pool {
                 match phase {
                     Phase::Measure => {
                         cpu_before = sys::thread_cpu_ns();
-                        self.calls.iter_mut().filter(|call| call.is_up()).for_each(Call::open_window);
+                        self.calls
+                            .iter_mut()
+                            .filter(|call| call.is_up())
+                            .for_each(Call::open_window);
                     }
                     Phase::Drain => {
                         self.calls.iter_mut().for_each(Call::close_window);
@@ -234,11 +240,16 @@ impl Pool {
         for call in &mut self.calls {
             call.count(&mut self.tally);
             if let Some(location) = call.location() {
-                let _ = self.jobs.send(Job::End { location: location.to_owned() });
+                let _ = self.jobs.send(Job::End {
+                    location: location.to_owned(),
+                });
             }
             call.close(now, self.clock, &mut Tally::default());
         }
-        Outcome { tally: self.tally, failure: self.failure }
+        Outcome {
+            tally: self.tally,
+            failure: self.failure,
+        }
     }
 
     /// When the pool's next call begins.
@@ -254,7 +265,10 @@ impl Pool {
             let slot = self.calls.len();
             let opened = Call::offer(&self.config, self.share.calls[slot], self.clock);
             let opened = opened.and_then(|(call, sdp)| {
-                let source = |source| CallError::Socket { address: self.config.bind, source };
+                let source = |source| CallError::Socket {
+                    address: self.config.bind,
+                    source,
+                };
                 self.epoll.add(call.socket(), slot as u64).map_err(source)?;
                 Ok((call, sdp))
             });
@@ -264,7 +278,11 @@ impl Pool {
                     self.posted.push(NEVER);
                     self.queued.push(NEVER);
                     self.schedule(slot);
-                    let _ = self.jobs.send(Job::Offer { slot, sdp, mailbox: self.mailbox.clone() });
+                    let _ = self.jobs.send(Job::Offer {
+                        slot,
+                        sdp,
+                        mailbox: self.mailbox.clone(),
+                    });
                 }
                 // No socket for this one means none for those that follow.
                 Err(error) => {
@@ -278,7 +296,11 @@ impl Pool {
 
     /// Sleeps until there is something to do, and notes which sockets have datagrams.
     fn wait(&mut self, phase: Phase) -> io::Result<()> {
-        let deadline = self.deadlines.peek().map_or(NEVER, |Reverse((at, _))| *at).min(self.next_start());
+        let deadline = self
+            .deadlines
+            .peek()
+            .map_or(NEVER, |Reverse((at, _))| *at)
+            .min(self.next_start());
         let mut timeout = until(deadline, self.clock.now()).min(LOOK);
         if phase > Phase::Ramp && !self.config.silent {
             if !timeout.is_zero() {
@@ -301,7 +323,10 @@ impl Pool {
             }
             let slot = *token as usize;
             for index in 0..self.batch.receive(self.calls[slot].socket())? {
-                let arrival = self.batch.arrival_ns(index).map_or_else(|| self.clock.now(), |at| at.wrapping_sub(offset));
+                let arrival = self
+                    .batch
+                    .arrival_ns(index)
+                    .map_or_else(|| self.clock.now(), |at| at.wrapping_sub(offset));
                 let (from, datagram) = self.batch.datagram(index);
                 let step = self.calls[slot].receive(from, datagram, arrival, self.clock, &mut self.tally);
                 self.stepped(slot, step);
@@ -361,7 +386,8 @@ impl Pool {
             }
             Step::Failed(error) => {
                 self.shared.failed.fetch_add(1, Ordering::AcqRel);
-                self.failure.get_or_insert(format!("call {}: {error}", self.share.calls[slot]));
+                self.failure
+                    .get_or_insert(format!("call {}: {error}", self.share.calls[slot]));
             }
         }
         self.schedule(slot);

@@ -49,10 +49,22 @@ impl Probe {
         if head[0] != TOC || head[1..4] != MAGIC {
             return Err(Corrupt);
         }
-        let number = |at: usize| head[at..at + 8].iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
-        let probe = Self { call: (number(4) >> 32) as u32, number: number(8), sent_ns: number(16) };
+        let number = |at: usize| {
+            head[at..at + 8]
+                .iter()
+                .fold(0, |value, byte| value << 8 | u64::from(*byte))
+        };
+        let probe = Self {
+            call: (number(4) >> 32) as u32,
+            number: number(8),
+            sent_ns: number(16),
+        };
         let mut filler = Filler::of(&probe);
-        if rest.iter().all(|byte| *byte == filler.next()) { Ok(probe) } else { Err(Corrupt) }
+        if rest.iter().all(|byte| *byte == filler.next()) {
+            Ok(probe)
+        } else {
+            Err(Corrupt)
+        }
     }
 }
 
@@ -79,7 +91,11 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let probe = Probe { call: 7, number: 1 << 40, sent_ns: 123_456_789 };
+        let probe = Probe {
+            call: 7,
+            number: 1 << 40,
+            sent_ns: 123_456_789,
+        };
         let mut payload = [0; 160];
         probe.write(&mut payload);
         assert_eq!(Probe::read(&payload), Ok(probe));
@@ -88,7 +104,12 @@ mod tests {
     #[test]
     fn one_changed_bit_shows_wherever_it_is() {
         let mut payload = [0; 160];
-        Probe { call: 7, number: 42, sent_ns: 99 }.write(&mut payload);
+        Probe {
+            call: 7,
+            number: 42,
+            sent_ns: 99,
+        }
+        .write(&mut payload);
         for bit in 0..payload.len() * 8 {
             let mut changed = payload;
             changed[bit / 8] ^= 1 << (bit % 8);

@@ -24,7 +24,10 @@ impl std::str::FromStr for Watched {
     fn from_str(text: &str) -> Result<Self, NoProcess> {
         let refused = || NoProcess(text.to_owned());
         let (name, pid) = text.split_once('=').ok_or_else(refused)?;
-        Ok(Self { name: name.to_owned(), pid: pid.parse().map_err(|_| refused())? })
+        Ok(Self {
+            name: name.to_owned(),
+            pid: pid.parse().map_err(|_| refused())?,
+        })
     }
 }
 
@@ -43,16 +46,25 @@ impl Cpu {
         let mut threads = BTreeMap::new();
         for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
             let path = entry?.path();
-            let Some(id) = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            // A thread may end between the listing and the reading.
-            let (Ok(name), Ok(statistics)) =
-                (fs::read_to_string(path.join("comm")), fs::read_to_string(path.join("schedstat")))
+            let Some(id) = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .and_then(|name| name.parse().ok())
             else {
                 continue;
             };
-            let on_cpu = statistics.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or(0);
+            // A thread may end between the listing and the reading.
+            let (Ok(name), Ok(statistics)) = (
+                fs::read_to_string(path.join("comm")),
+                fs::read_to_string(path.join("schedstat")),
+            ) else {
+                continue;
+            };
+            let on_cpu = statistics
+                .split(' ')
+                .next()
+                .and_then(|field| field.parse().ok())
+                .unwrap_or(0);
             threads.insert(id, (name.trim_end().to_owned(), on_cpu));
         }
         Ok(Self { threads })
@@ -88,9 +100,13 @@ impl Memory {
         let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
         let field = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name));
-            line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+            line.and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+                .unwrap_or(0)
         };
-        Ok(Self { rss_kib: field("Rss:"), pss_kib: field("Pss:") })
+        Ok(Self {
+            rss_kib: field("Rss:"),
+            pss_kib: field("Pss:"),
+        })
     }
 }
 
@@ -121,12 +137,22 @@ mod tests {
         let before = Memory::of(std::process::id()).unwrap();
         let used = std::hint::black_box(vec![1_u8; 32 << 20]);
         let after = Memory::of(std::process::id()).unwrap();
-        assert!(after.rss_kib >= before.rss_kib + 30 * 1024, "{before:?} {after:?} {}", used.len());
+        assert!(
+            after.rss_kib >= before.rss_kib + 30 * 1024,
+            "{before:?} {after:?} {}",
+            used.len()
+        );
     }
 
     #[test]
     fn an_argument_names_a_process() {
-        assert_eq!("edge=12".parse::<Watched>().unwrap(), Watched { name: "edge".into(), pid: 12 });
+        assert_eq!(
+            "edge=12".parse::<Watched>().unwrap(),
+            Watched {
+                name: "edge".into(),
+                pid: 12
+            }
+        );
         assert!("edge".parse::<Watched>().is_err());
         assert!("edge=x".parse::<Watched>().is_err());
     }

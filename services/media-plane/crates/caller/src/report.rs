@@ -28,13 +28,22 @@ impl Quantiles {
     #[must_use]
     pub fn of(times: &Times) -> Self {
         let at = |quantile| times.quantile_ms(quantile);
-        Self { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1.0) }
+        Self {
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            max: at(1.0),
+        }
     }
 }
 
 impl fmt::Display for Quantiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.2} / {:.2} / {:.2} / {:.2}", self.p50, self.p90, self.p99, self.max)
+        write!(
+            f,
+            "{:.2} / {:.2} / {:.2} / {:.2}",
+            self.p50, self.p90, self.p99, self.max
+        )
     }
 }
 
@@ -60,13 +69,7 @@ pub struct ServerReport {
 impl ServerReport {
     /// Divides what a process used by what it carried.
     #[must_use]
-    pub fn of(
-        window: &BTreeMap<String, u64>,
-        setup_ns: u64,
-        before: Memory,
-        after: Memory,
-        report: &Report,
-    ) -> Self {
+    pub fn of(window: &BTreeMap<String, u64>, setup_ns: u64, before: Memory, after: Memory, report: &Report) -> Self {
         let total: u64 = window.values().sum();
         let pairs = (report.echoed > 0).then_some(report.echoed as f64);
         let sessions = f64::from(report.up);
@@ -79,7 +82,10 @@ impl ServerReport {
             rss_kib_per_session: grown(after.rss_kib, before.rss_kib),
             pss_kib_per_session: grown(after.pss_kib, before.pss_kib),
             rss_kib_before: before.rss_kib,
-            threads: window.iter().map(|(name, spent)| (name.clone(), *spent as f64 / 1e3 / unit)).collect(),
+            threads: window
+                .iter()
+                .map(|(name, spent)| (name.clone(), *spent as f64 / 1e3 / unit))
+                .collect(),
         }
     }
 }
@@ -158,12 +164,28 @@ impl fmt::Display for Report {
         if let Some(failure) = &self.failure {
             write!(f, " ({failure})")?;
         }
-        write!(f, "\nset-up ms, p50 / p90 / p99 / max: answer {}, connected {}", self.answer_ms, self.setup_ms)?;
+        write!(
+            f,
+            "\nset-up ms, p50 / p90 / p99 / max: answer {}, connected {}",
+            self.answer_ms, self.setup_ms
+        )?;
         if self.sent > 0 {
-            write!(f, "\necho ms, p50 / p90 / p99 / max: {}; sent {}", self.delay_ms, self.sent)?;
-            write!(f, ", lost {}, duplicates {}, corrupt {}", self.lost, self.duplicates, self.corrupt)?;
+            write!(
+                f,
+                "\necho ms, p50 / p90 / p99 / max: {}; sent {}",
+                self.delay_ms, self.sent
+            )?;
+            write!(
+                f,
+                ", lost {}, duplicates {}, corrupt {}",
+                self.lost, self.duplicates, self.corrupt
+            )?;
             write!(f, "\nload: {:.2} ms late (p99)", self.lateness_p99_ms)?;
-            write!(f, ", {:.1} us of CPU a pair", self.own_cpu_us_per_pair.unwrap_or_default())?;
+            write!(
+                f,
+                ", {:.1} us of CPU a pair",
+                self.own_cpu_us_per_pair.unwrap_or_default()
+            )?;
         }
         for (name, server) in &self.servers {
             write!(f, "\n{name}: {:.2} cores", server.cores)?;
@@ -173,7 +195,11 @@ impl fmt::Display for Report {
             if let Some(cost) = server.cpu_ms_per_setup {
                 write!(f, ", {cost:.2} ms a set-up")?;
             }
-            write!(f, ", {:.0} KiB a session (PSS {:.0})", server.rss_kib_per_session, server.pss_kib_per_session)?;
+            write!(
+                f,
+                ", {:.0} KiB a session (PSS {:.0})",
+                server.rss_kib_per_session, server.pss_kib_per_session
+            )?;
         }
         Ok(())
     }

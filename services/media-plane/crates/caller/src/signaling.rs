@@ -62,8 +62,14 @@ impl Signaling for HttpSignaling {
     fn offer(&self, sdp: &str) -> Result<Answer, SignalingError> {
         let response = http::request("POST", &self.url, "application/sdp", sdp)?;
         match response.status {
-            200 | 201 => Ok(Answer { sdp: response.body, location: response.location }),
-            status => Err(SignalingError::Refused { status, body: response.body }),
+            200 | 201 => Ok(Answer {
+                sdp: response.body,
+                location: response.location,
+            }),
+            status => Err(SignalingError::Refused {
+                status,
+                body: response.body,
+            }),
         }
     }
 
@@ -71,7 +77,10 @@ impl Signaling for HttpSignaling {
         let response = http::request("DELETE", &self.url.join(location)?, "application/sdp", "")?;
         match response.status {
             200..300 => Ok(()),
-            status => Err(SignalingError::Refused { status, body: response.body }),
+            status => Err(SignalingError::Refused {
+                status,
+                body: response.body,
+            }),
         }
     }
 }

@@ -80,7 +80,10 @@ impl Epoll {
     pub fn new(batch: usize) -> io::Result<Self> {
         // SAFETY: takes no memory; the descriptor that it returns is ours alone.
         let fd = unsafe { OwnedFd::from_raw_fd(check(libc::epoll_create1(libc::EPOLL_CLOEXEC))? as RawFd) };
-        Ok(Self { fd, events: vec![libc::epoll_event { events: 0, u64: 0 }; batch] })
+        Ok(Self {
+            fd,
+            events: vec![libc::epoll_event { events: 0, u64: 0 }; batch],
+        })
     }
 
     /// Watches a socket for datagrams. Closing the socket ends it.
@@ -88,10 +91,20 @@ impl Epoll {
     /// # Errors
     /// What `epoll_ctl` says.
     pub fn add(&self, socket: &impl AsRawFd, token: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token };
+        let mut event = libc::epoll_event {
+            events: libc::EPOLLIN as u32,
+            u64: token,
+        };
         // SAFETY: `event` lives until the call returns; the kernel copies it.
-        check(unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_ADD, socket.as_raw_fd(), &raw mut event) })
-            .map(drop)
+        check(unsafe {
+            libc::epoll_ctl(
+                self.fd.as_raw_fd(),
+                libc::EPOLL_CTL_ADD,
+                socket.as_raw_fd(),
+                &raw mut event,
+            )
+        })
+        .map(drop)
     }
 
     /// Waits for at most `timeout` and returns the numbers of the sockets that have datagrams.
@@ -135,7 +148,9 @@ pub struct Batch {
 
 impl std::fmt::Debug for Batch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Batch").field("size", &self.buffers.len()).finish_non_exhaustive()
+        f.debug_struct("Batch")
+            .field("size", &self.buffers.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -158,14 +173,20 @@ impl Batch {
     }
 
     fn arm(&mut self, index: usize, length: usize, control: bool) {
-        self.vectors[index] =
-            libc::iovec { iov_base: self.buffers[index].as_mut_ptr().cast(), iov_len: length };
+        self.vectors[index] = libc::iovec {
+            iov_base: self.buffers[index].as_mut_ptr().cast(),
+            iov_len: length,
+        };
         let header = &mut self.headers[index].msg_hdr;
         header.msg_name = (&raw mut self.addresses[index]).cast();
         header.msg_namelen = mem::size_of::<libc::sockaddr_in>() as libc::socklen_t;
         header.msg_iov = &raw mut self.vectors[index];
         header.msg_iovlen = 1;
-        header.msg_control = if control { self.controls[index].as_mut_ptr().cast() } else { std::ptr::null_mut() };
+        header.msg_control = if control {
+            self.controls[index].as_mut_ptr().cast()
+        } else {
+            std::ptr::null_mut()
+        };
         header.msg_controllen = if control { CONTROL } else { 0 };
     }
 
@@ -189,7 +210,14 @@ impl Batch {
         });
         match count {
             // A port that refused an earlier datagram says so here; the caller's own timers deal with it.
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionRefused) => Ok(0),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionRefused
+                ) =>
+            {
+                Ok(0)
+            }
             other => other,
         }
     }
@@ -201,7 +229,10 @@ impl Batch {
     pub fn datagram(&mut self, index: usize) -> (SocketAddr, &mut [u8]) {
         let address = self.addresses[index];
         let length = self.headers[index].msg_len as usize;
-        let from = SocketAddrV4::new(Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr)), u16::from_be(address.sin_port));
+        let from = SocketAddrV4::new(
+            Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr)),
+            u16::from_be(address.sin_port),
+        );
         (SocketAddr::V4(from), &mut self.buffers[index][..length])
     }
 
@@ -218,7 +249,9 @@ impl Batch {
             {
                 return None;
             }
-            Some(nanoseconds(&libc::CMSG_DATA(control).cast::<libc::timespec>().read_unaligned()))
+            Some(nanoseconds(
+                &libc::CMSG_DATA(control).cast::<libc::timespec>().read_unaligned(),
+            ))
         }
     }
 

@@ -24,7 +24,11 @@ impl Times {
     /// The time that a share `quantile` (0 to 1) does not exceed, in ms; 0 if there are none.
     #[must_use]
     pub fn quantile_ms(&self, quantile: f64) -> f64 {
-        if self.0.is_empty() { 0.0 } else { self.0.value_at_quantile(quantile) as f64 / 1_000.0 }
+        if self.0.is_empty() {
+            0.0
+        } else {
+            self.0.value_at_quantile(quantile) as f64 / 1_000.0
+        }
     }
 
     /// How many were recorded.
@@ -111,7 +115,9 @@ impl Window {
 
     /// A probe came back. Returns whether it counts: it is in the window and came for the first time.
     pub fn echo(&mut self, number: u64) -> bool {
-        let Some(first) = self.first.filter(|_| self.contains(number)) else { return false };
+        let Some(first) = self.first.filter(|_| self.contains(number)) else {
+            return false;
+        };
         let at = (number - first) as usize;
         if self.seen.len() <= at / 64 {
             self.seen.resize(at / 64 + 1, 0);
@@ -119,7 +125,11 @@ impl Window {
         let (word, bit) = (&mut self.seen[at / 64], 1 << (at % 64));
         let new = *word & bit == 0;
         *word |= bit;
-        if new { self.echoed += 1 } else { self.duplicates += 1 }
+        if new {
+            self.echoed += 1
+        } else {
+            self.duplicates += 1
+        }
         new
     }
 
@@ -151,7 +161,10 @@ mod tests {
 
         let mut tally = Tally::default();
         window.count(&mut tally);
-        assert_eq!((tally.sent, tally.echoed, tally.duplicates, tally.lost()), (190, 2, 1, 188));
+        assert_eq!(
+            (tally.sent, tally.echoed, tally.duplicates, tally.lost()),
+            (190, 2, 1, 188)
+        );
     }
 
     #[test]

@@ -17,7 +17,13 @@ fn loopback() -> SocketAddr {
 
 fn quick() -> Plan {
     let settle = Duration::from_millis(200);
-    Plan { calls: 4, rate: 100.0, settle, window: Duration::from_secs(1), ..Plan::default() }
+    Plan {
+        calls: 4,
+        rate: 100.0,
+        settle,
+        window: Duration::from_secs(1),
+        ..Plan::default()
+    }
 }
 
 /// A machine that is busy with other tests may be late; the run is worth another try then.
@@ -50,7 +56,15 @@ fn every_probe_comes_back_once() {
 fn two_threads_share_the_calls() {
     let peer = EchoPeer::start(loopback()).unwrap();
     let signaling: Arc<dyn Signaling> = Arc::new(HttpSignaling::new(&peer.url()).unwrap());
-    let report = run(&Plan { calls: 5, threads: 2, ..quick() }, &signaling).unwrap();
+    let report = run(
+        &Plan {
+            calls: 5,
+            threads: 2,
+            ..quick()
+        },
+        &signaling,
+    )
+    .unwrap();
     assert_eq!((report.up, report.lost), (5, 0), "{report}");
 }
 
@@ -59,7 +73,15 @@ fn dtls_1_3_comes_up_too() {
     let peer = EchoPeer::start(loopback()).unwrap();
     let signaling: Arc<dyn Signaling> = Arc::new(HttpSignaling::new(&peer.url()).unwrap());
     let dtls = DtlsVersion::Auto;
-    let report = run(&Plan { calls: 2, dtls, ..quick() }, &signaling).unwrap();
+    let report = run(
+        &Plan {
+            calls: 2,
+            dtls,
+            ..quick()
+        },
+        &signaling,
+    )
+    .unwrap();
     assert_eq!((report.up, report.lost), (2, 0), "{report}");
 }
 
@@ -67,8 +89,16 @@ fn dtls_1_3_comes_up_too() {
 fn silent_calls_send_nothing_and_tell_what_a_set_up_costs() {
     let peer = EchoPeer::start(loopback()).unwrap();
     let signaling: Arc<dyn Signaling> = Arc::new(HttpSignaling::new(&peer.url()).unwrap());
-    let watch = vec![Watched { name: "self".into(), pid: std::process::id() }];
-    let plan = Plan { silent: true, window: Duration::from_millis(200), watch, ..quick() };
+    let watch = vec![Watched {
+        name: "self".into(),
+        pid: std::process::id(),
+    }];
+    let plan = Plan {
+        silent: true,
+        window: Duration::from_millis(200),
+        watch,
+        ..quick()
+    };
     let report = run(&plan, &signaling).unwrap();
     assert_eq!((report.up, report.sent, report.corrupt), (4, 0, 0), "{report}");
     assert!(report.servers["self"].cpu_ms_per_setup.unwrap() > 0.0, "{report}");
@@ -81,7 +111,10 @@ fn a_server_that_refuses_is_named_with_its_reason() {
     struct Refusing;
     impl Signaling for Refusing {
         fn offer(&self, _sdp: &str) -> Result<Answer, SignalingError> {
-            Err(SignalingError::Refused { status: 503, body: "no edge".into() })
+            Err(SignalingError::Refused {
+                status: 503,
+                body: "no edge".into(),
+            })
         }
         fn end(&self, _location: &str) -> Result<(), SignalingError> {
             Ok(())
@@ -98,7 +131,10 @@ fn an_answer_that_is_no_sdp_fails_the_call() {
     struct Babbling;
     impl Signaling for Babbling {
         fn offer(&self, _sdp: &str) -> Result<Answer, SignalingError> {
-            Ok(Answer { sdp: "hello".into(), location: None })
+            Ok(Answer {
+                sdp: "hello".into(),
+                location: None,
+            })
         }
         fn end(&self, _location: &str) -> Result<(), SignalingError> {
             Ok(())
@@ -113,7 +149,13 @@ fn an_answer_that_is_no_sdp_fails_the_call() {
 fn a_process_that_is_not_there_cannot_be_watched() {
     let peer = EchoPeer::start(loopback()).unwrap();
     let signaling: Arc<dyn Signaling> = Arc::new(HttpSignaling::new(&peer.url()).unwrap());
-    let plan = Plan { watch: vec![Watched { name: "nobody".into(), pid: u32::MAX }], ..quick() };
+    let plan = Plan {
+        watch: vec![Watched {
+            name: "nobody".into(),
+            pid: u32::MAX,
+        }],
+        ..quick()
+    };
     let error = load::run(&plan, &signaling).unwrap_err();
     assert!(matches!(error, LoadError::Watch { .. }), "{error}");
 }
