@@ -1,1 +1,5 @@
+"""The `antiphon` command."""
 
+from antiphon.cli.app import main
+
+__all__ = ["main"]

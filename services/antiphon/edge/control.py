@@ -1,0 +1,178 @@
+"""Serves EdgeControlService to signaling: a thin shell around the media plane that tells refusals as rich errors."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import grpc
+import structlog
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+
+from antiphon.edge._media import OfferRejected
+from antiphon.edge.sessions import LiveSession
+from antiphon.errors import NoWorkerError
+from antiphon.wire.control.v1 import edge_pb2, edge_pb2_grpc
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Mapping
+
+    from antiphon.edge._media import MediaPlane
+    from antiphon.edge.links import LinkKeeper
+    from antiphon.edge.metrics import EdgeMetrics
+    from antiphon.edge.sessions import SessionBook
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+Response = TypeVar("Response")
+
+log = structlog.get_logger(__name__)
+
+ERROR_DOMAIN = "antiphon"
+
+
+class Refusal(Exception):  # noqa: N818 - it is an answer, not a failure
+    """An answer other than OK. `reason` is for programs, `message` for people."""
+
+    def __init__(
+        self, code: grpc.StatusCode, reason: str, message: str, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.metadata = dict(metadata or {})
+
+    def status(self) -> status_pb2.Status:
+        detail = any_pb2.Any()
+        detail.Pack(error_details_pb2.ErrorInfo(reason=self.reason, domain=ERROR_DOMAIN, metadata=self.metadata))
+        return status_pb2.Status(code=self.code.value[0], message=self.message, details=[detail])
+
+
+def refusal_of(error: Exception) -> Refusal:  # noqa: PLR0911 - a table
+    """Says what an exception of the media plane or the links means to signaling."""
+    match error:
+        case Refusal():
+            return error
+        case OfferRejected():
+            message, line = error.args
+            return Refusal(grpc.StatusCode.INVALID_ARGUMENT, "bad_offer", str(message), {"line": str(line)})
+        case PermissionError():
+            return Refusal(grpc.StatusCode.ABORTED, "stale_epoch", _text(error))
+        case BlockingIOError():
+            return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "no_room", _text(error))
+        case NoWorkerError() | ConnectionError():
+            return Refusal(grpc.StatusCode.UNAVAILABLE, "link_down", _text(error))
+        case ValueError():
+            return Refusal(grpc.StatusCode.INVALID_ARGUMENT, "bad_request", _text(error))
+        case _:
+            log.error("control request failed", exc_info=error)
+            return Refusal(grpc.StatusCode.INTERNAL, "internal", "the edge failed on this request: see its log")
+
+
+def _text(error: BaseException) -> str:
+    return str(error.args[0]) if error.args else str(error)
+
+
+def _no_session(session: str) -> Refusal:
+    return Refusal(grpc.StatusCode.NOT_FOUND, "unknown_session", f"no session {session} lives on this edge")
+
+
+class EdgeControl(edge_pb2_grpc.EdgeControlServiceServicer):
+    """The service. While `draining` is set, no session is opened."""
+
+    def __init__(self, plane: MediaPlane, links: LinkKeeper, book: SessionBook, metrics: EdgeMetrics) -> None:
+        self._plane = plane
+        self._links = links
+        self._book = book
+        self._metrics = metrics
+        self.draining = False
+
+    async def OpenSession(  # noqa: N802 - gRPC's name
+        self, request: edge_pb2.OpenSessionRequest, context: Context
+    ) -> edge_pb2.OpenSessionResponse:
+        return await self._answer("open_session", context, self._open(request))
+
+    async def RestartIce(  # noqa: N802
+        self, request: edge_pb2.RestartIceRequest, context: Context
+    ) -> edge_pb2.RestartIceResponse:
+        return await self._answer("restart_ice", context, self._restart(request))
+
+    async def CloseSession(  # noqa: N802
+        self, request: edge_pb2.CloseSessionRequest, context: Context
+    ) -> edge_pb2.CloseSessionResponse:
+        return await self._answer("close_session", context, self._close(request))
+
+    async def GetSession(  # noqa: N802
+        self, request: edge_pb2.GetSessionRequest, context: Context
+    ) -> edge_pb2.GetSessionResponse:
+        return await self._answer("get_session", context, self._get(request))
+
+    async def _open(self, request: edge_pb2.OpenSessionRequest) -> edge_pb2.OpenSessionResponse:
+        if self.draining:
+            raise Refusal(grpc.StatusCode.UNAVAILABLE, "draining", "this edge is stopping and takes no new sessions")
+        metadata = _json_object(request.metadata or "{}")
+        await self._links.ensure(request.worker, request.worker_address)
+        answer, ufrag = self._plane.open_session(
+            request.session,
+            epoch=request.epoch,
+            offer=request.offer,
+            agent=request.agent,
+            worker=request.worker,
+            metadata=metadata,
+            caller=request.caller,
+            data_channel=request.data_channel if request.HasField("data_channel") else None,
+        )
+        self._book.opened(LiveSession(request.session, request.epoch, request.agent, request.worker))
+        log.info("session opened", session=request.session, agent=request.agent, worker=request.worker)
+        return edge_pb2.OpenSessionResponse(answer=answer, ufrag=ufrag)
+
+    async def _restart(self, request: edge_pb2.RestartIceRequest) -> edge_pb2.RestartIceResponse:
+        try:
+            sdpfrag, ufrag = self._plane.restart_ice(request.session, epoch=request.epoch, sdpfrag=request.sdpfrag)
+        except KeyError:
+            raise _no_session(request.session) from None
+        self._book.moved_to_epoch(request.session, request.epoch)
+        return edge_pb2.RestartIceResponse(sdpfrag=sdpfrag, ufrag=ufrag)
+
+    async def _close(self, request: edge_pb2.CloseSessionRequest) -> edge_pb2.CloseSessionResponse:
+        if not self._plane.close_session(request.session, epoch=request.epoch, reason=request.reason or "api"):
+            raise _no_session(request.session)
+        return edge_pb2.CloseSessionResponse()
+
+    async def _get(self, request: edge_pb2.GetSessionRequest) -> edge_pb2.GetSessionResponse:
+        stats: dict[str, Any] | None = self._plane.session_stats(request.session)
+        if stats is None:
+            raise _no_session(request.session)
+        return edge_pb2.GetSessionResponse(
+            state=stats["state"],
+            setup_us=stats["setup_us"],
+            quality=stats["quality"],
+            remote=stats.get("remote") or "",
+            security=stats.get("security") or "",
+        )
+
+    async def _answer(self, method: str, context: Context, work: Awaitable[Response]) -> Response:
+        """Counts the request and turns what is raised into a status."""
+        try:
+            response = await work
+        except Exception as error:  # noqa: BLE001 - refusal_of logs what it does not know
+            refusal = refusal_of(error)
+            self._metrics.answered(method, refusal.reason)
+            await _abort(context, refusal)
+        self._metrics.answered(method, "ok")
+        return response
+
+
+def _json_object(text: str) -> str:
+    if not isinstance(json.loads(text), dict):
+        msg = "metadata is no JSON object"
+        raise ValueError(msg)  # noqa: TRY004 - it came as text
+    return text
+
+
+async def _abort(context: Context, refusal: Refusal) -> NoReturn:
+    status = refusal.status()
+    details = (("grpc-status-details-bin", status.SerializeToString()),)
+    await context.abort(refusal.code, refusal.message, details)

@@ -1,0 +1,103 @@
+"""What an edge tells Prometheus: the media plane's counters as they are, sessions, links, and how long set-up takes."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from prometheus_client.metrics_core import Metric
+
+    from antiphon.edge._media import MediaPlane
+    from antiphon.edge.releases import Releases
+    from antiphon.edge.sessions import SessionBook
+
+_SETUP_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0)
+_NAME = re.compile(r"[^a-zA-Z0-9_]")
+# Reasons come from our own code and the proto; anything else is counted as "other", so that labels stay bounded.
+_CLOSE_REASONS = frozenset(
+    {"bye", "hangup", "api", "consent", "dtls", "error", "worker", "refused", "shutdown", "timeout", "moved"}
+)
+
+
+class _PlaneCollector(Collector):
+    """Reads everything at scrape time, so that nothing is counted twice."""
+
+    def __init__(self, plane: MediaPlane, book: SessionBook, releases: Releases) -> None:
+        self._plane = plane
+        self._book = book
+        self._releases = releases
+
+    def collect(self) -> Iterable[Metric]:
+        for name, value in sorted(self._plane.counters().items()):
+            metric = f"antiphon_edge_{_NAME.sub('_', name)}"
+            yield CounterMetricFamily(metric, f"The media plane's counter {name}.", value=value)
+        yield GaugeMetricFamily("antiphon_edge_sessions", "Live sessions.", value=len(self._book))
+        yield from self._links()
+        queue = self._releases
+        yield GaugeMetricFamily(
+            "antiphon_edge_releases_waiting", "Ended sessions Redis has not heard of.", value=len(queue)
+        )
+        yield CounterMetricFamily("antiphon_edge_releases", "Ended sessions that Redis has heard of.", value=queue.done)
+        yield CounterMetricFamily(
+            "antiphon_edge_release_retries", "Releases that Redis did not take.", value=queue.retries
+        )
+        yield CounterMetricFamily(
+            "antiphon_edge_releases_given_up", "Releases dropped at the bound.", value=queue.given_up
+        )
+
+    def _links(self) -> Iterable[Metric]:
+        up = GaugeMetricFamily("antiphon_edge_link_up", "Whether the link to a worker is up.", labels=["worker"])
+        rtt = GaugeMetricFamily("antiphon_edge_link_rtt_seconds", "Round trip on a link.", labels=["worker"])
+        sessions = GaugeMetricFamily("antiphon_edge_link_sessions", "Sessions on a link.", labels=["worker"])
+        workers: Mapping[str, Mapping[str, Any]] = self._plane.workers()
+        for worker, state in workers.items():
+            up.add_metric([worker], float(bool(state["connected"])))
+            sessions.add_metric([worker], float(state["sessions"]))
+            if state["rtt_ms"] is not None:
+                rtt.add_metric([worker], float(state["rtt_ms"]) / 1000)
+        return (up, rtt, sessions)
+
+
+class EdgeMetrics:
+    """Registers an edge's metrics; `close` takes them out again."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self._registry = registry
+        self._requests = Counter(
+            "antiphon_edge_control_requests", "Control requests by outcome.", ["method", "outcome"], registry=registry
+        )
+        self._closed = Counter(
+            "antiphon_edge_sessions_closed", "Sessions that ended, by reason.", ["reason"], registry=registry
+        )
+        self._setup = Histogram(
+            "antiphon_edge_setup_seconds",
+            "From the offer to a step of the set-up.",
+            ["step"],
+            buckets=_SETUP_BUCKETS,
+            registry=registry,
+        )
+        self._collectors: list[Collector] = [self._requests, self._closed, self._setup]
+
+    def watch(self, plane: MediaPlane, book: SessionBook, releases: Releases) -> None:
+        collector = _PlaneCollector(plane, book, releases)
+        self._registry.register(collector)
+        self._collectors.append(collector)
+
+    def answered(self, method: str, outcome: str) -> None:
+        self._requests.labels(method, outcome).inc()
+
+    def closed(self, reason: str, setup_us: Mapping[str, int]) -> None:
+        self._closed.labels(reason if reason in _CLOSE_REASONS else "other").inc()
+        for step, microseconds in setup_us.items():
+            self._setup.labels(step).observe(microseconds / 1e6)
+
+    def close(self) -> None:
+        while self._collectors:
+            self._registry.unregister(self._collectors.pop())

@@ -1,0 +1,173 @@
+"""The edge as a process: builds its parts, says that it is here, and takes leave of its callers when told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import structlog
+
+from antiphon import telemetry
+from antiphon.cluster import Cluster, EdgeRecord
+from antiphon.edge._media import MediaPlane
+from antiphon.edge.control import EdgeControl
+from antiphon.edge.events import EventPump
+from antiphon.edge.links import LinkKeeper
+from antiphon.edge.metrics import EdgeMetrics
+from antiphon.edge.releases import Release, Releases
+from antiphon.edge.sessions import SessionBook
+from antiphon.errors import ConfigError
+from antiphon.wire.control.v1 import edge_pb2_grpc
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from antiphon.config import Config
+
+log = structlog.get_logger(__name__)
+
+_LAST_RELEASES = 1.5
+"""Seconds that a stopping edge waits for Redis to hear of its last sessions."""
+
+
+async def run(config: Config) -> None:
+    """Serves until cancelled; then callers get a BYE. Raises ConfigError and OSError when it cannot start."""
+    plane = build_media_plane(config)
+    try:
+        async with Cluster(config.redis.url.get_secret_value()) as cluster:
+            edge = Edge(config, plane, cluster)
+            try:
+                await edge.start()
+                await edge.serve()
+            finally:
+                await edge.stop()
+    finally:
+        await asyncio.to_thread(plane.close)
+
+
+def build_media_plane(config: Config) -> MediaPlane:
+    """Binds the UDP port and starts the shards."""
+    edge = config.edge
+    try:
+        return MediaPlane(
+            edge=edge.id,
+            region=config.region.name,
+            secret=_seal_key(config.cluster_secret.get_secret_value()),
+            host=edge.host,
+            port=edge.port,
+            advertise=list(edge.advertise),
+            shards=edge.shards,
+            capacity=edge.capacity,
+        )
+    except OSError as error:
+        msg = f"cannot receive media on UDP {edge.host}:{edge.port}: {error.strerror or error}"
+        raise OSError(error.errno, msg) from error
+
+
+def _seal_key(secret: str) -> bytes:
+    try:
+        key = bytes.fromhex(secret)
+    except ValueError:
+        key = b""
+    if len(key) != 16:
+        msg = "cluster_secret must be 32 hexadecimal digits, the same on all edges"
+        raise ConfigError(msg)
+    return key
+
+
+class Edge:
+    """All parts of one edge, wired. It listens to the media plane's events."""
+
+    def __init__(self, config: Config, plane: MediaPlane, cluster: Cluster) -> None:
+        self._config = config
+        self._plane = plane
+        self._cluster = cluster
+        self.book = SessionBook()
+        self.links = LinkKeeper(plane)
+        self.releases = Releases(cluster)
+        self.metrics = EdgeMetrics()
+        self.metrics.watch(plane, self.book, self.releases)
+        self.control = EdgeControl(plane, self.links, self.book, self.metrics)
+        self._events = EventPump(plane, self)
+        self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])  # a taken port must be an error
+        self._control_port = 0
+
+    async def start(self) -> None:
+        """Listens for control and events. Raises OSError when the control port is taken."""
+        edge = self._config.edge
+        edge_pb2_grpc.add_EdgeControlServiceServicer_to_server(self.control, self._server)
+        try:
+            self._control_port = self._server.add_insecure_port(f"{edge.control_host}:{edge.control_port}")
+        except RuntimeError as error:
+            msg = f"cannot serve control on {edge.control_host}:{edge.control_port}: is the port taken?"
+            raise OSError(msg) from error
+        await self._server.start()
+        self._events.start()
+        log.info("edge started", edge=edge.id, region=self._config.region.name, media_port=self._plane.port)
+
+    async def serve(self) -> None:
+        """Runs until cancelled."""
+        edge = self._config.edge
+        async with telemetry.serve(edge.http_host, edge.http_port, ready=self.ready), asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._cluster.keep(self.record, self.book.epochs), name="registration")
+            tasks.create_task(self.links.follow(self._cluster.watch()), name="links")
+            tasks.create_task(self.releases.run(), name="releases")
+
+    async def stop(self) -> None:
+        """Refuses new sessions, says BYE to live ones, and tells Redis."""
+        self.control.draining = True
+        await self._server.stop(grace=0.2)
+        self._events.stop()
+        await asyncio.to_thread(self._plane.close)
+        self._events.drain()
+        for session in self.book:  # the plane closed them without a word
+            self.session_closed(session.id, {"reason": "shutdown"})
+        await self.releases.finish(_LAST_RELEASES)
+        self.metrics.close()
+        log.info("edge stopped", edge=self._config.edge.id)
+
+    def ready(self) -> bool:
+        return not self.control.draining
+
+    def record(self) -> EdgeRecord:
+        """Tells the cluster what this edge is now."""
+        edge, region = self._config.edge, self._config.region
+        hosts = edge.advertise or (edge.host,)
+        return EdgeRecord(
+            id=edge.id,
+            region=region.name,
+            latitude=region.latitude,
+            longitude=region.longitude,
+            control=edge.control_advertise or f"{edge.control_host}:{self._control_port}",
+            media=tuple(f"{host}:{self._plane.port}" for host in hosts),
+            capacity=edge.capacity,
+            sessions=len(self.book),
+            draining=self.control.draining,
+        )
+
+    def session_connected(self, session: str, details: Mapping[str, Any]) -> None:
+        log.info("session connected", session=session, **_plain(details))
+
+    def session_closed(self, session: str, details: Mapping[str, Any]) -> None:
+        known = self.book.closed(session)
+        reason = str(details.get("reason", "error"))
+        setup_us: dict[str, int] = dict(details.get("setup_us") or {})
+        self.metrics.closed(reason, setup_us)
+        log.info("session closed", session=session, reason=reason)
+        if known is None:
+            log.warning("closed session was not in the book", session=session)
+            return
+        outcome = {"reason": reason, "setup_us": setup_us, "quality": dict(details.get("quality") or {})}
+        self.releases.add(Release(session, known.epoch, outcome))
+
+    def link_up(self, worker: str, details: Mapping[str, Any]) -> None:
+        del details
+        self.links.link_up(worker)
+
+    def link_down(self, worker: str, details: Mapping[str, Any]) -> None:
+        self.links.link_down(worker, str(details.get("reason", "")))
+
+
+def _plain(details: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in details.items() if isinstance(value, str | int | float)}

@@ -1,0 +1,27 @@
+"""Waiting by condition: no test sleeps for a fixed time and hopes."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+T = TypeVar("T")
+
+
+async def until(condition: Callable[[], T | Awaitable[T]], *, seconds: float = 60.0, what: str = "the condition") -> T:
+    """Returns the first true value of `condition()`, asked again and again; TimeoutError after `seconds`."""
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                value = condition()
+                result = await value if inspect.isawaitable(value) else value
+                if result:
+                    return result
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        msg = f"{what} did not come true within {seconds:.0f} s"
+        raise TimeoutError(msg) from None
