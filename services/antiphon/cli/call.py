@@ -1,0 +1,171 @@
+"""`antiphon call`: one call from the command line, and an account of what happened in it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from antiphon.client import CallEndedError, Caller, CallError, read_audio, write_wav
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from antiphon.client import Statistics
+
+_QUIET = 2.5
+"""Seconds of silence after which an answer counts as done."""
+_NO_ANSWER = 10.0
+"""Seconds to wait for an answer to begin."""
+_STEPS = {
+    "http": "answer",
+    "ice": "ICE",
+    "dtls": "DTLS",
+    "data_channel": "data channel",
+    "first_frame": "first frame heard",
+}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """The command's options."""
+
+    url: str
+    agent: str
+    play: Path | None
+    record: Path | None
+    region: str | None
+    token: str | None
+    seconds: float | None
+    as_json: bool
+
+
+@dataclass
+class Account:
+    """What is told at the end. Times are in seconds since the call began."""
+
+    session: str
+    agent: str
+    edge: str
+    region: str
+    worker: str
+    said: list[tuple[float, float]] = field(default_factory=list)
+    heard: list[tuple[float, float]] = field(default_factory=list)
+    turns: list[dict[str, Any]] = field(default_factory=list)
+    utterances: list[dict[str, Any]] = field(default_factory=list)
+    end: str = ""
+    statistics: dict[str, Any] = field(default_factory=dict)
+    recording: str | None = None
+
+
+async def call_agent(wish: Wish) -> int:
+    """Returns the exit code: 0, 1 when the call did not work, 2 when the options were wrong."""
+    try:
+        sound = read_audio(wish.play) if wish.play is not None else None
+    except CallError as error:
+        return _complain(str(error), 2)
+    if wish.record is not None and not wish.record.parent.is_dir():
+        return _complain(f"cannot write {wish.record}: there is no folder {wish.record.parent}", 2)
+    caller = Caller(wish.url, agent=wish.agent, region=wish.region, token=wish.token)
+    said: list[tuple[float, float]] = []
+    try:
+        async with caller:
+            try:
+                async with asyncio.timeout(wish.seconds):
+                    await caller.wait_for(lambda: caller.journal.worker, within=_NO_ANSWER)
+                    if sound is not None:
+                        said.append(await caller.play(sound))
+                    await _until_answered(caller, wish)
+            except TimeoutError:
+                pass  # --seconds are over, or the agent does not speak our messages
+            except CallEndedError:
+                pass  # told in the account
+    except CallError as error:
+        return _complain(str(error), 1)
+    account = await _account(caller, wish, said)
+    print(json.dumps(asdict(account), indent=2) if wish.as_json else _in_words(account, await caller.statistics()))
+    return 0
+
+
+async def _until_answered(caller: Caller, wish: Wish) -> None:
+    """Returns when the agent has said its say; with nothing to play, when the call ends."""
+    if wish.play is None:
+        await caller.wait_ended()
+        return
+    ended_speaking = caller.now()
+    while not caller.ended:
+        last = max(ended_speaking, caller.hearing.last_audible_at or 0.0)
+        answered = last > ended_speaking or bool(caller.journal.utterances)
+        patience = _QUIET if answered else _NO_ANSWER
+        if not caller.journal.speaking() and caller.now() - last > patience:
+            return
+        await asyncio.sleep(0.05)
+
+
+async def _account(caller: Caller, wish: Wish, said: list[tuple[float, float]]) -> Account:
+    if wish.record is not None:
+        write_wav(wish.record, caller.recording())
+    return Account(
+        session=caller.session,
+        agent=caller.journal.agent or wish.agent,
+        edge=caller.edge,
+        region=caller.region,
+        worker=caller.worker,
+        said=said,
+        heard=[(stretch.begin, stretch.end) for stretch in caller.hearing.stretches],
+        turns=[asdict(turn) for turn in caller.journal.turns.values()],
+        utterances=[asdict(utterance) for utterance in caller.journal.utterances.values()],
+        end=caller.end_reason,
+        statistics=asdict(await caller.statistics()),
+        recording=str(wish.record) if wish.record else None,
+    )
+
+
+def _in_words(account: Account, statistics: Statistics) -> str:
+    where = f"edge {account.edge}" + (f" in {account.region}" if account.region else "") + f", worker {account.worker}"
+    lines = [
+        f"called     {account.agent} ({account.session})",
+        f"over       {where}",
+        f"set-up     {_setup(statistics)}",
+    ]
+    lines += [f"said       {_span(begin, end)}" for begin, end in account.said]
+    lines += [
+        f"turn {turn['number']:<5} {turn['state']} at {turn['said_at']:.2f} s, {turn['audio_ms'] / 1000:.2f} s of audio"
+        for turn in account.turns
+    ]
+    lines += [
+        f"answer {utterance['number']:<3} {utterance['state']} from {utterance['began']:.2f} s, "
+        f"heard {utterance['heard_ms'] / 1000:.2f} of {utterance['length_ms'] / 1000:.2f} s"
+        for utterance in account.utterances
+    ]
+    lines += [f"heard      {_span(begin, end)}" for begin, end in account.heard]
+    lines.append(f"network    {_network(statistics)}")
+    if account.recording:
+        lines.append(f"recorded   {account.recording}")
+    lines.append(f"ended      {account.end}")
+    return "\n".join(lines)
+
+
+def _setup(statistics: Statistics) -> str:
+    known = [f"{name} {statistics.setup_ms[key]:.0f} ms" for key, name in _STEPS.items() if key in statistics.setup_ms]
+    return ", ".join(known)
+
+
+def _network(statistics: Statistics) -> str:
+    rtt = f"round trip {statistics.rtt_ms:.1f} ms" if statistics.rtt_ms is not None else "round trip not known yet"
+    jitter = f", jitter {statistics.jitter_ms:.1f} ms" if statistics.jitter_ms is not None else ""
+    return (
+        f"{rtt}{jitter}, {statistics.packets_sent} packets sent ({statistics.lost_upstream} lost), "
+        f"{statistics.packets_received} received ({statistics.lost} lost, {statistics.loss_percent:.1f} %)"
+    )
+
+
+def _span(begin: float, end: float) -> str:
+    return f"{begin:.2f} to {end:.2f} s"
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"antiphon: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,98 @@
+"""What the session said about itself on the data channel: turns, utterances, and why it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf import json_format
+
+from antiphon.wire.data.v1 import channel_pb2
+
+
+@dataclass
+class Turn:
+    """A turn of the caller. `at_ms` is session time; `said_at` seconds since the call began, as the message came."""
+
+    number: int
+    state: str
+    at_ms: float
+    audio_ms: float
+    said_at: float
+
+
+@dataclass
+class Utterance:
+    """An utterance of the agent. `began` and `ended` are seconds since the call began, as the messages came."""
+
+    number: int
+    state: str
+    heard_ms: float
+    length_ms: float
+    began: float
+    ended: float | None = None
+
+    @property
+    def over(self) -> bool:
+        return self.state in {"ended", "flushed"}
+
+
+@dataclass
+class Journal:
+    """Server messages in order of arrival, folded into what they mean."""
+
+    agent: str = ""
+    edge: str = ""
+    worker: str = ""
+    end_reason: str = ""
+    turns: dict[int, Turn] = field(default_factory=dict)
+    utterances: dict[int, Utterance] = field(default_factory=dict)
+
+    def take(self, message: channel_pb2.ServerMessage, now: float) -> None:
+        """now: seconds since the call began."""
+        match message.WhichOneof("message"):
+            case "session_started":
+                started = message.session_started
+                self.agent, self.edge, self.worker = started.agent, started.edge, started.worker
+            case "caller_turn":
+                turn = message.caller_turn
+                self.turns[turn.turn] = Turn(turn.turn, turn.state, turn.at_ms, turn.audio_ms, now)
+            case "agent_utterance":
+                self._utterance(message.agent_utterance, now)
+            case "session_ended":
+                self.end_reason = message.session_ended.reason
+
+    def speaking(self) -> bool:
+        """Whether an utterance of the agent is under way."""
+        return any(not utterance.over for utterance in self.utterances.values())
+
+    def _utterance(self, told: channel_pb2.AgentUtterance, now: float) -> None:
+        known = self.utterances.setdefault(told.utterance, Utterance(told.utterance, told.state, 0.0, 0.0, now))
+        known.state, known.heard_ms, known.length_ms = told.state, told.heard_ms, told.length_ms
+        if known.over:
+            known.ended = now
+
+
+def parse(text: str) -> channel_pb2.ServerMessage | None:
+    """Reads one message of the session; None where it is not understood (a newer server may say more)."""
+    try:
+        message = json_format.Parse(text, channel_pb2.ServerMessage(), ignore_unknown_fields=True)
+    except json_format.ParseError:
+        return None
+    return message if message.WhichOneof("message") else None
+
+
+def app_data(message: channel_pb2.ServerMessage) -> Any:  # noqa: ANN401 - any JSON value
+    """The agent's own message as plain JSON values."""
+    return json_format.MessageToDict(message.app.data)
+
+
+def app_message(data: Any) -> str:  # noqa: ANN401
+    """A message for the agent's code: any JSON value."""
+    message = channel_pb2.ClientMessage()
+    json_format.ParseDict({"app": {"data": data}}, message)
+    return json_format.MessageToJson(message, indent=None)
+
+
+def bye_message() -> str:
+    return json_format.MessageToJson(channel_pb2.ClientMessage(bye=channel_pb2.Bye()), indent=None)

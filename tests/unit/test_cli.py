@@ -1,0 +1,95 @@
+"""The command line: mistakes become one line and the right exit code."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def antiphon(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("ANTIPHON_")}
+    return subprocess.run(
+        [sys.executable, "-m", "antiphon.cli", *arguments],
+        capture_output=True,
+        text=True,
+        env=clean | env,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_version_is_printed() -> None:
+    result = antiphon("version")
+    assert result.returncode == 0
+    assert result.stdout.startswith("antiphon ")
+
+
+def test_every_command_is_in_the_help() -> None:
+    shown = antiphon("--help").stdout
+    for command in ("up", "signaling", "edge", "worker", "call", "version"):
+        assert f"  {command} " in shown
+
+
+@pytest.mark.parametrize("command", ["signaling", "edge", "worker"])
+def test_an_unknown_key_in_the_file_is_named(tmp_path: Path, command: str) -> None:
+    file = tmp_path / "antiphon.yaml"
+    file.write_text("edge:\n  colour: red\n")
+    result = antiphon(command, "--config", str(file))
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert "edge.colour" in result.stderr
+
+
+def test_a_wrong_value_in_the_environment_is_named() -> None:
+    result = antiphon("edge", ANTIPHON_EDGE__SHARDS="many")
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert "edge.shards" in result.stderr
+
+
+def test_up_refuses_to_be_reached_by_others_without_authentication() -> None:
+    result = antiphon("up", ANTIPHON_SIGNALING__HOST="0.0.0.0")
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert "auth.mode" in result.stderr
+
+
+def test_up_says_that_its_port_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        result = antiphon("up", "--port", str(port))
+    assert result.returncode == 1
+    assert (
+        result.stderr
+        == f"antiphon: port {port} is taken: stop what listens there, or choose another port with --port\n"
+    )
+
+
+def test_up_names_a_missing_file_of_agents() -> None:
+    result = antiphon("up", "--agents", "/no/such/agents.py")
+    assert result.returncode == 2
+    assert result.stderr == "antiphon: there is no file /no/such/agents.py\n"
+
+
+def test_a_call_without_a_server_says_so() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        result = antiphon("call", "--url", url)
+    assert result.returncode == 1
+    assert f"no answer from {url}" in result.stderr
+    assert "Is Antiphon running there?" in result.stderr
+
+
+def test_a_call_with_a_missing_sound_file_says_so() -> None:
+    result = antiphon("call", "--play", "/no/such.wav")
+    assert result.returncode == 2
+    assert "cannot read /no/such.wav as sound" in result.stderr

@@ -1,0 +1,59 @@
+"""Ended sessions reach Redis, whatever happens to it, within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from antiphon.edge.releases import Release, Releases
+from tests.support.wait import until
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Redis:
+    """Takes releases while it is there."""
+
+    def __init__(self, *, there: bool = True) -> None:
+        self.there = there
+        self.heard: list[str] = []
+
+    async def release(self, session_id: str, epoch: int, outcome: Mapping[str, Any]) -> None:
+        await asyncio.sleep(0)
+        if not self.there:
+            msg = "connection refused"
+            raise ConnectionError(msg)
+        self.heard.append(session_id)
+
+
+async def test_releases_wait_for_redis_and_keep_their_order() -> None:
+    redis = Redis(there=False)
+    releases = Releases(redis, pause=0.01, longest_pause=0.02)
+    running = asyncio.create_task(releases.run())
+    for name in ("a", "b", "c"):
+        releases.add(Release(name, 1))
+    await until(lambda: releases.retries >= 2)
+    assert len(releases) == 3
+    redis.there = True
+    await until(lambda: len(releases) == 0)
+    running.cancel()
+    assert redis.heard == ["a", "b", "c"]
+    assert releases.done == 3
+
+
+async def test_the_oldest_is_given_up_at_the_bound() -> None:
+    redis = Redis()
+    releases = Releases(redis, most=2)
+    for name in ("a", "b", "c"):
+        releases.add(Release(name, 1))
+    await releases.finish(10)
+    assert redis.heard == ["b", "c"]
+    assert releases.given_up == 1
+
+
+async def test_a_stopping_edge_does_not_wait_for_redis_for_ever() -> None:
+    releases = Releases(Redis(there=False), pause=0.01)
+    releases.add(Release("a", 1))
+    await releases.finish(0.05)
+    assert releases.given_up == 1
