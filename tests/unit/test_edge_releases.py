@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from antiphon.edge.releases import Release, Releases
+from antiphon.errors import StaleEpochError, UnavailableError
 from tests.support.wait import until
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ class Redis:
         await asyncio.sleep(0)
         if not self.there:
             msg = "connection refused"
-            raise ConnectionError(msg)
+            raise UnavailableError(msg)
+        if session_id == "moved":
+            msg = "a newer owner has it"
+            raise StaleEpochError(msg)
         self.heard.append(session_id)
 
 
@@ -57,3 +61,13 @@ async def test_a_stopping_edge_does_not_wait_for_redis_for_ever() -> None:
     releases.add(Release("a", 1))
     await releases.finish(0.05)
     assert releases.given_up == 1
+
+
+async def test_a_session_that_moved_on_is_not_released_here() -> None:
+    redis = Redis()
+    releases = Releases(redis)
+    releases.add(Release("moved", 1))
+    releases.add(Release("a", 1))
+    await releases.finish(10)
+    assert redis.heard == ["a"]
+    assert (releases.done, releases.refused) == (1, 1)

@@ -10,9 +10,6 @@ import structlog
 from antiphon.errors import NoWorkerError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from antiphon.cluster import Membership
     from antiphon.edge._media import MediaPlane
 
 log = structlog.get_logger(__name__)
@@ -31,10 +28,6 @@ class LinkKeeper:
         self._members: frozenset[str] = frozenset()
         self._targets: dict[str, str] = {}
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
-
-    async def follow(self, changes: AsyncIterator[Membership]) -> None:
-        async for membership in changes:
-            self.apply({worker.id: worker.link for worker in membership.workers})
 
     def apply(self, workers: dict[str, str]) -> None:
         """Takes link addresses (host:port) by worker id as the whole truth about who should be linked."""

@@ -49,6 +49,9 @@ class _PlaneCollector(Collector):
             "antiphon_edge_release_retries", "Releases that Redis did not take.", value=queue.retries
         )
         yield CounterMetricFamily(
+            "antiphon_edge_releases_refused", "Releases of sessions that a newer owner has.", value=queue.refused
+        )
+        yield CounterMetricFamily(
             "antiphon_edge_releases_given_up", "Releases dropped at the bound.", value=queue.given_up
         )
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
+from antiphon.errors import AntiphonError, UnavailableError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -19,7 +21,7 @@ log = structlog.get_logger(__name__)
 class Releaser(Protocol):
     """The part of the cluster that this file needs."""
 
-    async def release(self, session_id: str, epoch: int, outcome: Mapping[str, Any]) -> object: ...
+    async def release(self, session: str, epoch: int, outcome: Mapping[str, Any], /) -> object: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Releases:
         self.done = 0
         self.given_up = 0
         self.retries = 0
+        self.refused = 0
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -79,7 +82,7 @@ class Releases:
             release = self._queue[0]
             try:
                 await self._cluster.release(release.session, release.epoch, release.outcome)
-            except Exception as error:  # noqa: BLE001 - whatever the client of Redis raises, the record is tried again
+            except UnavailableError as error:
                 self.retries += 1
                 if since is None:
                     since = time.monotonic()
@@ -87,9 +90,13 @@ class Releases:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, self._longest_pause)
                 continue
+            except AntiphonError as error:  # a newer owner has the session: its end is not ours to tell
+                self.refused += 1
+                log.info("release refused", session=release.session, epoch=release.epoch, reason=str(error))
+            else:
+                self.done += 1
             if self._queue and self._queue[0] is release:  # the bound may have pushed it out meanwhile
                 self._queue.popleft()
-            self.done += 1
             pause = self._pause
             if since is not None:
                 log.info("releasing sessions again", seconds=round(time.monotonic() - since, 1))

@@ -21,7 +21,7 @@ from antiphon.errors import ConfigError
 from antiphon.wire.control.v1 import edge_pb2_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from antiphon.config import Config
 
@@ -92,6 +92,7 @@ class Edge:
         self._events = EventPump(plane, self)
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])  # a taken port must be an error
         self._control_port = 0
+        self._registered = False
 
     async def start(self) -> None:
         """Listens for control and events. Raises OSError when the control port is taken."""
@@ -110,9 +111,23 @@ class Edge:
         """Runs until cancelled."""
         edge = self._config.edge
         async with telemetry.serve(edge.http_host, edge.http_port, ready=self.ready), asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._cluster.keep(self.record, self.book.epochs), name="registration")
-            tasks.create_task(self.links.follow(self._cluster.watch()), name="links")
+            tasks.create_task(
+                self._cluster.keep(self.record, self.book.epochs, stale=self._let_go), name="registration"
+            )
+            tasks.create_task(self._follow_membership(), name="membership")
             tasks.create_task(self.releases.run(), name="releases")
+
+    def _let_go(self, stale: Sequence[str]) -> None:
+        """Closes sessions that a newer owner has, or that were ended while this edge could not be told."""
+        for session_id in stale:
+            known = self.book.get(session_id)
+            if known is not None:
+                self._plane.close_session(session_id, epoch=known.epoch, reason="moved")
+
+    async def _follow_membership(self) -> None:
+        async for membership in self._cluster.watch():
+            self._registered = self._registered or membership.edge(self._config.edge.id) is not None
+            self.links.apply({worker.id: worker.link for worker in membership.workers})
 
     async def stop(self) -> None:
         """Refuses new sessions, says BYE to live ones, and tells Redis."""
@@ -128,7 +143,8 @@ class Edge:
         log.info("edge stopped", edge=self._config.edge.id)
 
     def ready(self) -> bool:
-        return not self.control.draining
+        """Whether callers may be sent here: signaling can see this edge, and it is not stopping."""
+        return self._registered and not self.control.draining
 
     def record(self) -> EdgeRecord:
         """Tells the cluster what this edge is now."""

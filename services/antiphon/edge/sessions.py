@@ -34,6 +34,9 @@ class SessionBook:
     def opened(self, session: LiveSession) -> None:
         self._sessions[session.id] = session
 
+    def get(self, session_id: str) -> LiveSession | None:
+        return self._sessions.get(session_id)
+
     def moved_to_epoch(self, session_id: str, epoch: int) -> None:
         known = self._sessions.get(session_id)
         if known is not None:
