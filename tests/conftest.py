@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest_asyncio
+from hypothesis import settings
 
 from antiphon.cluster.embedded import EmbeddedValkey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+settings.register_profile("antiphon", deadline=None)  # a busy machine is no failure
+settings.load_profile("antiphon")
 
 
 @pytest_asyncio.fixture
