@@ -1,0 +1,61 @@
+"""A caller's audio as it travels: Opus packets with their place in the stream, and the places where one is missing."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+CLOCK_RATE = 48_000
+"""RTP's clock for Opus (RFC 7587): timestamps, durations and playout amounts count in it."""
+
+SPURT = 1
+"""Flag: the packet starts a talk spurt (RTP marker)."""
+REPAIR = 2
+"""Flag: the packet fills a gap that was announced."""
+REDUNDANT = 4
+"""Flag: the packet came as redundancy (RFC 2198)."""
+
+_LEVEL_PRESENT = 0x100
+_VOICE = 0x80
+
+
+class Frame(NamedTuple):
+    """One Opus packet."""
+
+    sequence: int
+    """Unwrapped RTP sequence number."""
+    timestamp: int
+    """Unwrapped RTP timestamp at 48 kHz."""
+    arrival_us: int
+    """When the edge read it, in microseconds of the edge's monotonic clock."""
+    duration: int
+    """In 48 kHz samples."""
+    level: int
+    """RFC 6464 as on the link: 0 when absent, else 0x100 | voice << 7 | level in -dBov."""
+    flags: int
+    """SPURT, REPAIR, REDUNDANT."""
+    payload: bytes
+    """The packet."""
+
+    @property
+    def level_dbov(self) -> int | None:
+        """The caller's own measure of loudness, 0 (loudest) to -127; None when it sends none."""
+        return -(self.level & 0x7F) if self.level & _LEVEL_PRESENT else None
+
+    @property
+    def voice(self) -> bool:
+        """Whether the caller's own detector says that this is voice; only Chromium with DTX says so reliably."""
+        return bool(self.level & _VOICE)
+
+    @property
+    def repaired(self) -> bool:
+        return bool(self.flags & REPAIR)
+
+
+class Gap(NamedTuple):
+    """Packets that are missing."""
+
+    first: int
+    """Unwrapped sequence number of the first."""
+    count: int
+    lost: bool
+    """Whether it is final; else a repair may still come."""
