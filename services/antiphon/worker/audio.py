@@ -1,0 +1,118 @@
+"""What an agent may say, made into Opus packets: Opus frames as they are, PCM of any rate encoded."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from antiphon.frames import CLOCK_RATE, Frame
+from antiphon.opus import NATIVE_RATES, SILENCE_20_MS, Encoder, Pcm, packet_duration
+
+Piece = Frame | bytes | NDArray[Any]
+"""An Opus frame, an Opus packet, or mono PCM of shape (samples,): int16, or float between -1 and 1."""
+Audio = Piece | Iterable[Piece] | AsyncIterable[Piece]
+
+_FRAME_TICKS = 960
+_LONGEST_PAUSE = 2 * CLOCK_RATE
+
+
+class Packet(NamedTuple):
+    payload: bytes
+    duration: int
+    """In 48 kHz samples."""
+
+
+class Packetizer:
+    """Makes packets of pieces. PCM is kept until it fills 20 ms; `finish` pads the rest with zeros."""
+
+    def __init__(self, rate: int | None) -> None:
+        self._rate = rate
+        self._encoder: Encoder | None = None
+        self._resampler: av.AudioResampler | None = None
+        self._rest: Pcm = np.zeros(0, np.int16)
+        self._next: int | None = None
+
+    def push(self, piece: Piece) -> Iterator[Packet]:
+        if isinstance(piece, Frame):
+            yield from self._pause_before(piece)
+            yield Packet(piece.payload, piece.duration or packet_duration(piece.payload))
+        elif isinstance(piece, bytes):
+            duration = packet_duration(piece)
+            if duration == 0:
+                raise ValueError(f"{len(piece)} bytes that are no Opus packet: say() takes Opus packets, or PCM as numpy arrays")
+            yield Packet(piece, duration)
+        elif isinstance(piece, np.ndarray):
+            yield from self._encode(self._at_encoder_rate(_to_int16(piece)))
+        else:
+            raise TypeError(f"say() takes Opus frames, packets or numpy arrays, not {type(piece).__name__}")
+
+    def finish(self) -> Iterator[Packet]:
+        if self._resampler is not None:
+            yield from self._encode(_samples(self._resampler.resample(None)))
+        if self._encoder is not None and len(self._rest):
+            yield from self._encode(np.zeros(self._encoder.samples - len(self._rest), np.int16))
+
+    def _pause_before(self, frame: Frame) -> Iterator[Packet]:
+        """Frames of a caller leave out what was silence (DTX) or lost: keep their timing."""
+        missing = 0 if self._next is None else min(frame.timestamp - self._next, _LONGEST_PAUSE)
+        for _ in range(missing // _FRAME_TICKS):
+            yield Packet(SILENCE_20_MS, _FRAME_TICKS)
+        self._next = frame.timestamp + frame.duration
+
+    def _at_encoder_rate(self, pcm: Pcm) -> Pcm:
+        if self._rate is None:
+            raise ValueError("say() needs the rate of PCM: say(samples, rate=24000)")
+        if self._encoder is None:
+            native = self._rate in NATIVE_RATES
+            self._encoder = Encoder(self._rate if native else CLOCK_RATE)
+            if not native:
+                self._resampler = av.AudioResampler(format="s16", layout="mono", rate=CLOCK_RATE)
+        if self._resampler is None or not len(pcm):
+            return pcm
+        frame = av.AudioFrame.from_ndarray(pcm[np.newaxis, :], format="s16", layout="mono")
+        frame.sample_rate = self._rate
+        return _samples(self._resampler.resample(frame))
+
+    def _encode(self, pcm: Pcm) -> Iterator[Packet]:
+        encoder = self._encoder
+        if encoder is None:
+            return
+        samples = np.concatenate([self._rest, pcm]) if len(self._rest) else pcm
+        whole = len(samples) - len(samples) % encoder.samples
+        self._rest = samples[whole:]
+        for at in range(0, whole, encoder.samples):
+            yield Packet(encoder.encode(samples[at : at + encoder.samples]), _FRAME_TICKS)
+
+
+async def packets(audio: Audio, rate: int | None) -> AsyncIterator[Packet]:
+    """Packets of `audio`, made as they are asked for. A blocking iterator holds up the whole process: make it async."""
+    packetizer = Packetizer(rate)
+    if isinstance(audio, AsyncIterable):
+        async for piece in audio:
+            for packet in packetizer.push(piece):
+                yield packet
+    else:
+        pieces: Iterable[Piece] = (audio,) if isinstance(audio, (Frame, bytes, np.ndarray)) else audio
+        for piece in pieces:
+            for packet in packetizer.push(piece):
+                yield packet
+    for packet in packetizer.finish():
+        yield packet
+
+
+def _to_int16(pcm: NDArray[Any]) -> Pcm:
+    if pcm.ndim != 1:
+        raise ValueError(f"PCM of shape {pcm.shape}: say() takes mono, shape (samples,)")
+    if pcm.dtype == np.int16:
+        return pcm
+    if np.issubdtype(pcm.dtype, np.floating):
+        return (np.clip(pcm, -1.0, 1.0) * 32767).astype(np.int16)
+    raise ValueError(f"PCM of {pcm.dtype}: say() takes int16, or float between -1 and 1")
+
+
+def _samples(frames: list[av.AudioFrame]) -> Pcm:
+    return np.concatenate([frame.to_ndarray()[0] for frame in frames]) if frames else np.zeros(0, np.int16)

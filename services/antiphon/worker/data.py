@@ -1,0 +1,32 @@
+"""Messages on the caller's data channel "antiphon": the proto3 JSON of proto/antiphon/data/v1, one key each."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+LABEL = "antiphon"
+
+
+class BadMessageError(ValueError):
+    """The caller sent what is no ClientMessage."""
+
+
+def server_message(kind: str, body: dict[str, Any]) -> bytes:
+    """`kind` and the keys of `body` in the lowerCamelCase of the proto3 JSON mapping."""
+    return json.dumps({kind: body}, separators=(",", ":"), allow_nan=False).encode()
+
+
+def parse_client_message(payload: bytes) -> tuple[str, Any]:
+    """Returns ("app", the application's data) or ("bye", None)."""
+    try:
+        message = json.loads(payload)
+    except ValueError as error:
+        raise BadMessageError("no JSON") from error
+    if not isinstance(message, dict) or len(message) != 1:
+        raise BadMessageError("expected an object with one key")
+    if isinstance(message.get("app"), dict):
+        return "app", message["app"].get("data")
+    if isinstance(message.get("bye"), dict):
+        return "bye", None
+    raise BadMessageError("expected app or bye")

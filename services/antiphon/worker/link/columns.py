@@ -1,0 +1,126 @@
+"""Columns of the media link, to rows and back. A message is parsed once; no object is made for a row but what is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from antiphon.frames import Frame, Gap
+from antiphon.wire.media.v1 import link_pb2 as pb
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence, Sized
+
+HOLD, RESUME, FLUSH = 0, 1, 2
+
+
+class BadColumnsError(ValueError):
+    """Columns of one table differ in length, or sizes do not add up to the payload."""
+
+
+def _check_lengths(*columns: Sized) -> None:
+    if len(set(map(len, columns))) != 1:
+        raise BadColumnsError(f"columns of {', '.join(str(len(column)) for column in columns)} rows")
+
+
+def ingest_rows(frames: pb.IngestFrames) -> Iterator[tuple[int, Frame]]:
+    """Returns (session handle, frame) for each row."""
+    columns = (
+        list(frames.sequence), list(frames.timestamp), list(frames.arrival_us), list(frames.duration),
+        list(frames.level), list(frames.flags),
+    )  # fmt: skip
+    sessions, sizes = list(frames.session), list(frames.size)
+    _check_lengths(sessions, sizes, *columns)
+    packets = _split(frames.payload, sizes)
+    return zip(sessions, map(Frame._make, zip(*columns, packets, strict=True)), strict=True)
+
+
+def _split(payload: bytes, sizes: Sequence[int]) -> list[bytes]:
+    packets = []
+    begin = 0
+    for size in sizes:
+        end = begin + size
+        packets.append(payload[begin:end])
+        begin = end
+    if begin != len(payload):
+        raise BadColumnsError(f"sizes add up to {begin}, payload has {len(payload)} bytes")
+    return packets
+
+
+def gap_rows(gaps: pb.IngestGaps) -> Iterator[tuple[int, Gap]]:
+    _check_lengths(gaps.session, gaps.first, gaps.count, gaps.state)
+    for session, first, count, state in zip(gaps.session, gaps.first, gaps.count, gaps.state, strict=True):
+        yield session, Gap(first, count, state == 1)
+
+
+def drop_rows(drops: pb.IngestDrops) -> Iterator[tuple[int, int]]:
+    _check_lengths(drops.session, drops.count)
+    return zip(drops.session, drops.count, strict=True)
+
+
+def report_rows(reports: pb.PlayoutReports) -> Iterator[tuple[int, int, int, int, int]]:
+    """Returns (session handle, utterance, sent, heard, state) for each row."""
+    _check_lengths(
+        reports.session, reports.utterance, reports.queued, reports.sent, reports.heard, reports.state, reports.underruns
+    )
+    return zip(reports.session, reports.utterance, reports.sent, reports.heard, reports.state, strict=True)
+
+
+class Outbox:
+    """Columns of one media stream that wait to be sent. Commands go before the frames of the same message."""
+
+    def __init__(self) -> None:
+        self._frames: tuple[list[int], ...] = ([], [], [], [], [], [])
+        self._payloads: list[bytes] = []
+        self._commands: tuple[list[int], list[int], list[int]] = ([], [], [])
+
+    def __len__(self) -> int:
+        return len(self._payloads) + len(self._commands[0])
+
+    def play(self, session: int, utterance: int, generation: int, duration: int, flags: int, payload: bytes) -> None:
+        sessions, utterances, generations, durations, all_flags, sizes = self._frames
+        sessions.append(session)
+        utterances.append(utterance)
+        generations.append(generation)
+        durations.append(duration)
+        all_flags.append(flags)
+        sizes.append(len(payload))
+        self._payloads.append(payload)
+
+    def command(self, session: int, command: int, generation: int = 0) -> None:
+        if command == FLUSH:
+            self._forget(session, generation)
+        sessions, commands, generations = self._commands
+        sessions.append(session)
+        commands.append(command)
+        generations.append(generation)
+
+    def _forget(self, session: int, generation: int) -> None:
+        """Frames that the edge would refuse need not travel."""
+        sessions, _, generations, *_ = self._frames
+        keep = [s != session or g >= generation for s, g in zip(sessions, generations, strict=True)]
+        if not all(keep):
+            for column in (*self._frames, self._payloads):
+                column[:] = [value for value, kept in zip(column, keep, strict=True) if kept]
+
+    def take(self) -> pb.MediaResponse:
+        """Returns all that waits, as one message."""
+        sessions, utterances, generations, durations, flags, sizes = self._frames
+        message = pb.MediaResponse()
+        if sessions:
+            message.frames.MergeFrom(
+                pb.PlayoutFrames(
+                    session=sessions, utterance=utterances, generation=generations, duration=durations,
+                    flags=flags, size=sizes, payload=b"".join(self._payloads),
+                )
+            )  # fmt: skip
+            for column in (*self._frames, self._payloads):
+                column.clear()
+        if self._commands[0]:
+            handles, commands, command_generations = self._commands
+            message.commands.MergeFrom(
+                pb.PlayoutCommands(session=handles, command=commands, generation=command_generations)
+            )
+            for column in self._commands:
+                column.clear()
+        return message

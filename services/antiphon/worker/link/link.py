@@ -1,0 +1,209 @@
+"""One linked edge: its sessions by handle, what they send gathered in outboxes, and what the edge says handed to them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from antiphon.wire.media.v1 import link_pb2 as pb
+from antiphon.worker import metrics
+from antiphon.worker.call import Call, parse_metadata
+from antiphon.worker.link.columns import (
+    FLUSH, HOLD, RESUME, BadColumnsError, Outbox, drop_rows, gap_rows, ingest_rows, report_rows,
+)  # fmt: skip
+from antiphon.worker.transport import LIVE, CallInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from antiphon.worker.transport import Transport
+
+_log = structlog.get_logger("antiphon.worker.link")
+
+_MOST_LIVE_FRAMES = 8192
+_MOST_CONTROL = 4096
+
+
+class RefusedError(Exception):
+    """A session cannot be taken. `reason` is a counter's label."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Calls(Protocol):
+    """Makes calls for sessions."""
+
+    def open(self, info: CallInfo, transport: Transport) -> Call:
+        """Raises RefusedError."""
+        ...
+
+
+class Stripe:
+    """One media stream's outgoing side. Its writer sends at once when idle, and gathers under load."""
+
+    def __init__(self) -> None:
+        self.outbox = Outbox()
+        self.wake = asyncio.Event()
+
+    def play(self, session: int, utterance: int, generation: int, duration: int, flags: int, payload: bytes) -> None:
+        if flags & LIVE and len(self.outbox) >= _MOST_LIVE_FRAMES:
+            metrics.dropped("frame", "link_full")
+            return
+        self.outbox.play(session, utterance, generation, duration, flags, payload)
+        self.wake.set()
+
+    def command(self, session: int, command: int, generation: int = 0) -> None:
+        self.outbox.command(session, command, generation)
+        self.wake.set()
+
+    async def write(self, send: Callable[[pb.MediaResponse], object], gather_us: Callable[[], int]) -> None:
+        """Sends until cancelled. `send` is awaited: a peer that does not read holds it up."""
+        loop = asyncio.get_running_loop()
+        last = 0.0
+        while True:
+            await self.wake.wait()
+            pause = last + gather_us() / 1e6 - loop.time()
+            # even when idle, those who are to run in this turn of the loop may add theirs
+            await asyncio.sleep(max(pause, 0))
+            self.wake.clear()
+            if len(self.outbox):
+                last = loop.time()
+                message = self.outbox.take()
+                metrics.FRAMES_OUT.inc(len(message.frames.session))
+                metrics.MESSAGES.labels("out").inc()
+                await send(message)  # type: ignore[misc]
+
+
+class LinkTransport:
+    """One session's way to its edge."""
+
+    __slots__ = ("_handle", "_link", "_stripe")
+
+    def __init__(self, link: Link, handle: int) -> None:
+        self._link = link
+        self._handle = handle
+        self._stripe = link.stripes[handle % len(link.stripes)]
+
+    def play(self, utterance: int, generation: int, duration: int, flags: int, payload: bytes) -> None:
+        self._stripe.play(self._handle, utterance, generation, duration, flags, payload)
+
+    def hold(self) -> None:
+        self._stripe.command(self._handle, HOLD)
+
+    def resume(self) -> None:
+        self._stripe.command(self._handle, RESUME)
+
+    def flush(self, generation: int) -> None:
+        self._stripe.command(self._handle, FLUSH, generation)
+
+    def send_data(self, label: str, payload: bytes, *, binary: bool) -> None:
+        message = pb.DataMessage(session=self._handle, label=label, binary=binary, payload=payload)
+        self._link.control(pb.ControlResponse(data=message))
+
+    def hang_up(self, reason: str, *, after_playout: bool) -> None:
+        message = pb.HangUp(session=self._handle, reason=reason, after_playout=after_playout)
+        self._link.control(pb.ControlResponse(hang_up=message), urgent=True)
+
+
+class Link:
+    def __init__(self, hello: pb.Hello, worker: str, stripes: int, calls: Calls) -> None:
+        self.id = hello.link
+        self.edge = hello.edge
+        self.region = hello.region
+        self.stripes = tuple(Stripe() for _ in range(stripes))
+        self.outgoing: asyncio.Queue[pb.ControlResponse] = asyncio.Queue()
+        self._worker = worker
+        self._calls = calls
+        self._sessions: dict[int, Call] = {}
+
+    def control(self, message: pb.ControlResponse, *, urgent: bool = False) -> None:
+        """Queues a message. Data messages are dropped, and counted, when the edge does not read; urgent ones never."""
+        if self.outgoing.qsize() >= _MOST_CONTROL and not urgent:
+            metrics.dropped("message", "link_full")
+        else:
+            self.outgoing.put_nowait(message)
+
+    def handle_control(self, message: pb.ControlRequest) -> None:
+        kind = message.WhichOneof("message")
+        if kind == "opened":
+            self._open(message.opened)
+        elif kind == "connected":
+            if call := self._find(message.connected.session):
+                call.connected()
+        elif kind == "closed":
+            if call := self._sessions.pop(message.closed.session, None):
+                call.close(message.closed.reason)
+        elif kind == "data":
+            if call := self._find(message.data.session):
+                call.receive(message.data.label, message.data.payload, binary=message.data.binary)
+        elif kind == "ping":
+            pong = pb.Pong(sent_us=message.ping.sent_us, received_us=now_us())
+            self.control(pb.ControlResponse(pong=pong), urgent=True)
+        elif kind == "pong":
+            metrics.LINK_RTT.labels(self.edge).set((now_us() - message.pong.sent_us) / 1e6)
+        else:
+            metrics.dropped("message", "unexpected")
+
+    def handle_media(self, message: pb.MediaRequest) -> None:
+        metrics.MESSAGES.labels("in").inc()
+        try:
+            self._hear(message)
+        except BadColumnsError as error:
+            metrics.dropped("message", "malformed")
+            _log.warning("media message refused", edge=self.edge, error=str(error))
+
+    def _hear(self, message: pb.MediaRequest) -> None:
+        find, unknown, count = self._sessions.get, 0, 0
+        for handle, gap in gap_rows(message.gaps):
+            if call := find(handle):
+                call.miss(gap)
+        for handle, frame in ingest_rows(message.frames):
+            count += 1
+            if call := find(handle):
+                call.hear(frame)
+            else:
+                unknown += 1
+        metrics.FRAMES_IN.inc(count)
+        if unknown:
+            metrics.dropped("frame", "unknown_session", unknown)
+        for handle, *report in report_rows(message.playout):
+            if call := find(handle):
+                call.speaker.report(*report)
+        for _, dropped in drop_rows(message.drops):
+            metrics.EDGE_DROPPED.inc(dropped)
+
+    def _find(self, handle: int) -> Call | None:
+        call = self._sessions.get(handle)
+        if call is None:
+            metrics.dropped("message", "unknown_session")
+        return call
+
+    def _open(self, opened: pb.SessionOpened) -> None:
+        if stale := self._sessions.pop(opened.session, None):
+            stale.close("edge")
+        try:
+            info = CallInfo(
+                id=opened.id, epoch=opened.epoch, agent=opened.agent, metadata=parse_metadata(opened.metadata),
+                caller=opened.caller, edge=self.edge, region=self.region, worker=self._worker,
+            )  # fmt: skip
+            self._sessions[opened.session] = self._calls.open(info, LinkTransport(self, opened.session))
+        except (RefusedError, ValueError) as error:
+            metrics.REFUSED.labels(error.reason if isinstance(error, RefusedError) else "metadata").inc()
+            _log.warning("session refused", session=opened.id, agent=opened.agent, edge=self.edge, reason=str(error))
+            refused = pb.SessionRefused(session=opened.session, reason=str(error))
+            self.control(pb.ControlResponse(refused=refused), urgent=True)
+
+    def close(self) -> None:
+        """The link is gone, and its sessions with it."""
+        for call in tuple(self._sessions.values()):
+            call.close("edge")
+        self._sessions.clear()
+
+
+def now_us() -> int:
+    return time.monotonic_ns() // 1000

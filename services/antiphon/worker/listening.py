@@ -1,0 +1,120 @@
+"""Finds a caller's turns: keeps their frames, has them judged for voice, and gives each turn's frames when it ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from antiphon.frames import CLOCK_RATE, Frame
+from antiphon.turns.detector import TurnDetector, TurnEnded, TurnStarted
+from antiphon.worker import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from antiphon.turns.voice import VoiceDetector
+
+_PRE_ROLL = CLOCK_RATE * 3 // 10
+_POST_ROLL = CLOCK_RATE // 5
+_KEEP_FRAMES = 4096
+_STALL_S = 0.15
+_CHECK_S = 0.1
+
+
+class Stretch(NamedTuple):
+    """A turn's audio, with a little before and behind it. Times in seconds since the caller's first frame."""
+
+    frames: tuple[Frame, ...]
+    started_s: float
+    ended_s: float
+
+
+class Listener:
+    """Listens to one caller. `started(at_s)` and `ended(stretch)` are called on the event loop."""
+
+    def __init__(
+        self,
+        voice: VoiceDetector,
+        detector: TurnDetector,
+        started: Callable[[float], None],
+        ended: Callable[[Stretch], None],
+    ) -> None:
+        self._detector = detector
+        self._started = started
+        self._ended = ended
+        self._frames: deque[Frame] = deque()
+        self._stream = voice.open(self._judged)
+        self._origin: int | None = None
+        self._heard_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def hear(self, frame: Frame) -> None:
+        if self._origin is None:
+            self._origin = frame.timestamp
+        self._heard_at = asyncio.get_running_loop().time()
+        self._keep(frame)
+        self._stream.push(frame)
+
+    def close(self) -> None:
+        self._stream.close()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _keep(self, frame: Frame) -> None:
+        frames = self._frames
+        if not frames or frame.sequence > frames[-1].sequence:
+            frames.append(frame)
+        else:
+            at = len(frames)
+            while at and frames[at - 1].sequence > frame.sequence:
+                at -= 1
+            if at and frames[at - 1].sequence == frame.sequence:
+                return
+            frames.insert(at, frame)
+        if len(frames) > _KEEP_FRAMES:
+            frames.popleft()
+            metrics.dropped("frame", "turn_too_long")
+
+    def _seconds(self, tick: int) -> float:
+        return (tick - (self._origin or 0)) / CLOCK_RATE
+
+    def _judged(self, start: int, end: int, probability: float) -> None:
+        self._advance(self._seconds(start), self._seconds(end), probability)
+
+    def _advance(self, start_s: float, end_s: float, probability: float) -> None:
+        event = self._detector.hear(start_s, end_s, probability)
+        if isinstance(event, TurnStarted):
+            self._started(event.at_s)
+        elif isinstance(event, TurnEnded):
+            self._ended(self._cut_out(event))
+        if not self._detector.open:
+            self._forget(end_s)
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_CHECK_S, self._check_stall)
+
+    def _check_stall(self) -> None:
+        """When a turn is open but no frames come (DTX, muted, lost), time itself is the silence."""
+        self._timer = None
+        if not self._detector.open:
+            return
+        loop = asyncio.get_running_loop()
+        stalled_s = loop.time() - self._heard_at - _STALL_S
+        now_s = self._detector.now_s
+        if stalled_s > 0:
+            self._advance(now_s, now_s + min(stalled_s, _CHECK_S), 0.0)
+        if self._detector.open and self._timer is None:
+            self._timer = loop.call_later(_CHECK_S, self._check_stall)
+
+    def _tick(self, seconds: float) -> int:
+        return (self._origin or 0) + round(seconds * CLOCK_RATE)
+
+    def _cut_out(self, turn: TurnEnded) -> Stretch:
+        first, last = self._tick(turn.started_s) - _PRE_ROLL, self._tick(turn.ended_s) + _POST_ROLL
+        frames = tuple(frame for frame in self._frames if first < frame.timestamp + frame.duration and frame.timestamp < last)
+        return Stretch(frames, turn.started_s, turn.ended_s)
+
+    def _forget(self, now_s: float) -> None:
+        oldest = self._tick(now_s) - _PRE_ROLL - CLOCK_RATE // 10
+        while self._frames and self._frames[0].timestamp < oldest:
+            self._frames.popleft()

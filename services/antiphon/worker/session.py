@@ -1,0 +1,159 @@
+"""What an agent's code sees of a session."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from antiphon.worker import data
+from antiphon.worker.ingest import FrameQueue, GapQueue, PcmAssembler
+
+if TYPE_CHECKING:
+    import structlog
+
+    from antiphon.frames import Frame, Gap
+    from antiphon.opus import Pcm
+    from antiphon.worker.audio import Audio
+    from antiphon.worker.call import Call, DataHandler, MessageHandler, TurnHandler
+    from antiphon.worker.speaker import Said
+
+
+class Session:
+    """A caller who talks with an agent. All methods belong to the event loop that the agent runs on."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    @property
+    def id(self) -> str:
+        return self._call.info.id
+
+    @property
+    def agent(self) -> str:
+        """The name that the agent was asked for by."""
+        return self._call.info.agent
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the application gave when it made the session."""
+        return self._call.info.metadata
+
+    @property
+    def region(self) -> str:
+        """The region of the caller's edge."""
+        return self._call.info.region
+
+    @property
+    def edge(self) -> str:
+        """The id of the caller's edge."""
+        return self._call.info.edge
+
+    @property
+    def log(self) -> structlog.stdlib.BoundLogger:
+        """A logger that names the session."""
+        return self._call.log
+
+    @property
+    def speaking(self) -> bool:
+        """Whether the agent is saying something."""
+        return self._call.speaker.speaking
+
+    # turns and messages: decorators
+
+    def on_turn(self, handler: TurnHandler) -> TurnHandler:
+        """The caller has finished a turn: `await handler(turn)`.
+
+        The task is cancelled when the turn is withdrawn (the caller went on before anything was said), when another turn
+        ends, and when the caller leaves. When the caller speaks over it, what is being said is cut: `say` returns.
+        """
+        self._call.listen(handler)
+        return handler
+
+    def on_message(self, handler: MessageHandler) -> MessageHandler:
+        """The caller's application sent something: `handler(data)`, plain or async; data is any JSON value."""
+        self._call.message_handler = handler
+        return handler
+
+    def on_data(self, handler: DataHandler) -> DataHandler:
+        """A message on another data channel than Antiphon's own: `handler(label, payload, binary)`, plain or async."""
+        self._call.data_handler = handler
+        return handler
+
+    # speaking
+
+    async def say(self, audio: Audio, *, rate: int | None = None) -> Said:
+        """Says `audio` after what is being said already; returns when the caller heard all of it, or where it was cut.
+
+        `audio` is Opus (frames of a turn, packets as bytes), or mono PCM (numpy int16, or float between -1 and 1, of any
+        `rate`), or an iterator or async iterator of either, which may be faster than real time.
+        """
+        return await self._call.say(audio, rate)
+
+    def forward(self, frame: Frame) -> None:
+        """Plays one Opus frame at once, unpaced: for echoes and live sources."""
+        self._call.speaker.forward(frame.payload, frame.duration)
+
+    def stop(self) -> None:
+        """Cuts what is being said."""
+        self._call.speaker.stop("stopped")
+
+    def hold(self) -> None:
+        """Pauses what is being said; nothing is lost."""
+        self._call.speaker.hold()
+
+    def resume(self) -> None:
+        """Goes on after `hold`."""
+        self._call.speaker.resume()
+
+    # listening
+
+    @overload
+    def frames(self) -> AsyncIterator[Frame]: ...
+    @overload
+    def frames(self, *, gaps: Literal[True]) -> AsyncIterator[Frame | Gap]: ...
+    def frames(self, *, gaps: bool = False) -> AsyncIterator[Frame] | AsyncIterator[Frame | Gap]:
+        """The caller's Opus frames as they arrive, undecoded; with `gaps`, also word of those that are missing.
+
+        A repaired frame comes late, out of sequence, and says so. A reader that falls ten seconds behind loses the
+        oldest frames, which it sees as a gap.
+        """
+        reader = GapQueue() if gaps else FrameQueue()
+        self._call.read(reader)
+        return reader
+
+    async def pcm(self, rate: int = 16_000) -> AsyncGenerator[Pcm, None]:
+        """The caller's audio as it arrives: mono int16 of shape (samples,), at 8, 12, 16, 24 or 48 kHz.
+
+        Losses are concealed, pauses filled with zeros. Decoding happens only while somebody reads.
+        """
+        reader = FrameQueue()
+        self._call.read(reader)
+        assembler = PcmAssembler(rate)
+        try:
+            async for frame in reader:
+                samples = assembler.push(frame)
+                if len(samples):
+                    yield samples
+        finally:
+            self._call.stop_reading(reader)
+
+    # messages, the end
+
+    def send(self, message: Any) -> None:  # noqa: ANN401
+        """Sends any JSON value to the caller's application."""
+        self._call.tell("app", {"data": message})
+
+    def send_data(self, label: str, payload: bytes | str) -> None:
+        """Sends on another data channel, which the caller opened with this label."""
+        if label == data.LABEL:
+            raise ValueError(f"{label!r} is Antiphon's own channel: use send()")
+        binary = isinstance(payload, bytes)
+        self._call.send_data(label, payload if isinstance(payload, bytes) else payload.encode(), binary=binary)
+
+    def hang_up(self, reason: str = "hangup", *, after_playout: bool = True) -> None:
+        """Ends the session, by default once all that was said has been played."""
+        self._call.hang_up(reason, after_playout=after_playout)
+
+    async def wait_closed(self) -> None:
+        """Returns when the caller has left. Agents rarely need it: their tasks are cancelled then."""
+        await self._call.closed.wait()

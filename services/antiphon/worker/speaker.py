@@ -1,0 +1,200 @@
+"""What an agent says: one utterance at a time, sent ahead as far as the edge gives credit, and what of it was heard."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from antiphon.frames import CLOCK_RATE
+from antiphon.worker import metrics
+from antiphon.worker.audio import Packet
+from antiphon.worker.transport import LAST, LIVE, PlayoutState, Transport
+
+CREDIT = 2 * CLOCK_RATE
+"""So much may be at the edge unplayed."""
+_YIELD_EVERY = 5
+_FLUSH_REPORT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What became of an utterance."""
+
+    utterance: int
+    """Counted from 1 in each session; 0 where it never began."""
+    heard: float
+    """Seconds that the caller's device has played, as well as the edge can tell."""
+    length: float
+    """Seconds that were handed to the edge."""
+    cut: str | None
+    """None when all of it was played; else why not: interrupted, stopped, withdrawn, closed."""
+
+    @property
+    def complete(self) -> bool:
+        return self.cut is None
+
+
+class Utterance:
+    """An utterance in progress. It is settled once no more of it will be played."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.length = 0
+        self.sent = 0
+        self.heard = 0
+        self.state = ""
+        self.cut: str | None = None
+        self.moved = asyncio.Event()
+        self.settled = asyncio.Event()
+
+    def said(self) -> Said:
+        return Said(self.number, self.heard / CLOCK_RATE, self.length / CLOCK_RATE, self.cut)
+
+
+class Speaker:
+    """Says one utterance after the other. `tell(utterance, state)` hears of each change of state."""
+
+    def __init__(self, transport: Transport, tell: Callable[[Utterance, str], None]) -> None:
+        self._transport = transport
+        self._tell = tell
+        self._floor = asyncio.Lock()
+        self._numbers = 0
+        self._generation = 0
+        self._current: Utterance | None = None
+        self._live = 0
+        self._closed = False
+
+    @property
+    def speaking(self) -> bool:
+        return self._current is not None
+
+    async def say(self, packets: AsyncIterator[Packet], take_floor: Callable[[], str | None]) -> Said:
+        """Returns when played, or cut. `take_floor` tells, once the floor is free, why this must not be said any more."""
+        async with self._floor:
+            reason = "closed" if self._closed else take_floor()
+            if reason is not None:
+                return Said(0, 0.0, 0.0, reason)
+            self._numbers += 1
+            utterance = self._current = Utterance(self._numbers)
+            try:
+                return await self._play(utterance, packets)
+            finally:
+                self._current = None
+
+    async def _play(self, utterance: Utterance, packets: AsyncIterator[Packet]) -> Said:
+        producer = asyncio.create_task(self._produce(utterance, packets), name=_name_of_task())
+        settled = asyncio.create_task(utterance.settled.wait())
+        try:
+            await asyncio.wait((producer, settled), return_when=asyncio.FIRST_COMPLETED)
+            if producer.done():
+                producer.result()
+                await settled
+        except BaseException:
+            self._cut(utterance, "withdrawn")
+            self._settle(utterance)
+            raise
+        finally:
+            settled.cancel()
+            producer.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await producer
+        return utterance.said()
+
+    async def _produce(self, utterance: Utterance, packets: AsyncIterator[Packet]) -> None:
+        play, generation, count = self._transport.play, self._generation, 0
+        async for payload, duration in packets:
+            if utterance.length - utterance.sent >= CREDIT:
+                await self._credit(utterance)
+            play(utterance.number, generation, duration, 0, payload)
+            utterance.length += duration
+            count += 1
+            if count % _YIELD_EVERY == 0:  # encoding costs: let others run
+                await asyncio.sleep(0)
+        if count == 0:
+            utterance.settled.set()
+        else:
+            play(utterance.number, generation, 0, LAST, b"")
+
+    @staticmethod
+    async def _credit(utterance: Utterance) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while utterance.length - utterance.sent >= CREDIT:
+            utterance.moved.clear()
+            await utterance.moved.wait()
+        metrics.CREDIT_WAIT_SECONDS.inc(loop.time() - began)
+
+    def forward(self, payload: bytes, duration: int) -> None:
+        """Plays a packet at once, outside any utterance."""
+        if not self._live:
+            self._numbers += 1
+            self._live = self._numbers
+        self._transport.play(self._live, self._generation, duration, LIVE, payload)
+
+    def stop(self, reason: str) -> None:
+        """Cuts the utterance in progress; what is queued at the edge is thrown away."""
+        if self._current is not None:
+            self._cut(self._current, reason)
+
+    def hold(self) -> None:
+        self._transport.hold()
+
+    def resume(self) -> None:
+        self._transport.resume()
+
+    def close(self) -> None:
+        """Nothing will be played any more."""
+        self._closed = True
+        if self._current is not None:
+            self._current.cut = self._current.cut or "closed"
+            self._settle(self._current)
+
+    def _cut(self, utterance: Utterance, reason: str) -> None:
+        if utterance.cut is not None or utterance.settled.is_set():
+            return
+        utterance.cut = reason
+        self._generation += 1
+        self._transport.flush(self._generation)
+        asyncio.get_running_loop().call_later(_FLUSH_REPORT_S, self._settle, utterance)
+
+    def _settle(self, utterance: Utterance) -> None:
+        if not utterance.settled.is_set():
+            utterance.settled.set()
+            utterance.moved.set()
+            state = "ended" if utterance.cut is None else "flushed"
+            metrics.UTTERANCES.labels(state).inc()
+            self._change(utterance, state)
+
+    def _change(self, utterance: Utterance, state: str) -> None:
+        if utterance.state != state:
+            utterance.state = state
+            self._tell(utterance, state)
+
+    def report(self, number: int, sent: int, heard: int, state: int) -> None:
+        """The edge tells how far an utterance is; amounts in 48 kHz samples."""
+        utterance = self._current
+        if utterance is None or utterance.number != number or utterance.settled.is_set():
+            return
+        utterance.sent = max(utterance.sent, sent)
+        utterance.heard = max(utterance.heard, heard)
+        utterance.moved.set()
+        if not utterance.state and sent:
+            self._change(utterance, "started")
+        if state == PlayoutState.ENDED:
+            utterance.cut = None  # all of it left before the flush got there
+            utterance.heard = utterance.length
+            self._settle(utterance)
+        elif state == PlayoutState.FLUSHED and utterance.cut is not None:
+            self._settle(utterance)
+        elif state == PlayoutState.HELD:
+            self._change(utterance, "held")
+        elif utterance.state == "held":
+            self._change(utterance, "resumed")
+
+
+def _name_of_task() -> str | None:
+    """Tasks are named after their session: the watchdog tells whose code holds the loop."""
+    task = asyncio.current_task()
+    return task.get_name() if task is not None else None

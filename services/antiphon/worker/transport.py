@@ -1,0 +1,67 @@
+"""The seam between a call and what carries it: a link to an edge, or a simulated caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LAST = 1
+"""Flag of a played frame: ends its utterance; the packet may be empty."""
+LIVE = 2
+"""Flag of a played frame: leaves on arrival instead of being paced."""
+
+
+class PlayoutState(IntEnum):
+    """As in PlayoutReports.state."""
+
+    PLAYING = 0
+    HELD = 1
+    ENDED = 2
+    FLUSHED = 3
+    STARVED = 4
+
+
+class Report(Protocol):
+    """What an edge says of an utterance; amounts are in 48 kHz samples."""
+
+    utterance: int
+    queued: int
+    sent: int
+    heard: int
+    state: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallInfo:
+    """What is known of a session when it opens."""
+
+    id: str
+    epoch: int
+    agent: str
+    metadata: Mapping[str, object]
+    caller: str
+    edge: str
+    region: str
+    worker: str
+
+
+class Transport(Protocol):
+    """Takes what a call sends. Nothing here waits: each method queues, and the queues are bounded where they stand."""
+
+    def play(self, utterance: int, generation: int, duration: int, flags: int, payload: bytes) -> None: ...
+
+    def hold(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def flush(self, generation: int) -> None:
+        """Frames of generations below this one are dropped and refused."""
+        ...
+
+    def send_data(self, label: str, payload: bytes, *, binary: bool) -> None: ...
+
+    def hang_up(self, reason: str, *, after_playout: bool) -> None: ...

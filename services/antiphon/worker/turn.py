@@ -1,0 +1,37 @@
+"""What the caller said in one turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from antiphon.worker.ingest import PcmAssembler
+
+if TYPE_CHECKING:
+    from antiphon.frames import Frame
+    from antiphon.opus import Pcm
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    number: int
+    """Counted from 1 in each session."""
+    audio: tuple[Frame, ...]
+    """Its frames in order, repaired ones in their places; `session.say` takes them as they are."""
+    started: float
+    """When the voice began, in seconds since the caller's first frame."""
+    ended: float
+    """When the voice ended."""
+    text: str | None = None
+    """Its words, where something recognises them."""
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.started
+
+    def pcm(self, rate: int = 16_000) -> Pcm:
+        """Decodes it: mono int16, shape (samples,). Losses are concealed."""
+        assembler = PcmAssembler(rate)
+        return np.concatenate([np.zeros(0, np.int16), *(assembler.push(frame) for frame in self.audio)])
