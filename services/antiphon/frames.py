@@ -56,6 +56,7 @@ class Gap(NamedTuple):
 
     first: int
     """Unwrapped sequence number of the first."""
-    count: int
+    missing: int
+    """How many."""
     lost: bool
     """Whether it is final; else a repair may still come."""

@@ -60,7 +60,7 @@ def _find() -> Path | str:
                 return found[0]
     system = ctypes.util.find_library("opus")
     if system is None:
-        msg = "libopus was not found: reinstall PyAV from its wheel (pip install --force-reinstall av), or install libopus0"
+        msg = "libopus was not found: reinstall PyAV (pip install --force-reinstall av), or install libopus0"
         raise OpusError(msg)
     return system
 
@@ -83,10 +83,7 @@ def packet_duration(packet: bytes) -> int:
     else:  # SILK
         size = (480, 960, 1920, 2880)[toc >> 3 & 3]
     code = toc & 3
-    if code == 3:
-        count = packet[1] & 0x3F if len(packet) > 1 else 0
-    else:
-        count = 1 if code == 0 else 2
+    count = (packet[1] & 63 if len(packet) > 1 else 0) if code == 3 else 1 if code == 0 else 2
     return size * count if size * count <= 5760 else 0
 
 
@@ -112,9 +109,7 @@ class Encoder:
         if len(pcm) != self.samples:
             raise OpusError(f"Opus frame of {len(pcm)} samples, expected {self.samples}")
         pcm = np.ascontiguousarray(pcm, np.int16)
-        size = self._library.opus_encode(
-            self._state, pcm.ctypes.data_as(_PCM), self.samples, self._packet, _MAX_PACKET
-        )
+        size = self._library.opus_encode(self._state, pcm.ctypes.data_as(_PCM), self.samples, self._packet, _MAX_PACKET)
         return self._packet.raw[: _check(size, "Opus encode")]
 
     def __del__(self) -> None:
@@ -142,7 +137,7 @@ class Decoder:
         return self._pcm[: _check(count, "Opus decode")].copy()
 
     def conceal(self, samples: int, following: bytes | None = None) -> Pcm:
-        """Makes up `samples` samples that are missing, out of the FEC data of the packet behind the gap where it has some."""
+        """Makes up `samples` samples that are missing, out of FEC data in the packet behind the gap where it has some."""
         step = self.rate // 400  # Opus conceals in steps of 2.5 ms
         samples = min(samples - samples % step, len(self._pcm))
         if samples <= 0:

@@ -1,1 +1,1 @@
-
+"""Built-in agents: each file here is one, found by its name."""

@@ -63,7 +63,9 @@ class TurnEnded:
 Event = TurnStarted | TurnEnded
 
 
-def advance(state: State, policy: TurnPolicy, start_s: float, end_s: float, probability: float) -> tuple[State, Event | None]:
+def advance(
+    state: State, policy: TurnPolicy, start_s: float, end_s: float, probability: float
+) -> tuple[State, Event | None]:
     """Moves on by the window [start_s, end_s) of session time."""
     if isinstance(state, Talking):
         voice_s = max(state.voice_s, end_s) if probability >= policy.pause else state.voice_s

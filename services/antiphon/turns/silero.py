@@ -34,7 +34,9 @@ _QUEUE_FRAMES = 16_384
 _BATCH = 64
 
 _DROPPED = Counter("antiphon_vad_dropped_frames", "Frames that voice detection did not hear.", ["reason"])
-_BATCH_SIZE = Histogram("antiphon_vad_batch_windows", "Windows judged in one run of the model.", buckets=(1, 2, 4, 8, 16, 32, 64))
+_BATCH_SIZE = Histogram(
+    "antiphon_vad_batch_windows", "Windows judged in one run of the model.", buckets=(1, 2, 4, 8, 16, 32, 64)
+)
 
 
 def model_path() -> Path:

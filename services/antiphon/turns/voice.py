@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from antiphon.frames import Frame
 
     Judged = Callable[[int, int, float], None]
-    """(start, end, probability of voice) of a window, in 48 kHz ticks of the caller's time line; called on the event loop."""
+    """(start, end, probability of voice) of a window, in the caller's 48 kHz ticks; called on the event loop."""
 
 
 class VoiceStream(Protocol):
@@ -30,7 +30,7 @@ class VoiceDetector(Protocol):
 
 
 class HintedVoice:
-    """Believes the voice bit of each frame's level. Right for callers that set it honestly: Chromium with DTX, tests."""
+    """Believes the voice bit of each frame's level: right where it is set honestly (Chromium with DTX, tests)."""
 
     def open(self, judged: Judged) -> VoiceStream:
         return _HintedStream(judged)

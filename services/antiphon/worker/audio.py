@@ -43,7 +43,9 @@ class Packetizer:
         elif isinstance(piece, bytes):
             duration = packet_duration(piece)
             if duration == 0:
-                raise ValueError(f"{len(piece)} bytes that are no Opus packet: say() takes Opus packets, or PCM as numpy arrays")
+                raise ValueError(
+                    f"{len(piece)} bytes that are no Opus packet: say() takes Opus packets, or PCM as numpy arrays"
+                )
             yield Packet(piece, duration)
         elif isinstance(piece, np.ndarray):
             yield from self._encode(self._at_encoder_rate(_to_int16(piece)))
@@ -110,7 +112,7 @@ def _to_int16(pcm: NDArray[Any]) -> Pcm:
     if pcm.dtype == np.int16:
         return pcm
     if np.issubdtype(pcm.dtype, np.floating):
-        return (np.clip(pcm, -1.0, 1.0) * 32767).astype(np.int16)
+        return np.asarray(np.clip(pcm, -1.0, 1.0) * 32767, np.int16)
     raise ValueError(f"PCM of {pcm.dtype}: say() takes int16, or float between -1 and 1")
 
 

@@ -10,21 +10,20 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from antiphon.frames import CLOCK_RATE, Frame, Gap
+from antiphon.telemetry import get_logger
 from antiphon.turns import TurnDetector, TurnPolicy, VoiceDetector
 from antiphon.worker import data, metrics
 from antiphon.worker.audio import Audio, packets
-from antiphon.worker.ingest import FrameQueue, GapQueue
 from antiphon.worker.listening import Listener, Stretch
 from antiphon.worker.speaker import Said, Speaker, Utterance
 from antiphon.worker.turn import Turn
 
 if TYPE_CHECKING:
+    from antiphon.worker.ingest import FrameQueue, GapQueue
     from antiphon.worker.transport import CallInfo, Transport
 
 MessageHandler = Callable[[Any], Awaitable[None] | None]
@@ -33,7 +32,7 @@ TurnHandler = Callable[[Turn], Awaitable[None]]
 
 _UNSENT_MESSAGES = 64
 _MOST_TASKS = 256
-_log = structlog.get_logger("antiphon.worker")
+_log = get_logger("worker")
 
 
 @dataclass(eq=False, slots=True)
@@ -63,7 +62,7 @@ class Hearing:
     """How calls find turns: made once for a process, replaced in simulations."""
 
     voice: VoiceDetector
-    policy: TurnPolicy = TurnPolicy()
+    policy: TurnPolicy = field(default_factory=TurnPolicy)
     words: Callable[[str, Stretch], str | None] = lambda _session, _stretch: None
     """Recognises the words of a session's turn."""
 
@@ -71,7 +70,7 @@ class Hearing:
 class Call:
     def __init__(self, info: CallInfo, transport: Transport, hearing: Hearing, ended: Callable[[Call], None]) -> None:
         self.info = info
-        self.log: structlog.stdlib.BoundLogger = _log.bind(session=info.id, agent=info.agent)
+        self.log = _log.bind(session=info.id, agent=info.agent)
         self.speaker = Speaker(transport, self._tell_utterance)
         self.closed = asyncio.Event()
         self.turn_handler: TurnHandler | None = None
@@ -295,7 +294,7 @@ def parse_metadata(text: str) -> dict[str, object]:
     """Returns the application's JSON object; empty when there is none."""
     metadata = json.loads(text) if text else {}
     if not isinstance(metadata, dict):
-        raise ValueError("metadata is no JSON object")
+        raise ValueError("metadata is no JSON object")  # noqa: TRY004 - what came is wrong, not our types
     return metadata
 
 

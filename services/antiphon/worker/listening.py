@@ -111,7 +111,9 @@ class Listener:
 
     def _cut_out(self, turn: TurnEnded) -> Stretch:
         first, last = self._tick(turn.started_s) - _PRE_ROLL, self._tick(turn.ended_s) + _POST_ROLL
-        frames = tuple(frame for frame in self._frames if first < frame.timestamp + frame.duration and frame.timestamp < last)
+        frames = tuple(
+            frame for frame in self._frames if first < frame.timestamp + frame.duration and frame.timestamp < last
+        )
         return Stretch(frames, turn.started_s, turn.ended_s)
 
     def _forget(self, now_s: float) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from antiphon.worker import data
 from antiphon.worker.ingest import FrameQueue, GapQueue, PcmAssembler
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+
     import structlog
 
     from antiphon.frames import Frame, Gap
@@ -63,8 +64,8 @@ class Session:
     def on_turn(self, handler: TurnHandler) -> TurnHandler:
         """The caller has finished a turn: `await handler(turn)`.
 
-        The task is cancelled when the turn is withdrawn (the caller went on before anything was said), when another turn
-        ends, and when the caller leaves. When the caller speaks over it, what is being said is cut: `say` returns.
+        The task is cancelled when the turn is withdrawn (the caller went on before anything was said), when another
+        turn ends, and when the caller leaves. When the caller speaks over it, what is being said is cut: `say` returns.
         """
         self._call.listen(handler)
         return handler
@@ -82,7 +83,7 @@ class Session:
     # speaking
 
     async def say(self, audio: Audio, *, rate: int | None = None) -> Said:
-        """Says `audio` after what is being said already; returns when the caller heard all of it, or where it was cut.
+        """Says `audio` after what is being said; returns when all of it was heard, or where it was cut.
 
         `audio` is Opus (frames of a turn, packets as bytes), or mono PCM (numpy int16, or float between -1 and 1, of any
         `rate`), or an iterator or async iterator of either, which may be faster than real time.

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from antiphon.frames import CLOCK_RATE
 from antiphon.worker import metrics
-from antiphon.worker.audio import Packet
 from antiphon.worker.transport import LAST, LIVE, PlayoutState, Transport
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from antiphon.worker.audio import Packet
 
 CREDIT = 2 * CLOCK_RATE
 """So much may be at the edge unplayed."""
@@ -71,7 +75,7 @@ class Speaker:
         return self._current is not None
 
     async def say(self, packets: AsyncIterator[Packet], take_floor: Callable[[], str | None]) -> Said:
-        """Returns when played, or cut. `take_floor` tells, once the floor is free, why this must not be said any more."""
+        """Returns when played, or cut. `take_floor` tells, once it is free, why this must not be said any more."""
         async with self._floor:
             reason = "closed" if self._closed else take_floor()
             if reason is not None:

@@ -1,15 +1,15 @@
-"""Columns of the media link, to rows and back. A message is parsed once; no object is made for a row but what is asked for."""
+"""Columns of the media link, to rows and back: a message is parsed once, whatever is in it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import compress
 from typing import TYPE_CHECKING
 
 from antiphon.frames import Frame, Gap
 from antiphon.wire.media.v1 import link_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence, Sized
+    from collections.abc import Iterator, Sequence, Sized
 
 HOLD, RESUME, FLUSH = 0, 1, 2
 
@@ -61,7 +61,13 @@ def drop_rows(drops: pb.IngestDrops) -> Iterator[tuple[int, int]]:
 def report_rows(reports: pb.PlayoutReports) -> Iterator[tuple[int, int, int, int, int]]:
     """Returns (session handle, utterance, sent, heard, state) for each row."""
     _check_lengths(
-        reports.session, reports.utterance, reports.queued, reports.sent, reports.heard, reports.state, reports.underruns
+        reports.session,
+        reports.utterance,
+        reports.queued,
+        reports.sent,
+        reports.heard,
+        reports.state,
+        reports.underruns,
     )
     return zip(reports.session, reports.utterance, reports.sent, reports.heard, reports.state, strict=True)
 
@@ -100,8 +106,9 @@ class Outbox:
         sessions, _, generations, *_ = self._frames
         keep = [s != session or g >= generation for s, g in zip(sessions, generations, strict=True)]
         if not all(keep):
-            for column in (*self._frames, self._payloads):
-                column[:] = [value for value, kept in zip(column, keep, strict=True) if kept]
+            for column in self._frames:
+                column[:] = compress(column, keep)
+            self._payloads[:] = compress(self._payloads, keep)
 
     def take(self) -> pb.MediaResponse:
         """Returns all that waits, as one message."""
@@ -114,8 +121,9 @@ class Outbox:
                     flags=flags, size=sizes, payload=b"".join(self._payloads),
                 )
             )  # fmt: skip
-            for column in (*self._frames, self._payloads):
+            for column in self._frames:
                 column.clear()
+            self._payloads.clear()
         if self._commands[0]:
             handles, commands, command_generations = self._commands
             message.commands.MergeFrom(

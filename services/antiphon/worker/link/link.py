@@ -1,4 +1,4 @@
-"""One linked edge: its sessions by handle, what they send gathered in outboxes, and what the edge says handed to them."""
+"""One linked edge: its sessions by handle, what they send gathered, and what the edge says handed to them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Protocol
 
-import structlog
-
+from antiphon.telemetry import get_logger
 from antiphon.wire.media.v1 import link_pb2 as pb
 from antiphon.worker import metrics
 from antiphon.worker.call import Call, parse_metadata
 from antiphon.worker.link.columns import (
-    FLUSH, HOLD, RESUME, BadColumnsError, Outbox, drop_rows, gap_rows, ingest_rows, report_rows,
+    FLUSH,
+    HOLD,
+    RESUME,
+    BadColumnsError,
+    Outbox,
+    drop_rows,
+    gap_rows,
+    ingest_rows,
+    report_rows,
 )  # fmt: skip
 from antiphon.worker.transport import LIVE, CallInfo
 
@@ -21,7 +28,7 @@ if TYPE_CHECKING:
 
     from antiphon.worker.transport import Transport
 
-_log = structlog.get_logger("antiphon.worker.link")
+_log = get_logger("worker.link")
 
 _MOST_LIVE_FRAMES = 8192
 _MOST_CONTROL = 4096
@@ -120,6 +127,7 @@ class Link:
         self._worker = worker
         self._calls = calls
         self._sessions: dict[int, Call] = {}
+        self.closed = asyncio.Event()
 
     def control(self, message: pb.ControlResponse, *, urgent: bool = False) -> None:
         """Queues a message. Data messages are dropped, and counted, when the edge does not read; urgent ones never."""
@@ -203,6 +211,7 @@ class Link:
         for call in tuple(self._sessions.values()):
             call.close("edge")
         self._sessions.clear()
+        self.closed.set()
 
 
 def now_us() -> int:

@@ -1,4 +1,4 @@
-"""How long frames wait for company. A message costs grpc.aio about 150 us whatever is in it, so many links gather longer."""
+"""How long frames wait for company: a message costs grpc.aio about 150 us, so many links gather longer."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
-import structlog
 
+from antiphon.telemetry import get_logger
 from antiphon.wire.media.v1 import link_pb2 as pb
 from antiphon.wire.media.v1 import link_pb2_grpc
 from antiphon.worker import metrics
@@ -19,9 +19,10 @@ from antiphon.worker.link.pace import gather_us
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-_log = structlog.get_logger("antiphon.worker.link")
+_log = get_logger("worker.link")
 
 VERSION = 1
+_EOF: Any = vars(grpc.aio)["EOF"]  # the stubs lack it
 _PING_S = 5.0
 _STOP_S = 2.0
 _OPTIONS = (
@@ -82,11 +83,13 @@ class LinkServer(link_pb2_grpc.MediaLinkServiceServicer):
             _log.info("edge unlinked", edge=link.edge)
 
     async def _accept(self, first: Any, context: Any) -> Link:  # noqa: ANN401
-        if first is grpc.aio.EOF or first.WhichOneof("message") != "hello":
+        if first is _EOF or first.WhichOneof("message") != "hello":
             await _refuse(context, "protocol", grpc.StatusCode.INVALID_ARGUMENT, "the first message must be Hello")
         hello = first.hello
         if hello.version != VERSION:
-            message = f"edge speaks version {hello.version} of the media link, this worker {VERSION}: upgrade the older one"
+            message = (
+                f"edge speaks version {hello.version} of the media link, this worker {VERSION}: upgrade the older one"
+            )
             await _refuse(context, "version", grpc.StatusCode.FAILED_PRECONDITION, message)
         if self._draining:
             await _refuse(context, "draining", grpc.StatusCode.UNAVAILABLE, "this worker is shutting down")
@@ -98,7 +101,7 @@ class LinkServer(link_pb2_grpc.MediaLinkServiceServicer):
 
     @staticmethod
     async def _read_control(link: Link, context: Any) -> None:  # noqa: ANN401
-        while (message := await context.read()) is not grpc.aio.EOF:
+        while (message := await context.read()) is not _EOF:
             link.handle_control(message)
 
     @staticmethod
@@ -115,20 +118,24 @@ class LinkServer(link_pb2_grpc.MediaLinkServiceServicer):
     async def Media(self, requests: Any, context: Any) -> None:  # noqa: N802, ANN401
         del requests
         first = await context.read()
-        link = self._links.get(first.hello.link) if first is not grpc.aio.EOF and first.HasField("hello") else None
+        link = self._links.get(first.hello.link) if first is not _EOF and first.HasField("hello") else None
         if link is None:
-            await _refuse(context, "protocol", grpc.StatusCode.NOT_FOUND, "Media without an open Control stream of its link")
+            await _refuse(
+                context, "protocol", grpc.StatusCode.NOT_FOUND, "Media without an open Control stream of its link"
+            )
             return
         if first.hello.stripe >= len(link.stripes):
-            await _refuse(context, "protocol", grpc.StatusCode.OUT_OF_RANGE, f"stripe {first.hello.stripe} of {self._stripes}")
+            await _refuse(
+                context, "protocol", grpc.StatusCode.OUT_OF_RANGE, f"stripe {first.hello.stripe} of {self._stripes}"
+            )
         stripe = link.stripes[first.hello.stripe]
         link.handle_media(first)
-        await _together(self._read_media(link, context), self._write_media(stripe, context))
+        await _together(self._read_media(link, context), self._write_media(stripe, context), _closed(link))
 
     @staticmethod
     async def _read_media(link: Link, context: Any) -> None:  # noqa: ANN401
         read, handle = context.read, link.handle_media
-        while (message := await read()) is not grpc.aio.EOF:
+        while (message := await read()) is not _EOF:
             handle(message)
 
     async def _write_media(self, stripe: Stripe, context: Any) -> None:  # noqa: ANN401
@@ -143,6 +150,10 @@ class LinkServer(link_pb2_grpc.MediaLinkServiceServicer):
             for link in self._links.values():
                 if link is not but:
                     link.control(pb.ControlResponse(pace=pb.Pace(gather_us=pace)), urgent=True)
+
+
+async def _closed(link: Link) -> None:
+    await link.closed.wait()
 
 
 async def _refuse(context: Any, reason: str, code: grpc.StatusCode, message: str) -> None:  # noqa: ANN401

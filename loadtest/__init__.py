@@ -1,0 +1,1 @@
+"""Load tests; each file says how it is run."""

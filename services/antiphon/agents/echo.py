@@ -1,0 +1,11 @@
+"""Sends each frame back at once, undecoded."""
+
+from antiphon.worker import Session, Worker
+
+worker = Worker()
+
+
+@worker.agent("echo")
+async def echo(session: Session) -> None:
+    async for frame in session.frames():
+        session.forward(frame)

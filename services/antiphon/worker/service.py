@@ -1,0 +1,78 @@
+"""The worker as a service: `run` reads top to bottom. It ends when it is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from watchfiles import PythonFilter, awatch
+
+from antiphon.cluster import Cluster, WorkerRecord
+from antiphon.errors import ConfigError
+from antiphon.telemetry import get_logger, serve
+from antiphon.turns.silero import SileroVoice
+from antiphon.worker import metrics
+from antiphon.worker.call import Hearing
+from antiphon.worker.catalogue import BUILT_IN, load_agents
+from antiphon.worker.host import Host
+from antiphon.worker.link import LinkServer
+from antiphon.worker.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from antiphon.config import Config
+
+_log = get_logger("worker")
+
+
+async def run(config: Config, agent_files: Sequence[Path] = (), *, reload: bool = False) -> None:
+    """One process. Raises ConfigError when an agent file or a setting is wrong."""
+    settings = config.worker
+    agents = load_agents(agent_files)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(Watchdog())
+        voice = SileroVoice()
+        stack.callback(voice.close)
+        host = Host(agents, Hearing(voice), settings.capacity)
+        server = LinkServer(settings.id, host, stripes=settings.stripes)
+        stack.push_async_callback(server.stop)
+        stack.push_async_callback(host.drain)
+        stack.callback(server.drain)
+        await server.start(settings.host, settings.port)
+        link = _advertised(settings.advertise or settings.host, server.port)
+        http_port = await stack.enter_async_context(serve(settings.http_host, settings.http_port, ready=lambda: True))
+        cluster = await stack.enter_async_context(Cluster(config.redis.url.get_secret_value()))
+
+        def record() -> WorkerRecord:
+            return WorkerRecord(settings.id, link, tuple(sorted(host.agents)), settings.capacity, len(host.sessions))
+
+        _log.info("worker ready", id=settings.id, link=link, http_port=http_port, agents=" ".join(sorted(agents)))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(cluster.keep(record))
+            if reload:
+                tasks.create_task(_reload(host, agent_files))
+
+
+def _advertised(address: str, port: int) -> str:
+    """`address` may name a port, of which each process has its own; an IPv6 address stands in brackets."""
+    host, colon, tail = address.rpartition(":")
+    return f"{host if colon and tail.isdecimal() else address}:{port}"
+
+
+async def _reload(host: Host, agent_files: Sequence[Path]) -> None:
+    """New sessions get new code; a file that cannot be loaded changes nothing."""
+    folders = {path.resolve().parent for path in agent_files} or {BUILT_IN}
+    async for changes in awatch(*folders, watch_filter=PythonFilter(), recursive=False):
+        try:
+            host.agents = load_agents(agent_files)
+        except ConfigError as error:
+            metrics.RELOADS.labels("failed").inc()
+            _log.error("agents not reloaded; the old ones go on", error=str(error))
+        else:
+            metrics.RELOADS.labels("done").inc()
+            _log.info(
+                "agents reloaded", changed=sorted(path for _, path in changes), agents=" ".join(sorted(host.agents))
+            )
