@@ -23,16 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["Audio", "Frame", "Gap", "Said", "Session", "Turn", "Worker", "run"]
 
 
-async def run(config: Config, agent_files: Sequence[Path] = (), processes: int = 1, reload: bool = False) -> None:  # noqa: FBT001, FBT002
+async def run(config: Config, agent_files: Sequence[Path] = (), *, reload: bool = False) -> None:
     """Serves the built-in agents and those of `agent_files` until cancelled.
 
-    With several `processes` each has an id and ports of its own. With `reload`, new sessions get the files' new code.
-    Raises ConfigError.
+    With `reload`, new sessions get the files' new code. Raises ConfigError.
     """
-    from antiphon.worker import processes as several  # noqa: PLC0415 - agents' tests need no server
-    from antiphon.worker import service  # noqa: PLC0415
+    from antiphon.worker import service  # noqa: PLC0415 - agents' tests need no server
 
-    if processes > 1:
-        await several.run(config, agent_files, processes, reload=reload)
-    else:
-        await service.run(config, agent_files, reload=reload)
+    await service.run(config, agent_files, reload=reload)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import itertools
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,12 +33,24 @@ def load_agents(files: Iterable[Path]) -> Mapping[str, AgentFunction]:
     files = [path.resolve() for path in files]
     _forget_neighbours(files)
     own: dict[str, AgentFunction] = {}
-    for path in files:
-        found = _load(path)
-        if twice := own.keys() & found.keys():
-            raise ConfigError(f"agent {min(twice)!r} of {path} is defined in another file, too")
-        own |= found
+    with _fresh_bytecode():
+        for path in files:
+            found = _load(path)
+            if twice := own.keys() & found.keys():
+                raise ConfigError(f"agent {min(twice)!r} of {path} is defined in another file, too")
+            own |= found
     return agents | own
+
+
+@contextmanager
+def _fresh_bytecode() -> Iterator[None]:
+    """A file saved twice in a second, at the same length, would be taken from the cache of its bytecode."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def built_in_files() -> list[Path]:

@@ -42,7 +42,7 @@ async def run(config: Config, agent_files: Sequence[Path] = (), *, reload: bool 
         stack.push_async_callback(host.drain)
         stack.callback(server.drain)
         await server.start(settings.host, settings.port)
-        link = _advertised(settings.advertise or settings.host, server.port)
+        link = settings.advertise or f"{settings.host}:{server.port}"
         http_port = await stack.enter_async_context(serve(settings.http_host, settings.http_port, ready=lambda: True))
         cluster = await stack.enter_async_context(Cluster(config.redis.url.get_secret_value()))
 
@@ -51,15 +51,9 @@ async def run(config: Config, agent_files: Sequence[Path] = (), *, reload: bool 
 
         _log.info("worker ready", id=settings.id, link=link, http_port=http_port, agents=" ".join(sorted(agents)))
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(cluster.keep(record))
+            tasks.create_task(cluster.keep(record, lambda: host.sessions))
             if reload:
                 tasks.create_task(_reload(host, agent_files))
-
-
-def _advertised(address: str, port: int) -> str:
-    """`address` may name a port, of which each process has its own; an IPv6 address stands in brackets."""
-    host, colon, tail = address.rpartition(":")
-    return f"{host if colon and tail.isdecimal() else address}:{port}"
 
 
 async def _reload(host: Host, agent_files: Sequence[Path]) -> None:
