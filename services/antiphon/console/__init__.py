@@ -10,6 +10,6 @@ STATIC: Path = _HERE / "static"
 """Directory to mount at `/`: `index.html` and what it loads."""
 
 SDK: Path = (_HERE / "sdk" / "antiphon.js").resolve()
-"""The file to serve at `/sdk/antiphon.js`: services/antiphon-js in a checkout (through a link), a copy of it in a wheel."""
+"""The file to serve at `/sdk/antiphon.js`: services/antiphon-js in a checkout, through a link; a copy in a wheel."""
 
 __all__ = ["SDK", "STATIC"]

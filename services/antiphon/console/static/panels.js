@@ -1,0 +1,141 @@
+// The boards beside the timeline: quality, the way of the voice with its reasons, the set-up's steps, and the list of turns.
+
+import { clock, ms, percent, seconds, STEP_NAMES } from "/words.js";
+
+const byId = (id) => document.getElementById(id);
+
+export function element(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+// ---- quality
+
+const GOOD = { rtt: 150, jitter: 30, loss: 0.02 };
+
+export function showQuality(statistics) {
+  const { roundTripMs, sent, received } = statistics;
+  const figures = {
+    rtt: [ms(roundTripMs), roundTripMs > GOOD.rtt],
+    "loss-up": [percent(sent.loss), sent.loss > GOOD.loss],
+    "loss-down": [percent(received.loss), received.loss > GOOD.loss],
+    jitter: [ms(received.jitterMs), received.jitterMs > GOOD.jitter],
+    buffer: [ms(received.bufferMs), false],
+  };
+  for (const [id, [text, poor]] of Object.entries(figures)) {
+    byId(id).textContent = text;
+    byId(id).classList.toggle("poor", poor);
+  }
+}
+
+export function clearQuality() {
+  for (const id of ["rtt", "loss-up", "loss-down", "jitter", "buffer"]) {
+    byId(id).textContent = "";
+    byId(id).classList.remove("poor");
+  }
+}
+
+// ---- route
+
+/** Lines that say why, from the placement that signaling keeps: strings, or lists and objects of them. */
+export function reasons(placement) {
+  const lines = [];
+  const collect = (value, name) => {
+    if (typeof value === "string" && value) lines.push(name ? `${name}: ${value}` : value);
+    else if (typeof value === "number") lines.push(`${name}: ${Number.isInteger(value) ? value : value.toFixed(1)}`);
+    else if (Array.isArray(value)) for (const each of value) collect(each, "");
+    else if (value && typeof value === "object") for (const [key, each] of Object.entries(value)) collect(each, key.replaceAll("_", " "));
+  };
+  collect(placement, "");
+  return lines;
+}
+
+export function showRoute(session) {
+  byId("route").classList.toggle("live", session !== null);
+  byId("route-edge").textContent = session?.edge || "–";
+  byId("route-region").textContent = session?.region || "";
+  byId("route-worker").textContent = session?.worker || "–";
+  byId("route-agent").textContent = session?.agent || "";
+  if (!session) return;
+  const lines = reasons(session.placement);
+  byId("why").replaceChildren(...(lines.length ? lines : ["The server gave no reasons."]).map((line) => element("li", { textContent: line })));
+}
+
+// ---- set-up
+
+export function showSteps(steps) {
+  const measured = steps.filter((step) => step.name !== "audio");
+  const end = Math.max(1, ...measured.map((step) => step.endMs ?? performance.now()));
+  const rows = Object.entries(STEP_NAMES).map(([name, title]) => {
+    const step = steps.find((one) => one.name === name);
+    const row = element("li", { className: name });
+    row.append(element("span", { textContent: title }), bar(step, end), element("b", { textContent: duration(step) }));
+    return row;
+  });
+  byId("waterfall").replaceChildren(...rows);
+  const ready = steps.find((step) => step.name === "dtls" && step.done);
+  byId("setup-total").textContent = ready ? `Connected in ${ms(ready.endMs)} ms` : "";
+}
+
+function bar(step, end) {
+  const fill = element("i");
+  const track = element("div", { className: "track" }, fill);
+  if (!step) return track;
+  if (step.name === "audio") {
+    fill.className = "after";
+    fill.style.left = "100%";
+    return track;
+  }
+  const from = Math.min(1, step.startMs / end);
+  fill.style.left = `${from * 100}%`;
+  fill.style.width = step.endMs === null ? "0" : `${((step.endMs - step.startMs) / end) * 100}%`;
+  if (step.endMs !== null && !step.done) fill.className = "failed";
+  return track;
+}
+
+function duration(step) {
+  if (!step) return "";
+  if (step.endMs === null) return "…";
+  if (step.name === "audio") return step.done ? `+ ${seconds(step.endMs - step.startMs)}` : "none";
+  return step.done ? `${ms(step.endMs - step.startMs)} ms` : "failed";
+}
+
+// ---- turns as a list
+
+export class EventList {
+  #list = byId("events");
+  #rows = new Map();
+
+  clear() {
+    this.#rows.clear();
+    this.#list.replaceChildren(element("li", { className: "none", textContent: "Nobody has spoken yet." }));
+  }
+
+  turn({ turn, state, audioMs }, { start }) {
+    const words = { started: "speaking", ended: `spoke for ${seconds(audioMs)}`, withdrawn: "went on, so the turn is not over" };
+    this.#show(`you ${turn}`, "you", "You", start, words[state] ?? state);
+  }
+
+  utterance({ utterance, state, heardMs, lengthMs }, { start }) {
+    const words = {
+      started: "speaking",
+      resumed: "speaking",
+      held: "held: you spoke",
+      ended: `said it all, ${seconds(lengthMs || heardMs)}`,
+      flushed: `was cut off: you heard ${seconds(heardMs)} of ${seconds(Math.max(lengthMs, heardMs))}`,
+    };
+    this.#show(`agent ${utterance}`, "agent", "Agent", start, words[state] ?? state);
+  }
+
+  #show(key, kind, who, start, words) {
+    let row = this.#rows.get(key);
+    if (!row) {
+      if (!this.#rows.size) this.#list.replaceChildren();
+      row = element("li", { className: kind });
+      this.#rows.set(key, row);
+      this.#list.append(row);
+    }
+    row.replaceChildren(element("time", { textContent: clock(start) }), element("b", { textContent: who }), element("span", { textContent: words }));
+  }
+}

@@ -1,0 +1,42 @@
+"""The page and the SDK are where signaling looks for them, and the page asks nothing of other hosts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from antiphon.console import SDK, STATIC
+
+SOURCE = Path(__file__).resolve().parents[2] / "services" / "antiphon-js" / "antiphon.js"
+FILES = sorted(path for path in STATIC.rglob("*") if path.suffix in {".html", ".css", ".js", ".svg"})
+
+
+def test_the_served_sdk_is_the_package_itself() -> None:
+    assert SDK.is_file()
+    assert SDK.read_bytes() == SOURCE.read_bytes()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(STATIC)))
+def test_a_file_of_the_page_loads_nothing_from_elsewhere(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    remote = re.findall(r"""(?:src|href|url|from|import)\s*[=(]?\s*["']?(https?:)?//[\w.]+""", text)
+    assert not remote
+
+
+def test_the_page_has_neither_inline_scripts_nor_inline_styles() -> None:
+    page = (STATIC / "index.html").read_text(encoding="utf-8")
+    assert "Content-Security-Policy" in page
+    assert not re.search(r"<script(?![^>]*\bsrc=)", page)
+    assert not re.search(r"<style|\sstyle=|\son[a-z]+=", page)
+
+
+def test_the_page_loads_only_files_that_are_there() -> None:
+    for path in FILES:
+        text = path.read_text(encoding="utf-8")
+        for name in re.findall(r"""(?:src="|href="|from ")(\.?/[\w./-]+)""", text):
+            if name == "/sdk/antiphon.js":
+                continue
+            target = STATIC / name.lstrip("/") if name.startswith("/") else path.parent / name
+            assert target.is_file(), f"{path.name} loads {name}"
