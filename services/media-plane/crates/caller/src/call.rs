@@ -201,7 +201,7 @@ impl Call {
         let State::Offered { pending } = std::mem::replace(&mut self.state, State::Connecting) else {
             return Step::Same;
         };
-        let taken = SdpAnswer::from_sdp_string(sdp)
+        let taken = SdpAnswer::from_sdp_string(&plain_candidates(sdp))
             .map_err(|error| error.to_string())
             .and_then(|answer| {
                 self.rtc
@@ -374,6 +374,17 @@ impl Call {
     }
 }
 
+/// The answer with extensions of its candidates left out (RFC 8839, section 5.1): str0m passes over a candidate that
+/// has one it does not know, such as Pion's `generation` after `ufrag`.
+fn plain_candidates(sdp: &str) -> String {
+    const FIELDS: usize = 8;
+    let plain = |line: &str| match line.starts_with("a=candidate:") {
+        true => line.split(' ').take(FIELDS).collect::<Vec<_>>().join(" "),
+        false => line.to_owned(),
+    };
+    sdp.lines().map(|line| plain(line.trim_end()) + "\r\n").collect()
+}
+
 /// A phase in 0..20 ms that differs from call to call (splitmix64), so that sends spread evenly.
 fn phase(index: u32, now: Nanos) -> Nanos {
     let mut mixed = (u64::from(index) ^ now).wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -386,4 +397,26 @@ fn phase(index: u32, now: Nanos) -> Nanos {
 #[must_use]
 pub fn until(deadline: Nanos, now: Nanos) -> Duration {
     Duration::from_nanos(deadline.saturating_sub(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extensions_of_candidates_are_left_out() {
+        let sdp = "a=mid:0\r\na=candidate:1 1 udp 2130706431 127.0.0.1 5000 typ host ufrag x generation 0\r\n";
+        let plain = "a=mid:0\r\na=candidate:1 1 udp 2130706431 127.0.0.1 5000 typ host\r\n";
+        assert_eq!(plain_candidates(sdp), plain);
+        assert_eq!(plain_candidates(plain), plain);
+    }
+
+    #[test]
+    fn phases_spread_over_the_interval() {
+        let mut bins = [0; 4];
+        for call in 0..400 {
+            bins[(phase(call, 0) / (INTERVAL / 4)) as usize] += 1;
+        }
+        assert!(bins.iter().all(|bin| (60..140).contains(bin)), "{bins:?}");
+    }
 }

@@ -206,6 +206,7 @@ impl Pool {
     /// What waiting for sockets says.
     pub fn run(mut self) -> io::Result<Outcome> {
         sys::fine_timers();
+        sys::go_first();
         let mut phase = Phase::Ramp;
         let mut cpu_before = 0;
         while phase != Phase::Stop {

@@ -46,6 +46,13 @@ pub fn fine_timers() {
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1000_u64) };
 }
 
+/// Lets the calling thread go before others where the machine allows it: load stands for other machines, whose time the
+/// server does not share. Where it does not, lateness tells.
+pub fn go_first() {
+    // SAFETY: takes three integers; 0 names the calling thread.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -15) };
+}
+
 /// Asks the kernel to note when datagrams arrive at a socket.
 ///
 /// # Errors
