@@ -5,8 +5,8 @@
 #[error("malformed RED payload")]
 pub struct RedError;
 
-/// Most redundant blocks that are looked at in one packet.
-pub const MAX_REDUNDANT: usize = 8;
+/// Most redundant blocks in one packet; more are malformed.
+pub const MAX_REDUNDANT: usize = 32;
 
 /// One block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +26,12 @@ pub struct Block<'a> {
 /// # Errors
 /// [`RedError`] when the headers do not end within the payload. Block lengths that run over the end are clamped.
 pub fn blocks(payload: &[u8]) -> Result<Blocks<'_>, RedError> {
-    let _ = payload;
-    unimplemented!()
+    let redundant = payload.chunks(4).take_while(|header| header[0] & 0x80 != 0).count();
+    let (headers, data) = payload.split_at_checked(4 * redundant + 1).ok_or(RedError)?;
+    if redundant > MAX_REDUNDANT {
+        return Err(RedError);
+    }
+    Ok(Blocks { headers, data })
 }
 
 /// Walks blocks.
@@ -41,8 +45,27 @@ impl<'a> Iterator for Blocks<'a> {
     type Item = Block<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let _ = (self.headers, self.data);
-        unimplemented!()
+        if let Some((&[first, high, middle, low], rest)) = self.headers.split_first_chunk() {
+            let length = usize::from(middle & 0x03) << 8 | usize::from(low);
+            let (payload, data) = self.data.split_at(length.min(self.data.len()));
+            self.headers = rest;
+            self.data = data;
+            let timestamp_offset = u16::from(high) << 6 | u16::from(middle >> 2);
+            return Some(Block {
+                payload_type: first & 0x7f,
+                timestamp_offset,
+                primary: false,
+                payload,
+            });
+        }
+        let (&first, rest) = self.headers.split_first()?;
+        self.headers = rest;
+        Some(Block {
+            payload_type: first & 0x7f,
+            timestamp_offset: 0,
+            primary: true,
+            payload: self.data,
+        })
     }
 }
 
@@ -50,6 +73,23 @@ impl<'a> Iterator for Blocks<'a> {
 /// Blocks whose offset or length does not fit RFC 2198 (14 and 10 bits) are left out. Returns the length; `None` when `buffer` is too small.
 #[must_use]
 pub fn write(buffer: &mut [u8], payload_type: u8, redundant: &[(u32, &[u8])], primary: &[u8]) -> Option<usize> {
-    let _ = (buffer, payload_type, redundant, primary);
-    unimplemented!()
+    let fitting = || {
+        redundant
+            .iter()
+            .filter(|(offset, block)| *offset < 1 << 14 && block.len() < 1 << 10)
+    };
+    let headers = fitting().count() * 4 + 1;
+    let length = headers + fitting().map(|(_, block)| block.len()).sum::<usize>() + primary.len();
+    let buffer = buffer.get_mut(..length)?;
+    let mut at = headers;
+    for (index, (offset, block)) in fitting().enumerate() {
+        let packed = *offset << 10 | block.len() as u32;
+        let [_, high, middle, low] = packed.to_be_bytes();
+        buffer[4 * index..4 * index + 4].copy_from_slice(&[0x80 | payload_type, high, middle, low]);
+        buffer[at..at + block.len()].copy_from_slice(block);
+        at += block.len();
+    }
+    buffer[headers - 1] = payload_type & 0x7f;
+    buffer[at..].copy_from_slice(primary);
+    Some(length)
 }

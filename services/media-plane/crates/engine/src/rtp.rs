@@ -8,7 +8,10 @@ use std::ops::Range;
 pub struct RtpError;
 
 /// Largest header that [`HeaderWriter`] makes.
-pub const MAX_WRITTEN_HEADER: usize = 32;
+pub const MAX_WRITTEN_HEADER: usize = 36;
+
+const FIXED: usize = 12;
+const MAX_WRITTEN_MID: usize = 16;
 
 /// A parsed header. Offsets are into the packet that it was parsed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +30,7 @@ pub struct Header {
     pub ssrc: u32,
     /// Number of contributing sources.
     pub csrc_count: u8,
-    /// The extension's profile word and where its data stands.
-    extension: Option<(u16, u16, u16)>,
+    extension: Option<Extension>,
     /// Bytes up to the payload.
     pub length: usize,
 }
@@ -39,8 +41,37 @@ impl Header {
     /// # Errors
     /// [`RtpError`] when the version is not 2 or the packet is shorter than its header says.
     pub fn parse(packet: &[u8]) -> Result<Self, RtpError> {
-        let _ = packet;
-        unimplemented!()
+        let fixed: &[u8; FIXED] = packet.first_chunk().ok_or(RtpError)?;
+        if fixed[0] >> 6 != 2 {
+            return Err(RtpError);
+        }
+        let csrc_count = fixed[0] & 0x0f;
+        let mut length = FIXED + 4 * usize::from(csrc_count);
+        let mut extension = None;
+        if fixed[0] & 0x10 != 0 {
+            let head = packet.get(length..length + 4).ok_or(RtpError)?;
+            let words = u16::from_be_bytes([head[2], head[3]]);
+            extension = Some(Extension {
+                profile: u16::from_be_bytes([head[0], head[1]]),
+                start: u16::try_from(length + 4).map_err(|_| RtpError)?,
+                words,
+            });
+            length += 4 + 4 * usize::from(words);
+        }
+        if packet.len() < length {
+            return Err(RtpError);
+        }
+        Ok(Self {
+            padding: fixed[0] & 0x20 != 0,
+            marker: fixed[1] & 0x80 != 0,
+            payload_type: fixed[1] & 0x7f,
+            sequence: u16::from_be_bytes([fixed[2], fixed[3]]),
+            timestamp: u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]),
+            ssrc: u32::from_be_bytes([fixed[8], fixed[9], fixed[10], fixed[11]]),
+            csrc_count,
+            extension,
+            length,
+        })
     }
 
     /// Where the payload stands in an opened packet, without padding.
@@ -48,16 +79,45 @@ impl Header {
     /// # Errors
     /// [`RtpError`] when the padding is longer than the payload, or zero.
     pub fn payload(&self, packet: &[u8]) -> Result<Range<usize>, RtpError> {
-        let _ = packet;
-        unimplemented!()
+        let payload = packet.get(self.length..).ok_or(RtpError)?;
+        let padding = match payload.last() {
+            Some(&count) if self.padding && count > 0 => usize::from(count),
+            _ if self.padding => return Err(RtpError),
+            _ => 0,
+        };
+        let end = packet.len() - padding;
+        if end < self.length {
+            Err(RtpError)
+        } else {
+            Ok(self.length..end)
+        }
     }
 
     /// The header's extension elements, one- or two-byte; malformed data ends the walk.
     #[must_use]
     pub fn extensions<'a>(&self, packet: &'a [u8]) -> Extensions<'a> {
-        let _ = (packet, self.extension);
-        unimplemented!()
+        let none = Extensions {
+            data: &[],
+            two_byte: false,
+        };
+        let Some(extension) = self.extension else { return none };
+        let start = usize::from(extension.start);
+        let Some(data) = packet.get(start..start + 4 * usize::from(extension.words)) else {
+            return none;
+        };
+        match extension.profile {
+            0xbede => Extensions { data, two_byte: false },
+            0x1000..=0x100f => Extensions { data, two_byte: true },
+            _ => none,
+        }
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Extension {
+    profile: u16,
+    start: u16,
+    words: u16,
 }
 
 /// Walks extension elements.
@@ -72,16 +132,29 @@ impl<'a> Iterator for Extensions<'a> {
     type Item = (u8, &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let _ = (self.data, self.two_byte);
-        unimplemented!()
+        // RFC 8285 4.1: zero bytes between elements are padding.
+        while let [0, rest @ ..] = self.data {
+            self.data = rest;
+        }
+        let (id, length, rest) = match self.data {
+            [id, length, rest @ ..] if self.two_byte => (*id, usize::from(*length), rest),
+            // RFC 8285 4.2: id 15 ends the walk.
+            [head, rest @ ..] if !self.two_byte && head >> 4 != 15 => (head >> 4, usize::from(head & 0x0f) + 1, rest),
+            _ => (0, 0, self.data),
+        };
+        let Some((element, rest)) = rest.split_at_checked(length).filter(|_| id != 0) else {
+            self.data = &[];
+            return None;
+        };
+        self.data = rest;
+        Some((id, element))
     }
 }
 
 /// RFC 6464 in the engine's form: `0x100 | voice << 7 | level`, 0 when the element is empty.
 #[must_use]
 pub fn audio_level(element: &[u8]) -> u16 {
-    let _ = element;
-    unimplemented!()
+    element.first().map_or(0, |&octet| 0x100 | u16::from(octet))
 }
 
 /// What a sent packet's header says.
@@ -110,7 +183,30 @@ impl HeaderWriter<'_> {
     /// When `buffer` is shorter than [`MAX_WRITTEN_HEADER`].
     #[must_use]
     pub fn write(&self, buffer: &mut [u8]) -> usize {
-        let _ = buffer;
-        unimplemented!()
+        let buffer: &mut [u8] = &mut buffer[..MAX_WRITTEN_HEADER];
+        let mut at = FIXED + 4;
+        if let Some((id, octet)) = self.level {
+            buffer[at..at + 2].copy_from_slice(&[id << 4, octet]);
+            at += 2;
+        }
+        if let Some((id, mid)) = self.mid
+            && let 1..=MAX_WRITTEN_MID = mid.len()
+        {
+            buffer[at] = id << 4 | (mid.len() - 1) as u8;
+            buffer[at + 1..=at + mid.len()].copy_from_slice(mid);
+            at += 1 + mid.len();
+        }
+        let extended = at > FIXED + 4;
+        let length = if extended { at.next_multiple_of(4) } else { FIXED };
+        if extended {
+            buffer[at..length].fill(0);
+            buffer[FIXED..FIXED + 4].copy_from_slice(&[0xbe, 0xde, 0, (length / 4 - 4) as u8]);
+        }
+        buffer[0] = 0x80 | u8::from(extended) << 4;
+        buffer[1] = u8::from(self.marker) << 7 | self.payload_type & 0x7f;
+        buffer[2..4].copy_from_slice(&self.sequence.to_be_bytes());
+        buffer[4..8].copy_from_slice(&self.timestamp.to_be_bytes());
+        buffer[8..FIXED].copy_from_slice(&self.ssrc.to_be_bytes());
+        length
     }
 }

@@ -4,10 +4,16 @@
 //! characters. The tag is HMAC-SHA256 under the cluster's secret over the rest, cut to 8 bytes. The ICE password is
 //! derived from the ufrag, so that any shard of any edge can check MESSAGE-INTEGRITY without the session.
 
-use aws_lc_rs::hmac;
+use aws_lc_rs::{constant_time, hmac};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 /// Characters of a sealed ufrag.
 pub const UFRAG_LEN: usize = 32;
+
+const VERSION: u8 = 1;
+const BODY: usize = 16;
+const SEALED: usize = 24;
 
 /// Characters of a derived password.
 pub const PASSWORD_LEN: usize = 24;
@@ -44,7 +50,7 @@ impl UfragText {
     /// As text for SDP.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        unimplemented!()
+        ascii(&self.0)
     }
 
     /// As bytes for STUN.
@@ -62,7 +68,7 @@ impl Password {
     /// As text for SDP.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        unimplemented!()
+        ascii(&self.0)
     }
 
     /// As bytes for STUN.
@@ -96,8 +102,15 @@ impl Sealer {
     /// Seals.
     #[must_use]
     pub fn seal(&self, ufrag: &Ufrag) -> UfragText {
-        let _ = (ufrag, &self.key);
-        unimplemented!()
+        let mut sealed = [0; SEALED];
+        sealed[0] = VERSION;
+        sealed[1..5].copy_from_slice(&ufrag.edge.to_be_bytes());
+        sealed[5..9].copy_from_slice(&ufrag.slot.to_be_bytes());
+        sealed[9] = ufrag.restart;
+        sealed[10..BODY].copy_from_slice(&ufrag.epoch.to_be_bytes()[2..]);
+        let tag = hmac::sign(&self.key, &sealed[..BODY]);
+        sealed[BODY..].copy_from_slice(&tag.as_ref()[..SEALED - BODY]);
+        UfragText(encode(&sealed))
     }
 
     /// Opens a ufrag taken from a USERNAME; the tag is compared in constant time.
@@ -105,14 +118,48 @@ impl Sealer {
     /// # Errors
     /// [`UfragError`].
     pub fn open(&self, text: &[u8]) -> Result<Ufrag, UfragError> {
-        let _ = text;
-        unimplemented!()
+        let mut sealed = [0; SEALED];
+        if text.len() != UFRAG_LEN
+            || STANDARD_NO_PAD.decode_slice(text, &mut sealed) != Ok(SEALED)
+            || sealed[0] != VERSION
+        {
+            return Err(UfragError::Malformed);
+        }
+        let (body, tag) = sealed.split_at(BODY);
+        let expected = hmac::sign(&self.key, body);
+        constant_time::verify_slices_are_equal(&expected.as_ref()[..SEALED - BODY], tag)
+            .map_err(|_| UfragError::Forged)?;
+        let word = |at: usize| u32::from_be_bytes([body[at], body[at + 1], body[at + 2], body[at + 3]]);
+        let epoch = body[10..].iter().fold(0, |epoch, &byte| epoch << 8 | u64::from(byte));
+        Ok(Ufrag {
+            edge: word(1),
+            slot: word(5),
+            restart: body[9],
+            epoch,
+        })
     }
 
     /// The password that belongs to a ufrag.
     #[must_use]
     pub fn password(&self, text: &[u8]) -> Password {
-        let _ = text;
-        unimplemented!()
+        // A sealed body begins with the version, never with 'p': the two uses of the key stay apart.
+        let mut context = hmac::Context::with_key(&self.key);
+        context.update(b"pwd");
+        context.update(text);
+        let tag = context.sign();
+        let mut bytes = [0; PASSWORD_LEN / 4 * 3];
+        bytes.copy_from_slice(&tag.as_ref()[..PASSWORD_LEN / 4 * 3]);
+        Password(encode(&bytes))
     }
+}
+
+fn encode<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut text = [0; N];
+    let written = STANDARD_NO_PAD.encode_slice(bytes, &mut text);
+    debug_assert_eq!(written.ok(), Some(N));
+    text
+}
+
+fn ascii(text: &[u8]) -> &str {
+    std::str::from_utf8(text).unwrap_or_default()
 }

@@ -1,6 +1,9 @@
 //! SRTP and SRTCP (RFC 3711, RFC 7714): sealing and opening in place, without allocation once a stream is known.
 
+mod cipher;
+mod kdf;
 mod receiver;
+mod replay;
 mod sender;
 
 pub use receiver::{OpenError, Opened, Receiver};
@@ -17,8 +20,46 @@ pub enum Profile {
     Aes128CmSha1_80,
 }
 
+impl Profile {
+    /// Bytes of a master key.
+    #[must_use]
+    pub const fn key_len(self) -> usize {
+        match self {
+            Self::AeadAes128Gcm | Self::Aes128CmSha1_80 => 16,
+            Self::AeadAes256Gcm => 32,
+        }
+    }
+
+    /// Bytes of a master salt.
+    #[must_use]
+    pub const fn salt_len(self) -> usize {
+        match self {
+            Self::AeadAes128Gcm | Self::AeadAes256Gcm => 12,
+            Self::Aes128CmSha1_80 => 14,
+        }
+    }
+
+    /// Bytes of an authentication tag.
+    #[must_use]
+    pub const fn tag_len(self) -> usize {
+        match self {
+            Self::AeadAes128Gcm | Self::AeadAes256Gcm => 16,
+            Self::Aes128CmSha1_80 => 10,
+        }
+    }
+}
+
 /// Most bytes that sealing an RTP or RTCP packet adds.
 pub const MAX_OVERHEAD: usize = 20;
+
+/// Most streams (SSRCs) that a context keeps state for.
+pub const MAX_STREAMS: usize = 32;
+
+/// Bytes of an RTCP packet that are never encrypted: the first header and its sender.
+const RTCP_HEADER: usize = 8;
+/// Bytes of the SRTCP index with its E flag.
+const RTCP_INDEX: usize = 4;
+const ENCRYPTED: u32 = 1 << 31;
 
 /// Which side of the DTLS handshake we were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,11 +80,35 @@ pub struct KeyError {
     pub got: usize,
 }
 
-/// Makes both directions' contexts from what DTLS exports (RFC 5764 4.2: client key, server key, client salt, server salt).
+/// Makes both directions' contexts from what DTLS exports (RFC 5764 4.2: client key, server key, client salt, server
+/// salt).
 ///
 /// # Errors
-/// [`KeyError`] when the material is too short.
+/// [`KeyError`] when the material is not as long as the profile says.
 pub fn from_dtls(profile: Profile, material: &[u8], side: Side) -> Result<(Sender, Receiver), KeyError> {
-    let _ = (profile, material, side);
-    unimplemented!()
+    let expected = 2 * (profile.key_len() + profile.salt_len());
+    if material.len() != expected {
+        return Err(KeyError {
+            expected,
+            got: material.len(),
+        });
+    }
+    let (keys, salts) = material.split_at(2 * profile.key_len());
+    let (client_key, server_key) = keys.split_at(profile.key_len());
+    let (client_salt, server_salt) = salts.split_at(profile.salt_len());
+    let client = (client_key, client_salt);
+    let server = (server_key, server_salt);
+    let (ours, theirs) = match side {
+        Side::Client => (client, server),
+        Side::Server => (server, client),
+    };
+    Ok((
+        Sender::new(profile, ours.0, ours.1)?,
+        Receiver::new(profile, theirs.0, theirs.1)?,
+    ))
 }
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

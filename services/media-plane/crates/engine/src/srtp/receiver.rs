@@ -1,12 +1,15 @@
-//! Opens what we receive.
+//! Opens what we receive. An unauthenticated packet changes nothing: neither roll-over counter nor replay window.
 
-use super::{KeyError, Profile};
+use super::cipher::{Cipher, Forged, Kind};
+use super::kdf::Master;
+use super::replay::{Refusal, Window};
+use super::{ENCRYPTED, KeyError, MAX_STREAMS, Profile, RTCP_HEADER, RTCP_INDEX};
 use crate::rtp::Header;
 
 /// Why a packet was not opened. Each is a reason to count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// Not an SRTP or SRTCP packet.
+    /// Not an SRTP packet, or not an encrypted SRTCP packet.
     #[error("malformed packet")]
     Malformed,
     /// Seen already.
@@ -23,6 +26,21 @@ pub enum OpenError {
     TooManyStreams,
 }
 
+impl From<Forged> for OpenError {
+    fn from(_: Forged) -> Self {
+        Self::Forged
+    }
+}
+
+impl From<Refusal> for OpenError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Replayed => Self::Replayed,
+            Refusal::TooOld => Self::TooOld,
+        }
+    }
+}
+
 /// An opened RTP packet: the header, and its place in the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opened {
@@ -37,7 +55,17 @@ pub struct Opened {
 /// Opens RTP and RTCP under one master key, with a replay window of 1,024 packets for each stream.
 #[derive(Debug)]
 pub struct Receiver {
-    profile: Profile,
+    tag_len: usize,
+    rtp: Cipher,
+    rtcp: Cipher,
+    streams: Vec<Stream>,
+}
+
+#[derive(Debug)]
+struct Stream {
+    ssrc: u32,
+    rtp: Window<17>,
+    rtcp: Window<3>,
 }
 
 impl Receiver {
@@ -46,8 +74,13 @@ impl Receiver {
     /// # Errors
     /// [`KeyError`] when key or salt has the wrong length.
     pub fn new(profile: Profile, key: &[u8], salt: &[u8]) -> Result<Self, KeyError> {
-        let _ = (key, salt);
-        Ok(Self { profile })
+        let master = Master::new(profile, key, salt)?;
+        Ok(Self {
+            tag_len: profile.tag_len(),
+            rtp: Cipher::new(profile, &master, Kind::Rtp),
+            rtcp: Cipher::new(profile, &master, Kind::Rtcp),
+            streams: Vec::new(),
+        })
     }
 
     /// Opens an RTP packet in place. Only an authentic packet changes any state.
@@ -55,8 +88,25 @@ impl Receiver {
     /// # Errors
     /// [`OpenError`]; what `packet` then holds is undefined.
     pub fn open_rtp(&mut self, packet: &mut [u8]) -> Result<Opened, OpenError> {
-        let _ = (packet, self.profile);
-        unimplemented!()
+        let header = Header::parse(packet).map_err(|_| OpenError::Malformed)?;
+        if packet.len() < header.length + self.tag_len {
+            return Err(OpenError::Malformed);
+        }
+        let known = self.stream(header.ssrc)?;
+        let index = match known.and_then(|at| self.streams[at].rtp.highest()) {
+            Some(highest) => estimate(highest, header.sequence)?,
+            None => u64::from(header.sequence),
+        };
+        if let Some(at) = known {
+            self.streams[at].rtp.check(index)?;
+        }
+        self.rtp.open_rtp(packet, header.length, header.ssrc, index)?;
+        self.keep(known, header.ssrc).rtp.accept(index);
+        Ok(Opened {
+            header,
+            index,
+            length: packet.len() - self.tag_len,
+        })
     }
 
     /// Opens an RTCP packet in place and returns its length without index and tag.
@@ -64,7 +114,62 @@ impl Receiver {
     /// # Errors
     /// [`OpenError`]; what `packet` then holds is undefined.
     pub fn open_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, OpenError> {
-        let _ = packet;
-        unimplemented!()
+        let length = packet
+            .len()
+            .checked_sub(self.tag_len + RTCP_INDEX)
+            .ok_or(OpenError::Malformed)?;
+        if length < RTCP_HEADER || packet[0] >> 6 != 2 {
+            return Err(OpenError::Malformed);
+        }
+        let ssrc = word(packet, 4);
+        // RFC 7714 9.3 puts the index behind the tag, RFC 3711 3.4 before it.
+        let trailer = match self.rtcp {
+            Cipher::Gcm { .. } => word(packet, length + self.tag_len),
+            Cipher::Cm(_) => word(packet, length),
+        };
+        // All profiles of DTLS-SRTP encrypt.
+        if trailer & ENCRYPTED == 0 {
+            return Err(OpenError::Malformed);
+        }
+        let index = trailer & !ENCRYPTED;
+        let known = self.stream(ssrc)?;
+        if let Some(at) = known {
+            self.streams[at].rtcp.check(u64::from(index))?;
+        }
+        self.rtcp.open_rtcp(packet, ssrc, index)?;
+        self.keep(known, ssrc).rtcp.accept(u64::from(index));
+        Ok(length)
     }
+
+    fn stream(&self, ssrc: u32) -> Result<Option<usize>, OpenError> {
+        match self.streams.iter().position(|stream| stream.ssrc == ssrc) {
+            None if self.streams.len() == MAX_STREAMS => Err(OpenError::TooManyStreams),
+            found => Ok(found),
+        }
+    }
+
+    fn keep(&mut self, known: Option<usize>, ssrc: u32) -> &mut Stream {
+        let at = known.unwrap_or_else(|| {
+            self.streams.push(Stream {
+                ssrc,
+                rtp: Window::new(),
+                rtcp: Window::new(),
+            });
+            self.streams.len() - 1
+        });
+        &mut self.streams[at]
+    }
+}
+
+/// RFC 3711 3.3.1: the index nearest to the highest one that has this sequence number.
+fn estimate(highest: u64, sequence: u16) -> Result<u64, OpenError> {
+    let distance = i64::from(sequence.wrapping_sub(highest as u16) as i16);
+    highest
+        .checked_add_signed(distance)
+        .filter(|index| *index < 1 << 48)
+        .ok_or(OpenError::TooOld)
+}
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }

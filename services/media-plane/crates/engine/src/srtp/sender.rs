@@ -1,6 +1,9 @@
-//! Seals what we send.
+//! Seals what we send, and sees to it that no nonce is used twice.
 
-use super::{KeyError, Profile};
+use super::cipher::{Cipher, Kind};
+use super::kdf::Master;
+use super::{KeyError, MAX_STREAMS, Profile, RTCP_HEADER, RTCP_INDEX};
+use crate::rtp::Header;
 
 /// Why a packet was not sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,7 +22,17 @@ pub enum SealError {
 /// Seals RTP and RTCP under one master key. It keeps each stream's roll-over counter itself.
 #[derive(Debug)]
 pub struct Sender {
-    profile: Profile,
+    tag_len: usize,
+    rtp: Cipher,
+    rtcp: Cipher,
+    rtcp_index: u32,
+    streams: Vec<Stream>,
+}
+
+#[derive(Debug)]
+struct Stream {
+    ssrc: u32,
+    last: u64,
 }
 
 impl Sender {
@@ -28,18 +41,31 @@ impl Sender {
     /// # Errors
     /// [`KeyError`] when key or salt has the wrong length.
     pub fn new(profile: Profile, key: &[u8], salt: &[u8]) -> Result<Self, KeyError> {
-        let _ = (key, salt);
-        Ok(Self { profile })
+        let master = Master::new(profile, key, salt)?;
+        Ok(Self {
+            tag_len: profile.tag_len(),
+            rtp: Cipher::new(profile, &master, Kind::Rtp),
+            rtcp: Cipher::new(profile, &master, Kind::Rtcp),
+            rtcp_index: 0,
+            streams: Vec::new(),
+        })
     }
 
-    /// Seals the RTP packet `buffer[..length]` in place and returns the new length; `buffer` has [`super::MAX_OVERHEAD`] bytes to spare.
-    /// Sequence numbers of a stream must grow, by less than 2^15 at a time.
+    /// Seals the RTP packet `buffer[..length]` in place and returns the new length; `buffer` has
+    /// [`super::MAX_OVERHEAD`] bytes to spare. Sequence numbers of a stream must grow, by less than 2^15 at a time.
     ///
     /// # Errors
     /// [`SealError`]; the packet is then not to be sent.
     pub fn seal_rtp(&mut self, buffer: &mut [u8], length: usize) -> Result<usize, SealError> {
-        let _ = (buffer, length, self.profile);
-        unimplemented!()
+        let header = buffer
+            .get(..length)
+            .and_then(|packet| Header::parse(packet).ok())
+            .ok_or(SealError::Malformed)?;
+        let sealed = length + self.tag_len;
+        let packet = buffer.get_mut(..sealed).ok_or(SealError::Malformed)?;
+        let index = self.next_index(header.ssrc, header.sequence)?;
+        self.rtp.seal_rtp(packet, header.length, header.ssrc, index);
+        Ok(sealed)
     }
 
     /// Seals the compound RTCP packet `buffer[..length]` in place and returns the new length.
@@ -47,7 +73,38 @@ impl Sender {
     /// # Errors
     /// [`SealError`]; the packet is then not to be sent.
     pub fn seal_rtcp(&mut self, buffer: &mut [u8], length: usize) -> Result<usize, SealError> {
-        let _ = (buffer, length);
-        unimplemented!()
+        if length < RTCP_HEADER {
+            return Err(SealError::Malformed);
+        }
+        let sealed = length + self.tag_len + RTCP_INDEX;
+        let packet = buffer.get_mut(..sealed).ok_or(SealError::Malformed)?;
+        if self.rtcp_index >= 1 << 31 {
+            return Err(SealError::Exhausted);
+        }
+        let ssrc = u32::from_be_bytes([packet[4], packet[5], packet[6], packet[7]]);
+        self.rtcp.seal_rtcp(packet, ssrc, self.rtcp_index);
+        self.rtcp_index += 1;
+        Ok(sealed)
+    }
+
+    fn next_index(&mut self, ssrc: u32, sequence: u16) -> Result<u64, SealError> {
+        let Some(stream) = self.streams.iter_mut().find(|stream| stream.ssrc == ssrc) else {
+            if self.streams.len() == MAX_STREAMS {
+                return Err(SealError::Exhausted);
+            }
+            let last = u64::from(sequence);
+            self.streams.push(Stream { ssrc, last });
+            return Ok(last);
+        };
+        let ahead = sequence.wrapping_sub(stream.last as u16);
+        let index = stream.last + u64::from(ahead);
+        if ahead == 0 || ahead >= 1 << 15 {
+            return Err(SealError::Reused);
+        }
+        if index >= 1 << 48 {
+            return Err(SealError::Exhausted);
+        }
+        stream.last = index;
+        Ok(index)
     }
 }

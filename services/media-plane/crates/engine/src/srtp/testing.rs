@@ -1,0 +1,11 @@
+//! What the tests of this folder share.
+
+/// Bytes from hexadecimal digits.
+pub(super) fn hex(digits: &str) -> Vec<u8> {
+    let digits: Vec<u8> = digits.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let nibble = |digit: u8| char::from(digit).to_digit(16).unwrap() as u8;
+    digits
+        .chunks(2)
+        .map(|pair| nibble(pair[0]) << 4 | nibble(pair[1]))
+        .collect()
+}
