@@ -3,10 +3,17 @@
 //! No sockets, no clock, no threads: whoever drives a [`Session`] hands it datagrams and the time, and takes what it
 //! says through an [`Output`]. So a test can run an hour of a call in milliseconds.
 
+mod channels;
 pub mod config;
+mod dtls;
+mod egress;
+mod ice;
+mod ingest;
 pub mod opus;
 pub mod output;
+mod playout;
 pub mod red;
+mod report;
 pub mod rtcp;
 pub mod rtp;
 pub mod sdp;

@@ -2,12 +2,29 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::channels::{ChannelEvent, Channels, MAX_MESSAGE};
 use crate::config::EngineConfig;
-use crate::output::Output;
-use crate::sdp::OfferError;
-use crate::stats::SessionStats;
+use crate::dtls::{DtlsEvent, Keys, Transport};
+use crate::egress::Egress;
+use crate::ice::{Agent, Local};
+use crate::ingest::{Arrival, Ingest};
+use crate::output::{Event, Output};
+use crate::playout::{Played, Playout};
+use crate::report::{MAX_RTCP, Reporter, Sent};
+use crate::rtcp::{Packet, Writer, compound};
+use crate::sdp::{Answer, Offer, OfferError, OwnStream, parse_fragment, write_fragment};
+use crate::srtp::{MAX_OVERHEAD, OpenError, Receiver, Side};
+use crate::stats::{Counters, SessionState, SessionStats, SetupTimes, once};
+use crate::stun::{Kind, MAX_RESPONSE, classify};
 use crate::time::Time;
+use crate::ufrag::Ufrag;
+
+/// A caller that is not connected after this is given up.
+const SETUP: Duration = Duration::from_secs(30);
+/// After a BYE the session ends, unless its stream goes on: renegotiating stacks say BYE of a stream too.
+const BYE: Duration = Duration::from_millis(500);
 
 /// A session to be opened.
 #[derive(Clone, Debug)]
@@ -29,7 +46,7 @@ pub struct PlayoutFrame<'a> {
     pub utterance: u32,
     /// Grows with each flush; older ones are refused.
     pub generation: u32,
-    /// Duration in 48 kHz samples; 0 to read it from the packet.
+    /// Duration in 48 kHz samples; 0 to read it from the packet. The packet's own is what counts.
     pub duration: u32,
     /// Ends the utterance (the packet may be empty).
     pub last: bool,
@@ -42,7 +59,27 @@ pub struct PlayoutFrame<'a> {
 /// One caller.
 #[derive(Debug)]
 pub struct Session {
-    _private: (),
+    config: Arc<EngineConfig>,
+    place: Ufrag,
+    state: SessionState,
+    setup: SetupTimes,
+    counters: Counters,
+    ice: Agent,
+    /// Where the first checks came from: DTLS goes there until a path is nominated.
+    first_peer: Option<SocketAddr>,
+    offer: Offer,
+    dtls: Option<Box<Transport>>,
+    receiver: Option<Receiver>,
+    security: Option<String>,
+    channels: Option<Box<Channels>>,
+    negotiated: Option<u16>,
+    ingest: Ingest,
+    playout: Playout,
+    egress: Egress,
+    reporter: Reporter,
+    cname: [u8; 16],
+    bye: Option<Time>,
+    closing: Option<&'static str>,
 }
 
 impl Session {
@@ -51,76 +88,585 @@ impl Session {
     /// # Errors
     /// [`OfferError`] names the line that cannot be answered.
     pub fn accept(config: &Arc<EngineConfig>, open: &OpenSession<'_>, now: Time) -> Result<(Self, String), OfferError> {
-        let _ = (config, open, now);
-        unimplemented!()
+        let offer = Offer::parse(open.offer)?;
+        let mut random = [0; 32];
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| OfferError {
+            line: 0,
+            message: "the edge has no randomness".to_owned(),
+        })?;
+        let number = |at: usize| u32::from_be_bytes([random[at], random[at + 1], random[at + 2], random[at + 3]]);
+        let place = Ufrag {
+            edge: config.edge,
+            slot: open.slot,
+            restart: 0,
+            epoch: open.epoch,
+        };
+        let local = seal(config, &place);
+        let cname = hex(&random[16..24]);
+        let ssrc = number(0).max(1);
+        let name = std::str::from_utf8(&cname).unwrap_or_default();
+        let answer = Answer {
+            session_id: u64::from(number(4)) << 16 | u64::from(number(8)) >> 16,
+            ufrag: local.ufrag.as_str(),
+            password: local.password.as_str(),
+            fingerprint: &config.fingerprint,
+            candidates: &config.advertise,
+            stream: OwnStream {
+                ssrc,
+                cname: name,
+                stream: name,
+                track: "agent",
+            },
+            max_message_size: MAX_MESSAGE,
+        }
+        .write(&offer);
+        #[expect(clippy::cast_possible_truncation, reason = "16 random bits are wanted")]
+        let first_sequence = number(12) as u16;
+        let session = Self {
+            config: Arc::clone(config),
+            place,
+            state: SessionState::New,
+            setup: SetupTimes {
+                opened: now,
+                ..SetupTimes::default()
+            },
+            counters: Counters::default(),
+            ice: Agent::new(local, &offer.ice),
+            first_peer: None,
+            dtls: None,
+            receiver: None,
+            security: None,
+            channels: None,
+            negotiated: open.data_channel,
+            ingest: Ingest::new(&offer.audio),
+            playout: Playout::new(number(24), now),
+            egress: Egress::new(ssrc, offer.audio.opus.payload_type, first_sequence),
+            reporter: Reporter::new(number(28)),
+            cname,
+            bye: None,
+            closing: None,
+            offer,
+        };
+        Ok((session, answer))
     }
 
     /// The ufrag in the answer, or in the fragment of the last ICE restart.
     #[must_use]
     pub fn ufrag(&self) -> &str {
-        ""
+        self.ice.local().ufrag.as_str()
     }
 
     /// A datagram came from `from`. It is opened in place.
     pub fn receive(&mut self, now: Time, from: SocketAddr, datagram: &mut [u8], out: &mut impl Output) {
-        let _ = (now, from, datagram, out);
+        if self.state == SessionState::Closed {
+            return;
+        }
+        match classify(datagram) {
+            Kind::Stun => self.receive_check(now, from, datagram, out),
+            Kind::Other => self.counters.unknown_datagrams += 1,
+            _ if !self.ice.is_verified(from) => self.counters.unverified += 1,
+            Kind::Rtp => self.receive_rtp(now, from, datagram, out),
+            Kind::Rtcp => self.receive_rtcp(now, from, datagram),
+            Kind::Dtls => self.drive_dtls(now, Some(datagram), out),
+        }
+    }
+
+    fn receive_check(&mut self, now: Time, from: SocketAddr, datagram: &[u8], out: &mut impl Output) {
+        let mut response = [0; MAX_RESPONSE];
+        let checked = self.ice.check(now, from, datagram, &mut response);
+        if checked.response > 0 {
+            out.transmit(from, &response[..checked.response]);
+        }
+        if !checked.valid {
+            self.counters.bad_checks += 1;
+            return;
+        }
+        self.counters.checks += 1;
+        once(&mut self.setup.first_check, now);
+        self.first_peer.get_or_insert(from);
+        if checked.moved {
+            self.path_selected(now, out);
+        }
+        if self.state == SessionState::New {
+            self.state = SessionState::Connecting;
+            let side = if self.offer.we_are_active() {
+                Side::Client
+            } else {
+                Side::Server
+            };
+            let fingerprint = self.offer.fingerprint.clone();
+            self.dtls = Some(Box::new(Transport::new(&self.config, side, fingerprint, now)));
+            self.drive_dtls(now, None, out);
+        }
+    }
+
+    fn path_selected(&mut self, now: Time, out: &mut impl Output) {
+        let Some(remote) = self.ice.selected() else { return };
+        if self.setup.nominated.is_some() {
+            self.counters.path_changes += 1;
+        }
+        once(&mut self.setup.nominated, now);
+        out.event(Event::PathSelected { remote });
+    }
+
+    /// Where to send.
+    fn target(&self) -> Option<SocketAddr> {
+        self.ice.selected().or(self.first_peer)
+    }
+
+    fn receive_rtp(&mut self, now: Time, from: SocketAddr, datagram: &mut [u8], out: &mut impl Output) {
+        let Some(receiver) = &mut self.receiver else {
+            self.counters.early += 1;
+            return;
+        };
+        let opened = match receiver.open_rtp(datagram) {
+            Ok(opened) => opened,
+            Err(OpenError::Replayed) => {
+                self.counters.duplicates += 1;
+                return;
+            }
+            Err(error) => {
+                self.refuse(error);
+                return;
+            }
+        };
+        self.counters.packets_in += 1;
+        self.counters.bytes_in += datagram.len() as u64;
+        once(&mut self.setup.first_packet, now);
+        let packet = &datagram[..opened.length];
+        let Ok(payload) = opened.header.payload(packet) else {
+            self.counters.malformed += 1;
+            return;
+        };
+        let arrival = Arrival {
+            header: &opened.header,
+            index: opened.index,
+            packet,
+            payload: &packet[payload],
+        };
+        let newest = self.ingest.receive(now, &arrival, &mut self.counters, out);
+        if newest {
+            self.bye = None;
+        }
+        if self.ice.media(now, from, newest) {
+            self.path_selected(now, out);
+        }
+    }
+
+    fn refuse(&mut self, error: OpenError) {
+        let counter = match error {
+            OpenError::Forged => &mut self.counters.srtp_forged,
+            OpenError::TooOld => &mut self.counters.srtp_too_old,
+            OpenError::Replayed => &mut self.counters.srtcp_replayed,
+            OpenError::Malformed | OpenError::TooManyStreams => &mut self.counters.srtp_malformed,
+        };
+        *counter += 1;
+    }
+
+    fn receive_rtcp(&mut self, now: Time, from: SocketAddr, datagram: &mut [u8]) {
+        let Some(receiver) = &mut self.receiver else {
+            self.counters.early += 1;
+            return;
+        };
+        let length = match receiver.open_rtcp(datagram) {
+            Ok(length) => length,
+            Err(error) => {
+                self.refuse(error);
+                return;
+            }
+        };
+        self.counters.rtcp_in += 1;
+        self.ice.media(now, from, false);
+        for packet in compound(&datagram[..length]) {
+            match packet {
+                Ok(packet) => self.handle_rtcp(now, &packet),
+                Err(_) => self.counters.malformed += 1,
+            }
+        }
+    }
+
+    fn handle_rtcp(&mut self, now: Time, packet: &Packet<'_>) {
+        match packet {
+            Packet::SenderReport { ssrc, info, reports } => {
+                if self.ingest.ssrc() == Some(*ssrc) {
+                    self.reporter.sender_report(now, info.ntp);
+                }
+                self.handle_reports(now, reports.clone());
+            }
+            Packet::ReceiverReport { reports, .. } => self.handle_reports(now, reports.clone()),
+            Packet::Bye { sources } => {
+                let ours = self.ingest.ssrc();
+                if sources.clone().any(|source| Some(source) == ours) {
+                    self.bye = Some(now + BYE);
+                }
+            }
+            Packet::Nack { media_ssrc, lost, .. } if *media_ssrc == self.egress.ssrc => {
+                self.counters.nacked += lost.clone().count() as u64;
+            }
+            _ => {}
+        }
+    }
+
+    fn handle_reports(&mut self, now: Time, blocks: impl Iterator<Item = crate::rtcp::ReportBlock>) {
+        let ssrc = self.egress.ssrc;
+        for block in blocks.filter(|block| block.ssrc == ssrc) {
+            if let Some(round_trip) = self.reporter.receiver_report(now, &block) {
+                self.playout.set_round_trip(round_trip);
+            }
+        }
+    }
+
+    fn drive_dtls(&mut self, now: Time, datagram: Option<&[u8]>, out: &mut impl Output) {
+        let Some(to) = self.target() else { return };
+        let Some(dtls) = &mut self.dtls else { return };
+        let (config, channels) = (&*self.config, &mut self.channels);
+        let instant = config.instant(now);
+        let (mut keys, mut over) = (None, None);
+        let mut sink = |event: DtlsEvent<'_>| match event {
+            DtlsEvent::Transmit(datagram) => out.transmit(to, datagram),
+            DtlsEvent::Established(established) => keys = Some(established),
+            DtlsEvent::Data(packet) => {
+                if let Some(channels) = channels {
+                    channels.receive(instant, packet);
+                }
+            }
+            DtlsEvent::Closed => over = Some("dtls"),
+            DtlsEvent::Failed => over = Some("error"),
+        };
+        match datagram {
+            Some(datagram) => dtls.receive(config, now, datagram, &mut sink),
+            None => dtls.drive(config, now, &mut sink),
+        }
+        if let Some(keys) = keys {
+            self.connect(now, *keys, out);
+        }
+        if let Some(reason) = over {
+            self.finish(now, reason, out);
+            return;
+        }
+        self.drive_channels(now, out);
+    }
+
+    fn connect(&mut self, now: Time, keys: Keys, out: &mut impl Output) {
+        self.state = SessionState::Connected;
+        once(&mut self.setup.dtls, now);
+        self.egress.key(keys.sender);
+        self.receiver = Some(keys.receiver);
+        self.security = Some(keys.security.clone());
+        if let Some(data) = &self.offer.data {
+            let mut channels = Channels::new(self.negotiated, data.sctp_port, data.max_message_size);
+            channels.start(self.offer.we_are_active());
+            self.channels = Some(Box::new(channels));
+        }
+        self.reporter.start(now);
+        out.event(Event::Connected {
+            security: keys.security,
+        });
+        self.with_playout(now, out, |playout, counters, sink| playout.connect(now, counters, sink));
+    }
+
+    fn drive_channels(&mut self, now: Time, out: &mut impl Output) {
+        let (Some(channels), Some(dtls), Some(to)) = (
+            &mut self.channels,
+            &mut self.dtls,
+            self.ice.selected().or(self.first_peer),
+        ) else {
+            return;
+        };
+        let counters = &mut self.counters;
+        let mut sent = false;
+        channels.drive(self.config.instant(now), &mut |event| match event {
+            ChannelEvent::Transmit(packet) => {
+                dtls.send(packet);
+                sent = true;
+            }
+            ChannelEvent::Open { id, label } => out.event(Event::ChannelOpen {
+                id,
+                label: label.to_owned(),
+            }),
+            ChannelEvent::Message {
+                id,
+                label,
+                binary,
+                payload,
+            } => {
+                counters.messages_in += 1;
+                out.event(Event::Data {
+                    id,
+                    label: label.to_owned(),
+                    binary,
+                    payload,
+                });
+            }
+        });
+        if sent {
+            dtls.drive(&self.config, now, &mut |event| {
+                if let DtlsEvent::Transmit(datagram) = event {
+                    out.transmit(to, datagram);
+                }
+            });
+        }
+    }
+
+    /// Runs something of the playout, and sends and reports what it says.
+    fn with_playout<R, O: Output>(
+        &mut self,
+        now: Time,
+        out: &mut O,
+        run: impl FnOnce(&mut Playout, &mut Counters, &mut dyn FnMut(Played<'_>)) -> R,
+    ) -> R {
+        let to = self.target();
+        let mut sent = Counters::default();
+        let egress = &mut self.egress;
+        let result = run(&mut self.playout, &mut self.counters, &mut |played| match played {
+            Played::Packet {
+                marker,
+                timestamp,
+                payload,
+            } => {
+                if let Some(to) = to {
+                    egress.rtp(to, marker, timestamp, payload, &mut sent, out);
+                }
+            }
+            Played::Report(report) => out.playout(report),
+        });
+        if sent.packets_out > 0 {
+            self.counters.packets_out += sent.packets_out;
+            self.counters.bytes_out += sent.bytes_out;
+            once(&mut self.setup.first_frame_out, now);
+        }
+        result
     }
 
     /// Time has come to [`Session::deadline`].
     pub fn handle_timeout(&mut self, now: Time, out: &mut impl Output) {
-        let _ = (now, out);
+        if self.state == SessionState::Closed {
+            return;
+        }
+        let lives = self.life_ends();
+        if lives.0 <= now {
+            self.finish(now, lives.1, out);
+            return;
+        }
+        if self.dtls.as_ref().is_some_and(|dtls| dtls.deadline() <= now) {
+            self.drive_dtls(now, None, out);
+        }
+        if self.state == SessionState::Closed {
+            return;
+        }
+        if self.channels_deadline() <= now {
+            self.drive_channels(now, out);
+        }
+        self.ingest.expire(now, out);
+        if self.playout.deadline() <= now {
+            self.with_playout(now, out, |playout, counters, sink| playout.drive(now, counters, sink));
+        }
+        if self.reporter.deadline() <= now {
+            self.send_report(now, out);
+        }
+        if let Some(reason) = self.closing.filter(|_| self.playout.is_idle(now)) {
+            self.finish(now, reason, out);
+        }
+    }
+
+    /// When the session ends by itself, and why.
+    fn life_ends(&self) -> (Time, &'static str) {
+        let set_up = match self.state {
+            SessionState::Connected => Time::NEVER,
+            _ => self.setup.opened + SETUP,
+        };
+        let consent = self.ice.consent_expires().unwrap_or(Time::NEVER);
+        let bye = self.bye.unwrap_or(Time::NEVER);
+        [(set_up, "timeout"), (bye, "bye"), (consent, "consent")]
+            .into_iter()
+            .min_by_key(|(at, _)| *at)
+            .unwrap_or((Time::NEVER, "timeout"))
+    }
+
+    fn channels_deadline(&self) -> Time {
+        self.channels
+            .as_ref()
+            .and_then(|channels| channels.deadline())
+            .map_or(Time::NEVER, |at| self.config.time(at))
     }
 
     /// When [`Session::handle_timeout`] wants to be called next.
     #[must_use]
     pub fn deadline(&self) -> Time {
-        Time::NEVER
+        if self.state == SessionState::Closed {
+            return Time::NEVER;
+        }
+        let dtls = self.dtls.as_ref().map_or(Time::NEVER, |dtls| dtls.deadline());
+        let closing = match self.closing {
+            Some(_) => self.playout.idle_at(),
+            None => Time::NEVER,
+        };
+        self.life_ends()
+            .0
+            .min(dtls)
+            .min(closing)
+            .min(self.channels_deadline())
+            .min(self.ingest.deadline())
+            .min(self.playout.deadline())
+            .min(self.reporter.deadline())
+    }
+
+    fn send_report(&mut self, now: Time, out: &mut impl Output) {
+        let Some(to) = self.target() else { return };
+        let mut buffer = [0; MAX_RTCP + MAX_OVERHEAD];
+        let sent = Sent {
+            ssrc: self.egress.ssrc,
+            packets: self.egress.packets,
+            octets: self.egress.octets,
+            timestamp: self.playout.timestamp_at(now),
+        };
+        let received = self.ingest.report();
+        let length = self
+            .reporter
+            .write(now, &sent, &self.cname, received, &mut buffer[..MAX_RTCP]);
+        self.egress.rtcp(to, &mut buffer, length, &mut self.counters, out);
     }
 
     /// Takes a frame to play. Returns whether it was accepted; else the counter in the stats says why.
     pub fn play(&mut self, now: Time, frame: PlayoutFrame<'_>, out: &mut impl Output) -> bool {
-        let _ = (now, frame, out);
-        false
+        if self.state == SessionState::Closed || !self.offer.audio.direction.receives() {
+            self.counters.refused_not_ready += 1;
+            return false;
+        }
+        self.with_playout(now, out, |playout, counters, sink| {
+            playout.play(now, &frame, counters, sink)
+        })
     }
 
     /// Pauses playout.
     pub fn hold(&mut self, now: Time, out: &mut impl Output) {
-        let _ = (now, out);
+        self.with_playout(now, out, |playout, counters, sink| playout.hold(now, counters, sink));
     }
 
     /// Goes on where [`Session::hold`] paused.
     pub fn resume(&mut self, now: Time, out: &mut impl Output) {
-        let _ = (now, out);
+        self.with_playout(now, out, |playout, counters, sink| playout.resume(now, counters, sink));
     }
 
     /// Drops what is queued below `generation` and refuses what comes of it later.
     pub fn flush(&mut self, now: Time, generation: u32, out: &mut impl Output) {
-        let _ = (now, generation, out);
+        self.with_playout(now, out, |playout, counters, sink| {
+            playout.flush(now, generation, counters, sink)
+        });
     }
 
     /// Sends a data-channel message on the channel with this label. Returns false when there is none or it is full.
     pub fn send_data(&mut self, now: Time, label: &str, binary: bool, payload: &[u8], out: &mut impl Output) -> bool {
-        let _ = (now, label, binary, payload, out);
-        false
+        let taken = self
+            .channels
+            .as_mut()
+            .is_some_and(|channels| channels.send(label, binary, payload));
+        if taken {
+            self.counters.messages_out += 1;
+            self.drive_channels(now, out);
+        } else {
+            self.counters.refused_messages += 1;
+        }
+        taken
     }
 
     /// Takes the caller's new ICE credentials (RFC 8840 fragment); returns the edge's fragment.
     ///
+    /// A fragment that only trickles candidates changes nothing: a lite agent learns them from checks.
+    ///
     /// # Errors
     /// [`OfferError`] names the line.
     pub fn restart_ice(&mut self, now: Time, sdpfrag: &str) -> Result<String, OfferError> {
-        let _ = (now, sdpfrag);
-        unimplemented!()
+        let _ = now;
+        if let Some(remote) = parse_fragment(sdpfrag)?.filter(|remote| *remote != self.offer.ice) {
+            self.place.restart = self.place.restart.wrapping_add(1);
+            self.ice.restart(seal(&self.config, &self.place), &remote);
+            self.offer.ice = remote;
+        }
+        let local = self.ice.local();
+        Ok(write_fragment(
+            local.ufrag.as_str(),
+            local.password.as_str(),
+            &self.offer.audio.mid,
+            &self.config.advertise,
+        ))
     }
 
     /// Ends the session: RTCP BYE, DTLS `close_notify`, then `Closed`. With `after_playout`, when all queued frames left.
     pub fn close(&mut self, now: Time, reason: &'static str, after_playout: bool, out: &mut impl Output) {
-        let _ = (now, reason, after_playout, out);
+        if after_playout && self.state == SessionState::Connected && !self.playout.is_idle(now) {
+            self.closing = Some(reason);
+        } else {
+            self.finish(now, reason, out);
+        }
+    }
+
+    fn finish(&mut self, now: Time, reason: &'static str, out: &mut impl Output) {
+        if self.state == SessionState::Closed {
+            return;
+        }
+        self.state = SessionState::Closed;
+        // Without consent nothing more may be sent (RFC 7675).
+        if let Some(to) = self.target().filter(|_| reason != "consent") {
+            let mut buffer = [0; MAX_RTCP + MAX_OVERHEAD];
+            let ssrc = self.egress.ssrc;
+            let length = Writer::new(&mut buffer[..MAX_RTCP])
+                .receiver_report(ssrc, &[])
+                .sdes(ssrc, &self.cname)
+                .bye(ssrc)
+                .length();
+            self.egress.rtcp(to, &mut buffer, length, &mut self.counters, out);
+            if let Some(dtls) = &mut self.dtls {
+                dtls.close();
+                dtls.drive(&self.config, now, &mut |event| {
+                    if let DtlsEvent::Transmit(datagram) = event {
+                        out.transmit(to, datagram);
+                    }
+                });
+            }
+        }
+        self.dtls = None;
+        self.channels = None;
+        self.receiver = None;
+        self.reporter.stop();
+        out.event(Event::Closed { reason });
     }
 
     /// Counters and measurements.
     #[must_use]
     pub fn stats(&self) -> SessionStats {
-        SessionStats::default()
+        let remote = self.reporter.remote;
+        SessionStats {
+            state: self.state,
+            setup: self.setup,
+            counters: Counters {
+                lost: self.ingest.lost(),
+                ..self.counters
+            },
+            jitter_ms: self.ingest.jitter_ms(),
+            rtt_ms: remote.round_trip.map(|round_trip| round_trip.as_secs_f64() * 1_000.0),
+            remote_loss: remote.loss,
+            remote_jitter_ms: remote.jitter_ms,
+            remote: self.target(),
+            security: self.security.clone(),
+        }
     }
+}
+
+fn seal(config: &EngineConfig, place: &Ufrag) -> Local {
+    let ufrag = config.sealer.seal(place);
+    Local {
+        ufrag,
+        password: config.sealer.password(ufrag.as_bytes()),
+    }
+}
+
+fn hex(bytes: &[u8]) -> [u8; 16] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [b'0'; 16];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+    text
 }

@@ -1,0 +1,91 @@
+//! What leaves for the caller: RTP and RTCP, sealed in a buffer on the stack.
+
+use std::net::SocketAddr;
+
+use crate::output::Output;
+use crate::rtp::{HeaderWriter, MAX_WRITTEN_HEADER};
+use crate::srtp::{MAX_OVERHEAD, Sender};
+use crate::stats::Counters;
+
+/// Holds the largest packet: header, payload and tag.
+const DATAGRAM: usize = MAX_WRITTEN_HEADER + crate::playout::MAX_PAYLOAD + MAX_OVERHEAD;
+
+#[derive(Debug)]
+pub(crate) struct Egress {
+    pub(crate) ssrc: u32,
+    payload_type: u8,
+    sequence: u16,
+    sender: Option<Sender>,
+    pub(crate) packets: u32,
+    pub(crate) octets: u32,
+}
+
+impl Egress {
+    pub(crate) fn new(ssrc: u32, payload_type: u8, first_sequence: u16) -> Self {
+        Self {
+            ssrc,
+            payload_type,
+            // RFC 3711 3.3.1: below 2^15, lest the first packets' loss hide a roll-over.
+            sequence: first_sequence & 0x7fff,
+            sender: None,
+            packets: 0,
+            octets: 0,
+        }
+    }
+
+    pub(crate) fn key(&mut self, sender: Sender) {
+        self.sender = Some(sender);
+    }
+
+    /// Sends a packet whose payload lies in two pieces.
+    pub(crate) fn rtp(
+        &mut self,
+        to: SocketAddr,
+        marker: bool,
+        timestamp: u32,
+        payload: (&[u8], &[u8]),
+        counters: &mut Counters,
+        out: &mut impl Output,
+    ) {
+        let Some(sender) = &mut self.sender else { return };
+        let mut datagram = [0; DATAGRAM];
+        let header = HeaderWriter {
+            marker,
+            payload_type: self.payload_type,
+            sequence: self.sequence,
+            timestamp,
+            ssrc: self.ssrc,
+            ..HeaderWriter::default()
+        };
+        let start = header.write(&mut datagram);
+        let middle = start + payload.0.len();
+        let end = middle + payload.1.len();
+        datagram[start..middle].copy_from_slice(payload.0);
+        datagram[middle..end].copy_from_slice(payload.1);
+        self.sequence = self.sequence.wrapping_add(1);
+        let Ok(sealed) = sender.seal_rtp(&mut datagram, end) else {
+            return;
+        };
+        self.packets = self.packets.wrapping_add(1);
+        self.octets = self.octets.wrapping_add(u32::try_from(end - start).unwrap_or(0));
+        counters.packets_out += 1;
+        counters.bytes_out += sealed as u64;
+        out.transmit(to, &datagram[..sealed]);
+    }
+
+    /// Seals and sends a compound packet.
+    pub(crate) fn rtcp(
+        &mut self,
+        to: SocketAddr,
+        buffer: &mut [u8],
+        length: usize,
+        counters: &mut Counters,
+        out: &mut impl Output,
+    ) {
+        let Some(sender) = &mut self.sender else { return };
+        if let Ok(sealed) = sender.seal_rtcp(buffer, length) {
+            counters.rtcp_out += 1;
+            out.transmit(to, &buffer[..sealed]);
+        }
+    }
+}

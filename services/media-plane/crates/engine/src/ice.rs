@@ -1,0 +1,239 @@
+//! An ICE-lite agent (RFC 8445 2.5): answers checks, keeps the paths that passed one, and knows which of them media takes.
+//!
+//! It is always controlled. Nothing changes before MESSAGE-INTEGRITY is verified.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::sdp::Credentials;
+use crate::stun::{BindingRequest, ErrorCode, MAX_RESPONSE, Role, write_error, write_success};
+use crate::time::Time;
+use crate::ufrag::{Password, UfragText};
+
+/// Most paths that are remembered; the one that was silent longest makes room.
+const MAX_PATHS: usize = 8;
+/// Within this time of the first nomination a peer may nominate aggressively (RFC 5245 8.1.1.2): the higher priority wins.
+const AGGRESSIVE: Duration = Duration::from_secs(2);
+/// A selected path that was silent for longer yields to a newly nominated one.
+const SILENT: Duration = Duration::from_secs(1);
+/// RFC 7675: consent to send expires.
+const CONSENT: Duration = Duration::from_secs(30);
+
+/// The edge's half of the credentials.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Local {
+    pub(crate) ufrag: UfragText,
+    pub(crate) password: Password,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Path {
+    remote: SocketAddr,
+    priority: u32,
+    checked: Time,
+    heard: Time,
+}
+
+/// What a check led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Checked {
+    /// Bytes of the response; 0 when there is none.
+    pub(crate) response: usize,
+    /// It was valid.
+    pub(crate) valid: bool,
+    /// It selected another path than before.
+    pub(crate) moved: bool,
+}
+
+const DROPPED: Checked = Checked {
+    response: 0,
+    valid: false,
+    moved: false,
+};
+
+#[derive(Debug)]
+pub(crate) struct Agent {
+    local: Local,
+    remote_ufrag: String,
+    /// Until the first check under new credentials, those before a restart hold.
+    previous: Option<(Local, String)>,
+    paths: Vec<Path>,
+    selected: Option<usize>,
+    first_nomination: Option<Time>,
+}
+
+impl Agent {
+    pub(crate) fn new(local: Local, remote: &Credentials) -> Self {
+        Self {
+            local,
+            remote_ufrag: remote.ufrag.clone(),
+            previous: None,
+            paths: Vec::new(),
+            selected: None,
+            first_nomination: None,
+        }
+    }
+
+    /// RFC 8445 9: media goes on over the old path until a check under the new credentials nominates one.
+    pub(crate) fn restart(&mut self, local: Local, remote: &Credentials) {
+        let old_ufrag = std::mem::replace(&mut self.remote_ufrag, remote.ufrag.clone());
+        let old = std::mem::replace(&mut self.local, local);
+        self.previous.get_or_insert((old, old_ufrag));
+    }
+
+    pub(crate) fn local(&self) -> &Local {
+        &self.local
+    }
+
+    /// Answers a check.
+    pub(crate) fn check(
+        &mut self,
+        now: Time,
+        from: SocketAddr,
+        datagram: &[u8],
+        response: &mut [u8; MAX_RESPONSE],
+    ) -> Checked {
+        let Ok(request) = BindingRequest::parse(datagram) else {
+            return DROPPED;
+        };
+        let Some((password, renewed)) = self.authenticate(&request) else {
+            return DROPPED;
+        };
+        let transaction = &request.transaction;
+        let unknown = request.unknown_attributes();
+        if !unknown.is_empty() {
+            let length = write_error(
+                response,
+                transaction,
+                ErrorCode::UnknownAttribute,
+                unknown,
+                Some(password.as_bytes()),
+            );
+            return Checked {
+                response: length,
+                ..DROPPED
+            };
+        }
+        // RFC 8445 7.3.1.1: a lite agent never takes the controlling role, so the peer has to change.
+        if matches!(request.role, Some(Role::Controlled(_))) {
+            let length = write_error(
+                response,
+                transaction,
+                ErrorCode::RoleConflict,
+                &[],
+                Some(password.as_bytes()),
+            );
+            return Checked {
+                response: length,
+                ..DROPPED
+            };
+        }
+        if renewed && self.previous.take().is_some() {
+            self.first_nomination = None;
+        }
+        let path = self.remember(now, from, request.priority.unwrap_or(0));
+        let moved = request.use_candidate && self.nominate(now, path);
+        Checked {
+            response: write_success(response, transaction, from, password.as_bytes()),
+            valid: true,
+            moved,
+        }
+    }
+
+    /// The password that the check holds under, and whether it is of the newest credentials.
+    fn authenticate(&self, request: &BindingRequest<'_>) -> Option<(Password, bool)> {
+        let (local, remote) = (request.local_ufrag()?, request.remote_ufrag()?);
+        let current = (&self.local, &self.remote_ufrag, true);
+        let previous = self.previous.as_ref().map(|(local, remote)| (local, remote, false));
+        std::iter::once(current)
+            .chain(previous)
+            .find(|(ours, theirs, _)| ours.ufrag.as_bytes() == local && theirs.as_bytes() == remote)
+            .filter(|(ours, ..)| request.verify(ours.password.as_bytes()))
+            .map(|(ours, _, renewed)| (ours.password, renewed))
+    }
+
+    fn remember(&mut self, now: Time, from: SocketAddr, priority: u32) -> usize {
+        let known = self.paths.iter().position(|path| path.remote == from);
+        let path = Path {
+            remote: from,
+            priority,
+            checked: now,
+            heard: now,
+        };
+        match known {
+            Some(index) => {
+                self.paths[index] = path;
+                index
+            }
+            None if self.paths.len() < MAX_PATHS => {
+                self.paths.push(path);
+                self.paths.len() - 1
+            }
+            None => {
+                let selected = self.selected;
+                let oldest = (0..self.paths.len())
+                    .filter(|index| Some(*index) != selected)
+                    .min_by_key(|index| self.paths[*index].heard)
+                    .unwrap_or(0);
+                self.paths[oldest] = path;
+                oldest
+            }
+        }
+    }
+
+    fn nominate(&mut self, now: Time, path: usize) -> bool {
+        let Some(selected) = self.selected else {
+            return self.select(now, path);
+        };
+        if selected == path {
+            self.first_nomination.get_or_insert(now);
+            return false;
+        }
+        let wins = match self.first_nomination {
+            None => true,
+            Some(first) if now.since(first) <= AGGRESSIVE => self.paths[path].priority > self.paths[selected].priority,
+            Some(_) => now.since(self.paths[selected].heard) > SILENT,
+        };
+        wins && self.select(now, path)
+    }
+
+    fn select(&mut self, now: Time, path: usize) -> bool {
+        self.first_nomination.get_or_insert(now);
+        self.selected.replace(path) != Some(path)
+    }
+
+    /// Whether media and DTLS are taken from this address.
+    pub(crate) fn is_verified(&self, from: SocketAddr) -> bool {
+        self.selected_path().is_some_and(|path| path.remote == from)
+            || self.paths.iter().any(|path| path.remote == from)
+    }
+
+    /// Authentic media came from a verified address; the `newest` packet of the stream moves the session there. Returns whether it moved.
+    pub(crate) fn media(&mut self, now: Time, from: SocketAddr, newest: bool) -> bool {
+        if let Some(path) = self.selected.and_then(|index| self.paths.get_mut(index)) {
+            if path.remote == from {
+                path.heard = now;
+                return false;
+            }
+        }
+        let Some(index) = self.paths.iter().position(|path| path.remote == from) else {
+            return false;
+        };
+        self.paths[index].heard = now;
+        newest && self.select(now, index)
+    }
+
+    fn selected_path(&self) -> Option<&Path> {
+        self.selected.and_then(|index| self.paths.get(index))
+    }
+
+    /// Where to send: the selected path.
+    pub(crate) fn selected(&self) -> Option<SocketAddr> {
+        self.selected_path().map(|path| path.remote)
+    }
+
+    /// When consent to send expires, unless another check comes over the selected path.
+    pub(crate) fn consent_expires(&self) -> Option<Time> {
+        self.selected_path().map(|path| path.checked + CONSENT)
+    }
+}
