@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -12,7 +12,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def until(condition: Callable[[], T | Awaitable[T]], *, seconds: float = 60.0, what: str = "the condition") -> T:
+@overload
+async def until(condition: Callable[[], Awaitable[T | None]], *, seconds: float = 60.0, what: str = "") -> T: ...
+@overload
+async def until(condition: Callable[[], T | None], *, seconds: float = 60.0, what: str = "") -> T: ...
+async def until(condition: Callable[[], Any], *, seconds: float = 60.0, what: str = "the condition") -> Any:
     """Returns the first true value of `condition()`, asked again and again; TimeoutError after `seconds`."""
     try:
         async with asyncio.timeout(seconds):

@@ -2,4 +2,5 @@
 
 from antiphon.cli.app import main
 
-main()
+if __name__ == "__main__":  # a worker's processes import it anew
+    main()

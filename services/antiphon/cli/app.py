@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,9 @@ app = typer.Typer(
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", "-c", help="YAML file; environment variables ANTIPHON_... are laid over it.")
 ]
-AgentFiles = Annotated[list[Path] | None, typer.Argument(help="Python files with agents; none: the built-in agents.")]
+AgentFiles = Annotated[
+    list[Path] | None, typer.Argument(help="Python files with agents of your own, besides the built-in ones.")
+]
 
 
 @app.command()
@@ -85,12 +88,13 @@ def worker(
         bool, typer.Option(help="Load the files anew when they change; live calls keep the old code.")
     ] = False,
 ) -> None:
-    """Run a worker: agents from your files, or the built-in ones."""
+    """Run a worker: the built-in agents, and those of your files."""
     settings = services.read_config(config)
     paths = tuple(_existing(file) for file in files or ())
-    from antiphon.cli.workers import run_worker
+    from antiphon.worker import run
 
-    run_worker(settings, paths, processes=processes, reload=reload, config_file=config)
+    start = functools.partial(run, agent_files=paths, processes=processes, reload=reload)
+    services.serve(settings, settings.worker.id, start)
 
 
 @app.command()

