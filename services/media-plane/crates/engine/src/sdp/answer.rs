@@ -1,8 +1,9 @@
-//! Writes the edge's answer.
+//! Writes the edge's answer: what Chromium, Firefox, Safari, aiortc, GStreamer and Pion all accept, and nothing more.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use super::{Fingerprint, Offer};
+use super::{Audio, Data, Fingerprint, Offer, Section, SectionKind};
 
 /// The stream that the edge sends.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +41,157 @@ impl Answer<'_> {
     /// Writes the answer to `offer`.
     #[must_use]
     pub fn write(&self, offer: &Offer) -> String {
-        let _ = offer;
-        unimplemented!()
+        let mut text = String::with_capacity(2_048);
+        // The o-line's number is 63 bits (RFC 9429 5.2.1).
+        let _ = write!(
+            text,
+            "v=0\r\no=- {} 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n",
+            self.session_id >> 1
+        );
+        let accepted = || {
+            offer
+                .sections
+                .iter()
+                .filter(|section| section.kind != SectionKind::Rejected)
+        };
+        if offer.bundled {
+            text.push_str("a=group:BUNDLE");
+            accepted().for_each(|section| text.extend([" ", &section.mid]));
+            text.push_str("\r\n");
+        }
+        text.push_str("a=ice-lite\r\na=msid-semantic: WMS *\r\n");
+        let mut first = true;
+        for section in &offer.sections {
+            match (section.kind, &offer.data) {
+                (SectionKind::Audio, _) => self.audio(&mut text, offer, section, &offer.audio),
+                (SectionKind::Data, Some(data)) => self.data(&mut text, offer, section, data),
+                _ => {
+                    reject(&mut text, section);
+                    continue;
+                }
+            }
+            // RFC 9143 7.1.3: a bundle's candidates stand in its first m-line.
+            if std::mem::take(&mut first) {
+                write_candidates(&mut text, self.candidates);
+            }
+        }
+        text
     }
+
+    fn audio(&self, text: &mut String, offer: &Offer, section: &Section, audio: &Audio) {
+        let opus = audio.opus.payload_type;
+        let _ = write!(text, "m=audio {} {}", self.port(), section.protocol);
+        // RED before Opus makes a browser send it.
+        for payload_type in [audio.opus.red, Some(opus), audio.opus.telephone_event]
+            .into_iter()
+            .flatten()
+        {
+            let _ = write!(text, " {payload_type}");
+        }
+        text.push_str("\r\n");
+        self.transport(text, offer, section);
+        let direction = audio.direction.mirrored();
+        let _ = write!(text, "a={}\r\na=rtcp-mux\r\n", direction.name());
+        if let Some(red) = audio.opus.red {
+            let _ = write!(text, "a=rtpmap:{red} red/48000/2\r\na=fmtp:{red} {opus}/{opus}\r\n");
+        }
+        let _ = write!(
+            text,
+            "a=rtpmap:{opus} opus/48000/2\r\n\
+             a=fmtp:{opus} minptime=10;useinbandfec=1;stereo=0;usedtx=1\r\n\
+             a=rtcp-fb:{opus} nack\r\n"
+        );
+        if let Some(event) = audio.opus.telephone_event {
+            let _ = write!(
+                text,
+                "a=rtpmap:{event} telephone-event/48000\r\na=fmtp:{event} 0-15\r\n"
+            );
+        }
+        if let Some(id) = audio.mid_extension {
+            let _ = write!(text, "a=extmap:{id} {}\r\n", super::MID_URI);
+        }
+        if let Some(id) = audio.level_extension {
+            let _ = write!(text, "a=extmap:{id} {}\r\n", super::LEVEL_URI);
+        }
+        if direction.sends() {
+            let OwnStream {
+                ssrc,
+                cname,
+                stream,
+                track,
+            } = self.stream;
+            let _ = write!(
+                text,
+                "a=msid:{stream} {track}\r\na=ssrc:{ssrc} cname:{cname}\r\na=ssrc:{ssrc} msid:{stream} {track}\r\n"
+            );
+        }
+    }
+
+    fn data(&self, text: &mut String, offer: &Offer, section: &Section, data: &Data) {
+        let _ = write!(
+            text,
+            "m=application {} {} {}\r\n",
+            self.port(),
+            section.protocol,
+            section.formats
+        );
+        self.transport(text, offer, section);
+        let _ = write!(
+            text,
+            "a=sctp-port:{}\r\na=max-message-size:{}\r\n",
+            data.sctp_port, self.max_message_size
+        );
+    }
+
+    fn transport(&self, text: &mut String, offer: &Offer, section: &Section) {
+        match self.candidates.first() {
+            Some(address) => {
+                let family = if address.is_ipv4() { "IP4" } else { "IP6" };
+                let _ = write!(text, "c=IN {family} {}\r\n", address.ip());
+            }
+            None => text.push_str("c=IN IP4 0.0.0.0\r\n"),
+        }
+        if !section.mid.is_empty() {
+            let _ = write!(text, "a=mid:{}\r\n", section.mid);
+        }
+        let setup = if offer.we_are_active() { "active" } else { "passive" };
+        let _ = write!(
+            text,
+            "a=ice-ufrag:{}\r\na=ice-pwd:{}\r\na=fingerprint:{}\r\na=setup:{setup}\r\n",
+            self.ufrag, self.password, self.fingerprint
+        );
+    }
+
+    /// RFC 8840 4.1.2: 9 when there is no address to name.
+    fn port(&self) -> u16 {
+        self.candidates.first().map_or(9, SocketAddr::port)
+    }
+}
+
+fn reject(text: &mut String, section: &Section) {
+    let _ = write!(
+        text,
+        "m={} 0 {} {}\r\nc=IN IP4 0.0.0.0\r\n",
+        section.media, section.protocol, section.formats
+    );
+    if !section.mid.is_empty() {
+        let _ = write!(text, "a=mid:{}\r\n", section.mid);
+    }
+    text.push_str("a=inactive\r\n");
+}
+
+/// Host candidates, the first preferred, then end-of-candidates.
+pub(super) fn write_candidates(text: &mut String, candidates: &[SocketAddr]) {
+    for (index, address) in candidates.iter().enumerate() {
+        // RFC 8445 5.1.2.1: type preference 126, local preference, component 1.
+        let preference = 65_535 - index.min(65_535) as u32;
+        let priority = 126 << 24 | preference << 8 | 255;
+        let (ip, port) = (address.ip(), address.port());
+        let _ = write!(
+            text,
+            "a=candidate:{} 1 udp {priority} {ip} {port} typ host\r\n",
+            index + 1
+        );
+    }
+    text.push_str("a=end-of-candidates\r\n");
 }

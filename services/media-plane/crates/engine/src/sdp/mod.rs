@@ -4,12 +4,19 @@
 mod answer;
 mod fingerprint;
 mod fragment;
+mod lines;
 mod offer;
+mod read;
+#[cfg(test)]
+mod tests;
 
 pub use answer::{Answer, OwnStream};
 pub use fingerprint::{Fingerprint, HashAlgorithm};
 pub use fragment::{parse_fragment, write_fragment};
 pub use offer::{Audio, Credentials, Data, Direction, Offer, Opus, Section, SectionKind, Setup};
+
+const MID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+const LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
 
 /// Why an offer or a fragment cannot be answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,4 +26,13 @@ pub struct OfferError {
     pub line: usize,
     /// What is wrong, what was expected.
     pub message: String,
+}
+
+impl OfferError {
+    pub(crate) fn at(line: usize, message: impl Into<String>) -> Self {
+        Self {
+            line,
+            message: message.into(),
+        }
+    }
 }

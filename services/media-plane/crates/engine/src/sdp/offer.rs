@@ -1,6 +1,6 @@
-//! Reads an offer into what the edge needs of it.
+//! What the edge needs of an offer.
 
-use super::{Fingerprint, OfferError};
+use super::Fingerprint;
 
 /// ICE credentials of the peer. Its `Debug` does not show the password.
 #[derive(Clone, PartialEq, Eq)]
@@ -44,6 +44,17 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// As in SDP.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SendRecv => "sendrecv",
+            Self::SendOnly => "sendonly",
+            Self::RecvOnly => "recvonly",
+            Self::Inactive => "inactive",
+        }
+    }
+
     /// The answer to it when we can do both.
     #[must_use]
     pub fn mirrored(self) -> Self {
@@ -149,20 +160,13 @@ pub struct Offer {
     pub audio: Audio,
     /// The application m-line.
     pub data: Option<Data>,
+    /// Whether it has a BUNDLE group.
+    pub bundled: bool,
     /// All m-lines in order.
     pub sections: Vec<Section>,
 }
 
 impl Offer {
-    /// Reads an offer.
-    ///
-    /// # Errors
-    /// [`OfferError`] names the line.
-    pub fn parse(text: &str) -> Result<Self, OfferError> {
-        let _ = text;
-        unimplemented!()
-    }
-
     /// Whether we start DTLS: only when the offer insists on waiting.
     #[must_use]
     pub fn we_are_active(&self) -> bool {
