@@ -90,6 +90,8 @@ class SignalingConfig(_Section):
     policy: str = "nearest"
     """Name of the placement policy."""
     geoip: GeoIPConfig = GeoIPConfig()
+    cors_origins: tuple[str, ...] = ()
+    """Origins of pages on other hosts that may call the API, such as https://app.example.com. None by default."""
     console: bool = True
     """Serve the web console at /."""
 

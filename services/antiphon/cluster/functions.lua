@@ -212,12 +212,13 @@ local function update(keys, args)
   return 1
 end
 
--- release: session, epoch, ttl_ms, outcome (JSON) -> 1 done, -1 stale. What the memory has lost is written anew.
+-- release: session, epoch, ttl_ms, outcome (JSON), amend (0: an ended session keeps its outcome) -> 1 done, -1 stale. What the memory has lost is written anew.
 local function release(keys, args)
   local cell, id, epoch, now = keys[1], args[1], tonumber(args[2]), now_ms()
   local key = cell .. ':session:' .. id
   local known = number_of(redis.call('HGET', key, 'epoch'))
   if known > epoch then return -1 end
+  if known == epoch and args[5] == '0' and redis.call('HGET', key, 'state') == 'ended' then return 1 end
   if known == 0 then redis.call('HSET', key, 'id', id, 'created_ms', whole(now), 'restored', '1') end
   redis.call('HSET', key, 'epoch', whole(epoch))
   finish(cell, id, now, tonumber(args[3]), args[4])

@@ -95,6 +95,8 @@ class SessionRecord:
     caller: str = ""
     ufrag: str = ""
     """The edge's ICE user name fragment; with the epoch it makes the ETag."""
+    caller_ufrag: str = ""
+    """The caller's: another one in a PATCH is an ICE restart."""
     created_ms: int = 0
     ended_ms: int | None = None
     restored: bool = False

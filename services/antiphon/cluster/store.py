@@ -211,13 +211,22 @@ class Cluster:
             raise StaleEpochError(f"session {session} has a newer owner than epoch {epoch}")
 
     async def release(
-        self, session: str, epoch: int, outcome: Mapping[str, Any] | None = None, *, ttl_s: float = RECORD_S
+        self,
+        session: str,
+        epoch: int,
+        outcome: Mapping[str, Any] | None = None,
+        *,
+        ttl_s: float = RECORD_S,
+        amend: bool = True,
     ) -> None:
-        """Ends a session: frees its slots and keeps its record for a while. May be repeated; the last outcome stays.
+        """Ends a session: frees its slots and keeps its record for a while. May be repeated.
 
+        The last outcome stays; without `amend`, one that is there already does: the edge knows most of a session's end.
         Raises StaleEpochError where a newer owner has it, UnavailableError.
         """
-        done = await self._functions.call("release", session, epoch, round(ttl_s * 1000), json.dumps(outcome or {}))
+        done = await self._functions.call(
+            "release", session, epoch, round(ttl_s * 1000), json.dumps(outcome or {}), int(amend)
+        )
         if done < 0:
             raise StaleEpochError(f"session {session} has a newer owner than epoch {epoch}")
 

@@ -1,0 +1,105 @@
+"""Calls edges' control service: one channel an edge, deadlines on everything, and refusals as values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+
+from antiphon.errors import AntiphonError
+from antiphon.signaling.metrics import EDGE_CALLS
+from antiphon.wire.control.v1 import edge_pb2, edge_pb2_grpc
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OPEN_S = 4.0
+"""An edge may have to dial the worker first."""
+_ASK_S = 1.5
+_MOST_CHANNELS = 256
+_OPTIONS = (
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+    ("grpc.keepalive_time_ms", 20000),
+    ("grpc.keepalive_timeout_ms", 5000),
+)
+_UNREACHABLE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED})
+
+
+class EdgeRefusedError(AntiphonError):
+    """An edge did not do as asked. `reason` is its word for programs, or the gRPC status where it gave none."""
+
+    def __init__(self, message: str, *, code: grpc.StatusCode, reason: str, metadata: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.metadata = metadata
+
+    @property
+    def blames_the_request(self) -> bool:
+        return self.code is grpc.StatusCode.INVALID_ARGUMENT
+
+    @property
+    def unreachable(self) -> bool:
+        """No word from the edge itself: it may or may not have done it."""
+        return self.code in _UNREACHABLE and self.reason == self.code.name.lower()
+
+
+class Edges:
+    """Control stubs by address."""
+
+    def __init__(self) -> None:
+        self._channels: dict[str, grpc.aio.Channel] = {}
+
+    async def close(self) -> None:
+        for channel in self._channels.values():
+            await channel.close(grace=None)
+        self._channels.clear()
+
+    async def open(self, address: str, request: edge_pb2.OpenSessionRequest) -> edge_pb2.OpenSessionResponse:
+        return await self._call(address, "OpenSession", request, OPEN_S)  # type: ignore[no-any-return]
+
+    async def restart_ice(self, address: str, request: edge_pb2.RestartIceRequest) -> edge_pb2.RestartIceResponse:
+        return await self._call(address, "RestartIce", request, _ASK_S)  # type: ignore[no-any-return]
+
+    async def close_session(self, address: str, request: edge_pb2.CloseSessionRequest) -> None:
+        await self._call(address, "CloseSession", request, _ASK_S)
+
+    async def get(self, address: str, session: str) -> edge_pb2.GetSessionResponse:
+        request = edge_pb2.GetSessionRequest(session=session)
+        return await self._call(address, "GetSession", request, _ASK_S)  # type: ignore[no-any-return]
+
+    async def _call(self, address: str, method: str, request: object, timeout: float) -> Any:  # noqa: ANN401, ASYNC109
+        stub = edge_pb2_grpc.EdgeControlServiceStub(await self._channel(address))
+        try:
+            response = await getattr(stub, method)(request, timeout=timeout)
+        except grpc.aio.AioRpcError as error:
+            EDGE_CALLS.labels(method, error.code().name).inc()
+            raise _refusal(error, address) from None
+        EDGE_CALLS.labels(method, "OK").inc()
+        return response
+
+    async def _channel(self, address: str) -> grpc.aio.Channel:
+        channel = self._channels.pop(address, None) or grpc.aio.insecure_channel(address, options=_OPTIONS)
+        self._channels[address] = channel  # the last one used stands last
+        if len(self._channels) > _MOST_CHANNELS:
+            oldest = next(iter(self._channels))
+            await self._channels.pop(oldest).close(grace=OPEN_S)
+        return channel
+
+
+def _refusal(error: grpc.aio.AioRpcError, address: str) -> EdgeRefusedError:
+    """Reads google.rpc.ErrorInfo of our domain out of the trailers."""
+    code = error.code()
+    trailers: Any = error.trailing_metadata()  # grpc-stubs does not know that it is a sequence of pairs
+    for _, value in (pair for pair in trailers or () if pair[0] == "grpc-status-details-bin"):
+        status = status_pb2.Status.FromString(value)
+        for detail in status.details:
+            info = error_details_pb2.ErrorInfo()
+            if detail.Unpack(info) and info.domain == "antiphon":
+                return EdgeRefusedError(status.message, code=code, reason=info.reason, metadata=dict(info.metadata))
+    words = f"the edge's control at {address} gave no answer" if code in _UNREACHABLE else error.details() or code.name
+    return EdgeRefusedError(words, code=code, reason=code.name.lower(), metadata={})

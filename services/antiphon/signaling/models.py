@@ -1,0 +1,322 @@
+"""The API's documents, for checking what comes in and for OpenAPI, with examples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from antiphon.cluster import EdgeRecord, SessionRecord, WorkerRecord
+    from antiphon.signaling.placing import Placed
+    from antiphon.wire.control.v1 import edge_pb2
+
+DEFAULT_AGENT = "parrot"
+OFFER = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n..."
+ANSWER = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=ice-lite\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n..."
+FRAGMENT = "a=ice-ufrag:x9Qf\r\na=ice-pwd:mCoZhVBg0bPUgRmDaPGqkf2I\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\n"
+_ID = "ses_frankfurt_3k9v0c7w1h5t2n8qzx4d"
+_PLACEMENT: Any = {
+    "caller": "region frankfurt asked for",
+    "edges": [
+        {
+            "id": "edge-frankfurt",
+            "region": "frankfurt",
+            "chosen": True,
+            "why": "0 km, 4 ms expected; 3 of 500 places taken",
+        },
+        {"id": "edge-virginia", "region": "virginia", "chosen": False, "why": "6551 km, 96 ms expected; idle"},
+    ],
+    "workers": [{"id": "worker-0", "chosen": True, "why": "3 of 200 places taken"}],
+    "signaling_ms": {"membership": 0.6, "claim": 0.5, "edge": 2.9},
+}
+
+Agent = Annotated[str, Field(min_length=1, max_length=64)]
+RegionName = Annotated[str, Field(min_length=1, max_length=32)]
+
+
+class CreateSession(BaseModel):
+    """A caller's offer and wishes."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        use_attribute_docstrings=True,
+        json_schema_extra={
+            "examples": [{"sdp": OFFER, "agent": "parrot", "region": "frankfurt", "metadata": {"customer": "42"}}]
+        },
+    )
+
+    sdp: str = Field(min_length=1)
+    """The SDP offer. It may lack candidates: edges are ICE-lite."""
+    agent: Agent | None = None
+    """Who shall talk; `parrot` when not said."""
+    region: RegionName | None = None
+    """Where the session shall live, if there is room."""
+    metadata: dict[str, Any] = {}
+    """Any JSON object, for the agent."""
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class SessionCreated(_Document):
+    """Where a new session lives, why there, and the edge's answer."""
+
+    model_config = ConfigDict(
+        use_attribute_docstrings=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": _ID,
+                    "sdp": ANSWER,
+                    "agent": "parrot",
+                    "edge": "edge-frankfurt",
+                    "region": "frankfurt",
+                    "worker": "worker-0",
+                    "epoch": 1795476911983,
+                    "placement": _PLACEMENT,
+                }
+            ]
+        },
+    )
+
+    id: str
+    sdp: str
+    """The SDP answer."""
+    agent: str
+    edge: str
+    region: str
+    worker: str
+    epoch: int
+    """Grows with each owner of the session."""
+    placement: dict[str, Any]
+    """Where the caller was believed to be, and each candidate with its reason."""
+
+    @classmethod
+    def of(cls, placed: Placed) -> SessionCreated:
+        return cls(
+            id=placed.id,
+            sdp=placed.answer,
+            agent=placed.agent,
+            edge=placed.edge,
+            region=placed.region,
+            worker=placed.worker,
+            epoch=placed.epoch,
+            placement=dict(placed.placement),
+        )
+
+
+class Session(_Document):
+    """A session as the cluster remembers it and, while it lives, as its edge sees it."""
+
+    model_config = ConfigDict(
+        use_attribute_docstrings=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": _ID,
+                    "state": "connected",
+                    "agent": "parrot",
+                    "edge": "edge-frankfurt",
+                    "region": "frankfurt",
+                    "worker": "worker-0",
+                    "caller": "127.0.0.1",
+                    "epoch": 1795476911983,
+                    "created_ms": 1795476911983,
+                    "ended_ms": None,
+                    "reason": None,
+                    "metadata": {},
+                    "placement": _PLACEMENT,
+                    "setup_us": {"first_check": 5210, "nominated": 5400, "dtls": 31000, "first_packet": 52000},
+                    "quality": {"packets_in": 512, "lost": 1, "rtt_ms": 12.5, "jitter_ms": 1.4},
+                    "remote": "127.0.0.1:51234",
+                    "security": "DTLS 1.3, AEAD_AES_128_GCM",
+                }
+            ]
+        },
+    )
+
+    id: str
+    state: str
+    """claimed (set-up runs), new, connecting, connected, live (its edge does not answer just now), ended, lost."""
+    agent: str
+    edge: str
+    region: str
+    worker: str
+    caller: str
+    epoch: int
+    created_ms: int
+    """Milliseconds since 1970, by Redis's clock."""
+    ended_ms: int | None = None
+    reason: str | None = None
+    """Why it ended: bye, hangup, api, consent, dtls, error, worker, shutdown, setup_failed, edge_restarted."""
+    metadata: dict[str, Any] = {}
+    placement: dict[str, Any] = {}
+    setup_us: dict[str, int] = {}
+    """Steps of the set-up at the edge, in microseconds since the offer."""
+    quality: dict[str, float] = {}
+    """Packets, losses, round trip and more, as the edge counts them."""
+    remote: str | None = None
+    """The address that the caller's media comes from."""
+    security: str | None = None
+    """DTLS version and SRTP profile."""
+
+    @classmethod
+    def of(cls, record: SessionRecord, live: edge_pb2.GetSessionResponse | None = None) -> Session:
+        """The edge's word, where there is one, counts more than the record."""
+        outcome = record.outcome
+        setup_us, quality = outcome.get("setup_us") or {}, outcome.get("quality") or {}
+        return cls(
+            id=record.id,
+            state=live.state if live else record.state,
+            agent=record.agent,
+            edge=record.edge,
+            region=record.region,
+            worker=record.worker,
+            caller=record.caller,
+            epoch=record.epoch,
+            created_ms=record.created_ms,
+            ended_ms=record.ended_ms,
+            reason=outcome.get("reason"),
+            metadata=dict(record.metadata),
+            placement=dict(record.placement),
+            setup_us=dict(live.setup_us) if live else setup_us,
+            quality=dict(live.quality) if live else quality,
+            remote=live.remote or None if live else None,
+            security=live.security or None if live else None,
+        )
+
+
+class SessionList(_Document):
+    sessions: list[Session]
+    """The newest first."""
+
+
+class Edge(_Document):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "edge-frankfurt",
+                    "region": "frankfurt",
+                    "latitude": 50.11,
+                    "longitude": 8.68,
+                    "media": ["127.0.0.1:4000"],
+                    "capacity": 500,
+                    "sessions": 3,
+                    "draining": False,
+                }
+            ]
+        }
+    )
+
+    id: str
+    region: str
+    latitude: float
+    longitude: float
+    media: list[str]
+    capacity: int
+    sessions: int
+    draining: bool
+
+    @classmethod
+    def of(cls, record: EdgeRecord) -> Edge:
+        return cls(
+            id=record.id,
+            region=record.region,
+            latitude=record.latitude,
+            longitude=record.longitude,
+            media=list(record.media),
+            capacity=record.capacity,
+            sessions=record.sessions,
+            draining=record.draining,
+        )
+
+
+class EdgeList(_Document):
+    edges: list[Edge]
+
+
+class WorkerDocument(_Document):
+    model_config = ConfigDict(
+        title="Worker",
+        json_schema_extra={
+            "examples": [
+                {"id": "worker-0", "agents": ["echo", "parrot"], "capacity": 200, "sessions": 3, "draining": False}
+            ]
+        },
+    )
+
+    id: str
+    agents: list[str]
+    capacity: int
+    sessions: int
+    draining: bool
+
+    @classmethod
+    def of(cls, record: WorkerRecord) -> WorkerDocument:
+        return cls(
+            id=record.id,
+            agents=list(record.agents),
+            capacity=record.capacity,
+            sessions=record.sessions,
+            draining=record.draining,
+        )
+
+
+class WorkerList(_Document):
+    workers: list[WorkerDocument]
+
+
+class AgentDocument(_Document):
+    model_config = ConfigDict(
+        title="Agent",
+        use_attribute_docstrings=True,
+        json_schema_extra={
+            "examples": [{"name": "parrot", "workers": ["worker-0"], "capacity": 200, "sessions": 3, "default": True}]
+        },
+    )
+
+    name: str
+    workers: list[str]
+    capacity: int
+    """Sessions that all its workers can take; they share it with their other agents."""
+    sessions: int
+    """Sessions that its workers have, of any agent."""
+    default: bool
+    """Whether callers get it who ask for none."""
+
+
+class AgentList(_Document):
+    agents: list[AgentDocument]
+
+
+class ProblemDocument(_Document):
+    """RFC 9457."""
+
+    model_config = ConfigDict(
+        title="Problem",
+        extra="allow",
+        use_attribute_docstrings=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "urn:antiphon:problem:bad_offer",
+                    "title": "Bad offer",
+                    "status": 400,
+                    "detail": "line 7: a=fingerprint is missing",
+                    "code": "bad_offer",
+                    "line": 7,
+                }
+            ]
+        },
+    )
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    """For people: what happened, what was expected."""
+    code: str
+    """For programs."""

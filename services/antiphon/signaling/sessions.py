@@ -1,0 +1,119 @@
+"""What may be done to a session that exists: look at it, restart its ICE, end it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from antiphon import telemetry
+from antiphon.errors import BadRequestError, StaleEpochError, UnavailableError, UnknownSessionError
+from antiphon.ids import session_region
+from antiphon.signaling.edges import EdgeRefusedError
+from antiphon.signaling.placing import etag
+from antiphon.signaling.problems import Problem
+from antiphon.signaling.sdp import ice_ufrag
+from antiphon.wire.control.v1 import edge_pb2
+
+if TYPE_CHECKING:
+    from antiphon.cluster import Cluster, SessionRecord
+    from antiphon.signaling.edges import Edges
+
+_log = telemetry.get_logger("signaling")
+
+
+class Sessions:
+    """Redis says where a session is; its edge says how it is."""
+
+    def __init__(self, cluster: Cluster, edges: Edges) -> None:
+        self._cluster = cluster
+        self._edges = edges
+
+    async def record(self, session: str) -> SessionRecord:
+        """Raises UnknownSessionError, UnavailableError."""
+        record = await self._cluster.session(session) if session_region(session) else None
+        if record is None:
+            raise UnknownSessionError(f"there is no session {session}, or its record has expired")
+        return record
+
+    async def view(self, session: str) -> tuple[SessionRecord, edge_pb2.GetSessionResponse | None]:
+        """The record, and the edge's word where the session lives and its edge answers."""
+        record = await self.record(session)
+        address = await self._address(record) if record.state in {"claimed", "live"} else None
+        if address is None:
+            return record, None
+        try:
+            return record, await self._edges.get(address, session)
+        except EdgeRefusedError as error:
+            if error.code is not grpc.StatusCode.NOT_FOUND:
+                _log.warning("edge does not tell of a session", session=session, edge=record.edge, error=str(error))
+            return record, None
+
+    async def restart_ice(self, session: str, fragment: str, if_match: str | None) -> tuple[str, str] | None:
+        """The edge's fragment and the new ETag; None where the fragment only adds candidates, which ICE-lite ignores.
+
+        Raises Problem, UnknownSessionError, BadRequestError, UnavailableError.
+        """
+        record = await self._live(session)
+        _check_match(if_match, etag(record.ufrag, record.epoch) if record.ufrag else None)
+        ufrag = ice_ufrag(fragment)
+        if ufrag is None or ufrag == record.caller_ufrag:
+            if "a=candidate:" in fragment or "a=end-of-candidates" in fragment or ufrag:
+                return None
+            raise BadRequestError("the fragment has neither a=candidate nor new a=ice-ufrag and a=ice-pwd lines")
+        if if_match is None:
+            raise Problem(428, "precondition_required", "an ICE restart needs If-Match: * or the session's ETag")
+        address = await self._address(record)
+        if address is None:
+            raise UnavailableError(f"edge {record.edge} of the session is away")
+        request = edge_pb2.RestartIceRequest(session=session, epoch=record.epoch, sdpfrag=fragment)
+        try:
+            answer = await self._edges.restart_ice(address, request)
+        except EdgeRefusedError as error:
+            raise _told(error, session) from None
+        try:
+            await self._cluster.update(session, record.epoch, ufrag=answer.ufrag, caller_ufrag=ufrag)
+        except (UnavailableError, UnknownSessionError, StaleEpochError) as error:
+            _log.warning("ICE restart not noted", session=session, error=str(error))
+        return answer.sdpfrag, etag(answer.ufrag, record.epoch)
+
+    async def end(self, session: str) -> None:
+        """Ends it at its edge; where that is out of reach, its record at least. Ending twice is no error."""
+        record = await self.record(session)
+        if record.state == "ended":
+            return
+        address = await self._address(record)
+        if address is not None:
+            request = edge_pb2.CloseSessionRequest(session=session, epoch=record.epoch, reason="api")
+            try:
+                await self._edges.close_session(address, request)
+            except EdgeRefusedError as error:
+                if error.code is not grpc.StatusCode.NOT_FOUND:
+                    _log.warning("edge does not end a session", session=session, edge=record.edge, error=str(error))
+        await self._cluster.release(session, record.epoch, {"reason": "api"}, amend=False)
+
+    async def _live(self, session: str) -> SessionRecord:
+        record = await self.record(session)
+        if record.state in {"ended", "lost"}:
+            raise UnknownSessionError(f"session {session} is over")
+        return record
+
+    async def _address(self, record: SessionRecord) -> str | None:
+        edge = (await self._cluster.members()).edge(record.edge)
+        return edge.control if edge else None
+
+
+def _check_match(if_match: str | None, current: str | None) -> None:
+    if if_match is None or if_match.strip() == "*":
+        return
+    if current not in {tag.strip() for tag in if_match.split(",")}:
+        raise Problem(412, "precondition_failed", "If-Match names an ICE session that is no longer the current one")
+
+
+def _told(error: EdgeRefusedError, session: str) -> Exception:
+    found: dict[Any, Exception] = {
+        grpc.StatusCode.NOT_FOUND: UnknownSessionError(f"session {session} is over"),
+        grpc.StatusCode.ABORTED: StaleEpochError(str(error)),
+        grpc.StatusCode.INVALID_ARGUMENT: BadRequestError(str(error)),
+    }
+    return found.get(error.code, UnavailableError(str(error)))

@@ -1,0 +1,97 @@
+"""An edge's control service for unit tests of signaling: real gRPC on a real port, canned SDP."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+
+from antiphon.wire.control.v1 import edge_pb2, edge_pb2_grpc
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+ANSWER = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=ice-lite\r\n"
+
+
+@dataclass
+class Refusal:
+    code: grpc.StatusCode
+    reason: str
+    message: str
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+class EdgeDouble(edge_pb2_grpc.EdgeControlServiceServicer):
+    """Answers with canned SDP; `refusal` and `delay_s` make it misbehave."""
+
+    def __init__(self) -> None:
+        self.opened: list[edge_pb2.OpenSessionRequest] = []
+        self.restarted: list[edge_pb2.RestartIceRequest] = []
+        self.closed: list[edge_pb2.CloseSessionRequest] = []
+        self.live: dict[str, int] = {}
+        self.refusal: Refusal | None = None
+        self.delay_s = 0.0
+
+    async def OpenSession(self, request: edge_pb2.OpenSessionRequest, context: Any) -> edge_pb2.OpenSessionResponse:
+        self.opened.append(request)
+        await asyncio.sleep(self.delay_s)
+        await self._refuse(context)
+        self.live[request.session] = request.epoch
+        return edge_pb2.OpenSessionResponse(answer=ANSWER, ufrag=f"AAe{len(self.opened)}")
+
+    async def RestartIce(self, request: edge_pb2.RestartIceRequest, context: Any) -> edge_pb2.RestartIceResponse:
+        await self._refuse(context)
+        await self._find(request.session, context)
+        self.restarted.append(request)
+        ufrag = f"AAr{len(self.restarted)}"
+        return edge_pb2.RestartIceResponse(sdpfrag=f"a=ice-ufrag:{ufrag}\r\na=ice-pwd:{'p' * 24}\r\n", ufrag=ufrag)
+
+    async def CloseSession(self, request: edge_pb2.CloseSessionRequest, context: Any) -> edge_pb2.CloseSessionResponse:
+        self.closed.append(request)
+        await self._find(request.session, context)
+        del self.live[request.session]
+        return edge_pb2.CloseSessionResponse()
+
+    async def GetSession(self, request: edge_pb2.GetSessionRequest, context: Any) -> edge_pb2.GetSessionResponse:
+        await self._find(request.session, context)
+        return edge_pb2.GetSessionResponse(
+            state="connected",
+            setup_us={"dtls": 31000},
+            quality={"packets_in": 50.0, "rtt_ms": 12.5},
+            remote="127.0.0.1:5000",
+            security="DTLS 1.3",
+        )
+
+    async def _find(self, session: str, context: Any) -> None:
+        if session not in self.live:
+            await _abort(context, Refusal(grpc.StatusCode.NOT_FOUND, "unknown_session", "no such session here"))
+
+    async def _refuse(self, context: Any) -> None:
+        if self.refusal is not None:
+            await _abort(context, self.refusal)
+
+
+async def _abort(context: Any, refusal: Refusal) -> None:
+    detail = any_pb2.Any()
+    detail.Pack(error_details_pb2.ErrorInfo(reason=refusal.reason, domain="antiphon", metadata=refusal.metadata))
+    status = status_pb2.Status(code=refusal.code.value[0], message=refusal.message, details=[detail])
+    await context.abort(refusal.code, refusal.message, (("grpc-status-details-bin", status.SerializeToString()),))
+
+
+@asynccontextmanager
+async def serving(double: EdgeDouble) -> AsyncIterator[str]:
+    """Yields host:port."""
+    server = grpc.aio.server()
+    edge_pb2_grpc.add_EdgeControlServiceServicer_to_server(double, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(grace=0)
