@@ -8,6 +8,9 @@ import pytest_asyncio
 from hypothesis import settings
 
 from antiphon.cluster.embedded import EmbeddedValkey
+from antiphon.testing.fixtures import agent_call
+
+__all__ = ["agent_call", "valkey"]
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

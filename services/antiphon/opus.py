@@ -137,7 +137,7 @@ class Decoder:
         return self._pcm[: _check(count, "Opus decode")].copy()
 
     def conceal(self, samples: int, following: bytes | None = None) -> Pcm:
-        """Makes up `samples` samples that are missing, out of FEC data in the packet behind the gap where it has some."""
+        """Makes up `samples` samples that are missing, with FEC data of the packet behind the gap where it has some."""
         step = self.rate // 400  # Opus conceals in steps of 2.5 ms
         samples = min(samples - samples % step, len(self._pcm))
         if samples <= 0:

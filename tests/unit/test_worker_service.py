@@ -9,10 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 import structlog
+from pydantic import SecretStr
 
 from antiphon.cluster import Cluster, WorkerRecord
 from antiphon.cluster.embedded import EmbeddedValkey
-from antiphon.config import Config
+from antiphon.config import Config, RedisConfig, WorkerConfig
 from antiphon.errors import ConfigError
 from antiphon.worker import run
 from antiphon.worker.catalogue import load_agents
@@ -43,13 +44,13 @@ def write_agent(folder: Path, name: str, answer: str) -> Path:
 
 @asynccontextmanager
 async def running(url: str, *files: Path, reload: bool = False) -> AsyncIterator[tuple[Cluster, WorkerRecord]]:
-    config = Config(redis={"url": url}, worker={"port": 0, "http_port": 0})
+    config = Config(redis=RedisConfig(url=SecretStr(url)), worker=WorkerConfig(port=0, http_port=0))
     task = asyncio.create_task(run(config, files, reload=reload))
     async with Cluster(url) as cluster:
         try:
             async with asyncio.timeout(10):
                 while not (workers := await cluster.workers()) and not task.done():
-                    await asyncio.sleep(0.02)
+                    await asyncio.wait([task], timeout=0.02)
             yield cluster, workers[0]
         finally:
             task.cancel()
@@ -59,7 +60,7 @@ async def running(url: str, *files: Path, reload: bool = False) -> AsyncIterator
 
 async def ask(link: LinkClient, session: int) -> str:
     await link.send(data={"session": session, "label": "antiphon", "payload": b'{"app": {"data": 1}}'})
-    return (await link.next_control("data")).payload.decode()
+    return str((await link.next_control("data")).payload, "utf-8")
 
 
 async def test_worker_registers_serves_and_leaves() -> None:
@@ -84,7 +85,8 @@ async def test_worker_registers_serves_and_leaves() -> None:
 async def test_reload_gives_new_sessions_new_code_and_leaves_live_calls_alone(tmp_path: Path) -> None:
     path = write_agent(tmp_path, "oracle", "old")
     async with EmbeddedValkey() as valkey, running(valkey.url, path, reload=True) as (_, record):
-        async with LinkClient(record.link) as link:
+        link = LinkClient(record.link)
+        async with link:
             await link.open(1, "oracle")
             await link.next_control("data")
             assert "old" in await ask(link, 1)

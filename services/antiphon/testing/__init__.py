@@ -1,1 +1,16 @@
+"""Tests for agents: a simulated caller talks with one in this process, in virtual time, with no network and no models.
 
+    def test_it_repeats_what_i_say(agent_call):
+        call = agent_call("parrot")
+        call.says("hello there")
+        assert call.hears().complete
+
+`agent_call` is a pytest fixture that comes with the package; SimulatedCall is what it makes. Such tests are plain
+functions, not async ones: each method lets virtual time pass.
+"""
+
+from antiphon.testing.call import AgentFailedError, SimulatedCall
+from antiphon.testing.edge import Heard
+from antiphon.testing.loop import VirtualTimeLoop
+
+__all__ = ["AgentFailedError", "Heard", "SimulatedCall", "VirtualTimeLoop"]

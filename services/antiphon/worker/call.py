@@ -73,6 +73,7 @@ class Call:
         self.log = _log.bind(session=info.id, agent=info.agent)
         self.speaker = Speaker(transport, self._tell_utterance)
         self.closed = asyncio.Event()
+        self.error: BaseException | None = None
         self.turn_handler: TurnHandler | None = None
         self.message_handler: MessageHandler | None = None
         self.data_handler: DataHandler | None = None
@@ -268,6 +269,7 @@ class Call:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None and not self.closed.is_set():
+            self.error = error
             metrics.AGENT_ERRORS.labels(self.info.agent).inc()
             self.log.error("agent failed", task=task.get_name().rpartition("/")[2], exc_info=error)
             self.hang_up("error", after_playout=False)

@@ -85,8 +85,8 @@ class Session:
     async def say(self, audio: Audio, *, rate: int | None = None) -> Said:
         """Says `audio` after what is being said; returns when all was heard, or where it was cut.
 
-        `audio` is Opus (frames of a turn, packets as bytes), or mono PCM (numpy int16, or float between -1 and 1, of any
-        `rate`), or an iterator or async iterator of either, which may be faster than real time.
+        `audio` is Opus (frames of a turn, packets as bytes), or mono PCM (numpy int16, or float between -1 and 1, of
+        any `rate`), or an iterator or async iterator of either, which may be faster than real time.
         """
         return await self._call.say(audio, rate)
 

@@ -1,0 +1,234 @@
+"""A call with an agent as a test writes it: each method lets virtual time pass, then tells what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from antiphon.frames import Frame
+from antiphon.testing.caller import FRAME_S, SimulatedVoice
+from antiphon.testing.edge import Heard, SimulatedEdge
+from antiphon.testing.loop import VirtualTimeLoop
+from antiphon.turns import HintedVoice, TurnPolicy
+from antiphon.worker.call import Call, Hearing
+from antiphon.worker.catalogue import load_agents
+from antiphon.worker.data import LABEL
+from antiphon.worker.session import Session
+from antiphon.worker.transport import CallInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Mapping
+    from types import TracebackType
+
+    from antiphon.opus import Pcm
+    from antiphon.worker.agent import AgentFunction
+    from antiphon.worker.listening import Stretch
+
+
+class AgentFailedError(AssertionError):
+    """The agent raised an exception; its cause is that exception."""
+
+
+class SimulatedCall:
+    """Somebody talks with `agent`: an agent's function, a built-in agent's name, or the path of a file with one agent.
+
+    The caller is connected from the start. A context manager; without it, call `close`.
+    """
+
+    def __init__(
+        self,
+        agent: AgentFunction | str | Path,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        policy: TurnPolicy | None = None,
+    ) -> None:
+        self.messages: list[Any] = []
+        """What the agent sent to the caller's application."""
+        self.events: list[dict[str, Any]] = []
+        """All messages on Antiphon's own data channel, as JSON: sessionStarted, callerTurn, agentUtterance, ..."""
+        self.data: list[tuple[str, bytes]] = []
+        """(label, payload) of messages on other data channels."""
+        self.ended: str | None = None
+        """Why the call ended; None while it lasts."""
+        name, function = _resolve(agent)
+        self._loop = VirtualTimeLoop()
+        self._voice = SimulatedVoice()
+        self._edge = SimulatedEdge(self._received, self._hung_up)
+        self._hearing = Hearing(HintedVoice(), policy or TurnPolicy(), self._words)
+        self._returned = 0
+        self._closed = False
+        info = CallInfo("ses_test_1", 1, name, dict(metadata or {}), "127.0.0.1", "edge-test", "test", "worker-test")
+        self._call: Call
+        self._run(self._open(info, function))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # what the caller does
+
+    def says(
+        self, what: str | Pcm, *, seconds: float | None = None, rate: int = 16_000, lost: Container[int] = ()
+    ) -> None:
+        """Speaks until it is said. Words become `turn.text`, 0.4 s each unless `seconds` tells; PCM is int16 at `rate`.
+
+        The turn ends when the caller then stays silent for the policy's timeout: `waits` or `hears`. Frames whose
+        index is in `lost` never arrive.
+        """
+        if isinstance(what, str):
+            self._voice.speak_text(what, seconds, lost)
+        else:
+            self._voice.speak_pcm(np.asarray(what, np.int16), rate, lost)
+        self.until(lambda: not self._voice.speaking)
+
+    def waits(self, seconds: float) -> None:
+        """Says nothing for a while."""
+        self._run(asyncio.sleep(seconds))
+
+    def hears(self, within: float = 30.0) -> Heard:
+        """Waits until the agent's next utterance is over, be it complete or cut, and returns it."""
+        self.until(lambda: len(self._over()) > self._returned, within)
+        heard = self._over()[self._returned]
+        self._returned += 1
+        return heard
+
+    def until(self, condition: Callable[[], bool], within: float = 120.0) -> None:
+        """Lets time pass until `condition()` holds; raises TimeoutError after `within` virtual seconds."""
+        self._run(self._until(condition, within))
+
+    def sends(self, message: Any) -> None:  # noqa: ANN401
+        """The caller's application sends any JSON value to the agent."""
+        self._receive_from_caller({"app": {"data": message}})
+
+    def hangs_up(self) -> None:
+        """The caller leaves."""
+        self._run(self._leave("bye"))
+
+    # what happened
+
+    @property
+    def time(self) -> float:
+        """Seconds since the caller was connected."""
+        return self._loop.time()
+
+    @property
+    def said(self) -> list[Heard]:
+        """What the agent has said, in order."""
+        return self._edge.said
+
+    @property
+    def agent_speaking(self) -> bool:
+        return any(heard.started_at is not None and heard.ended_at is None for heard in self._edge.said)
+
+    def event(self, kind: str) -> list[Any]:
+        """Bodies of the events of one kind, such as "callerTurn"."""
+        return [event[kind] for event in self.events if kind in event]
+
+    def close(self) -> None:
+        """Ends the call and checks that the agent's code ended with it."""
+        if not self._closed:
+            self._closed = True
+            try:
+                self._loop.run_until_complete(self._end())
+            finally:
+                self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+                self._loop.run_until_complete(self._loop.shutdown_default_executor())
+                self._loop.close()
+
+    # underneath
+
+    async def _open(self, info: CallInfo, agent: AgentFunction) -> None:
+        self._call = Call(info, self._edge, self._hearing, lambda _: None)
+        self._edge.report = self._call.speaker.report
+        self._call.start(agent(Session(self._call)))
+        self._ticker = asyncio.create_task(self._tick())
+        await asyncio.sleep(0)
+        self._call.connected()
+
+    async def _tick(self) -> None:
+        while not self._call.closed.is_set():
+            item = self._voice.next(self._loop.time())
+            if isinstance(item, Frame):
+                self._call.hear(item)
+            else:
+                self._call.miss(item)
+            await asyncio.sleep(FRAME_S)
+
+    async def _until(self, condition: Callable[[], bool], within: float) -> None:
+        end = self._loop.time() + within
+        while not condition():
+            if self._call.error is not None or self._loop.time() >= end:
+                break
+            await asyncio.sleep(FRAME_S / 4)
+        else:
+            return
+        if self._call.error is None:
+            raise TimeoutError(f"did not happen within {within} s; so far: {self._edge.said}")
+
+    async def _leave(self, reason: str) -> None:
+        self._close_call(reason)
+        await self._call.wait_tasks()
+
+    async def _end(self) -> None:
+        self._close_call("bye")
+        async with asyncio.timeout(60):
+            await self._call.wait_tasks()
+        self._ticker.cancel()
+
+    def _close_call(self, reason: str) -> None:
+        self.ended = self.ended or reason
+        self._call.close(reason)
+
+    def _run(self, work: Any) -> None:  # noqa: ANN401
+        self._loop.run_until_complete(work)
+        error = self._call.error
+        if error is not None:
+            raise AgentFailedError(f"the agent raised {type(error).__name__}: {error}") from error
+
+    def _over(self) -> list[Heard]:
+        return [heard for heard in self._edge.said if heard.ended_at is not None and not heard.live]
+
+    def _words(self, _session: str, stretch: Stretch) -> str | None:
+        return self._voice.words(stretch)
+
+    def _receive_from_caller(self, message: dict[str, Any]) -> None:
+        async def deliver() -> None:
+            self._call.receive(LABEL, json.dumps(message).encode(), binary=False)
+            await asyncio.sleep(FRAME_S)
+
+        self._run(deliver())
+
+    def _received(self, label: str, payload: bytes, _binary: bool) -> None:  # noqa: FBT001 - as the edge calls it
+        if label != LABEL:
+            self.data.append((label, payload))
+            return
+        message = json.loads(payload)
+        self.events.append(message)
+        if "app" in message:
+            self.messages.append(message["app"]["data"])
+
+    def _hung_up(self, reason: str) -> None:
+        self._close_call(reason)
+
+
+def _resolve(agent: AgentFunction | str | Path) -> tuple[str, AgentFunction]:
+    if isinstance(agent, str):
+        agents = load_agents([])
+        if agent not in agents:
+            raise ValueError(f"no built-in agent {agent!r}; there are {', '.join(sorted(agents))}")
+        return agent, agents[agent]
+    if isinstance(agent, Path):
+        own = load_agents([agent]).items() - load_agents([]).items()
+        mine = [(name, function) for name, function in own if Path(function.__code__.co_filename) == agent.resolve()]
+        if len(mine) != 1:
+            raise ValueError(f"{agent} has {len(mine)} agents: import the one that is meant")
+        return mine[0]
+    return agent.__name__.replace("_", "-"), agent
