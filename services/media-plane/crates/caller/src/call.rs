@@ -386,7 +386,8 @@ fn plain_candidates(sdp: &str) -> String {
 }
 
 /// A phase in 0..20 ms that differs from call to call (splitmix64), so that sends spread evenly.
-fn phase(index: u32, now: Nanos) -> Nanos {
+#[must_use]
+pub fn phase(index: u32, now: Nanos) -> Nanos {
     let mut mixed = (u64::from(index) ^ now).wrapping_add(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

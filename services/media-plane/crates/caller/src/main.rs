@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_caller::floor;
 use antiphon_caller::load::{self, LoadError, Plan};
 use antiphon_caller::peer::EchoPeer;
 use antiphon_caller::procfs::Watched;
@@ -23,6 +24,18 @@ struct Arguments {
 enum Command {
     /// Call a server that echoes, many times at once.
     Load(LoadArguments),
+    /// Measure the least of servers: a bare echo with the same batches and cipher. Prints JSON.
+    Floor {
+        /// Sockets that send 50 packets a second each; 0 saturates the server. More than once for several runs.
+        #[arg(long, default_values_t = [100, 300, 0])]
+        sessions: Vec<u32>,
+        /// Seconds that are measured, for each run.
+        #[arg(long, default_value_t = 5.0)]
+        window: f64,
+        /// Bytes of a payload.
+        #[arg(long, default_value_t = 160)]
+        payload: usize,
+    },
     /// Be a server that echoes (str0m on one thread), to compare with.
     Peer {
         /// Where offers are posted to; port 0 takes a free one.
@@ -95,6 +108,11 @@ const LATE: u8 = 3;
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Load(arguments) => call(&arguments),
+        Command::Floor {
+            sessions,
+            window,
+            payload,
+        } => measure_floor(&sessions, window, payload),
         Command::Peer { listen } => EchoPeer::start(listen).map_err(Into::into).map(|peer| {
             println!("{}", peer.url());
             peer.join();
@@ -108,6 +126,16 @@ fn main() -> ExitCode {
             if late { ExitCode::from(LATE) } else { ExitCode::FAILURE }
         }
     }
+}
+
+fn measure_floor(sessions: &[u32], window: f64, payload: usize) -> Result<(), Box<dyn std::error::Error>> {
+    let window = Duration::try_from_secs_f64(window)?;
+    let reports = sessions
+        .iter()
+        .map(|sessions| floor::run(*sessions, payload, window))
+        .collect::<Result<Vec<_>, _>>()?;
+    println!("{}", serde_json::to_string_pretty(&reports)?);
+    Ok(())
 }
 
 fn call(arguments: &LoadArguments) -> Result<(), Box<dyn std::error::Error>> {

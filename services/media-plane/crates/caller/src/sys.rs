@@ -1,7 +1,7 @@
 //! The few system calls that the standard library lacks: epoll with nanoseconds, batched datagrams, arrival times,
 //! a thread's own CPU time. All `unsafe` code of the crate is here.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::mem::{self, MaybeUninit};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -46,11 +46,12 @@ pub fn fine_timers() {
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1000_u64) };
 }
 
-/// Lets the calling thread go before others where the machine allows it: load stands for other machines, whose time the
-/// server does not share. Where it does not, lateness tells.
+/// Lets the calling thread go before all others where the machine allows it: load stands for other machines, whose time
+/// the server does not share. Where it does not, lateness tells.
 pub fn go_first() {
-    // SAFETY: takes three integers; 0 names the calling thread.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -15) };
+    let priority = libc::sched_param { sched_priority: 1 };
+    // SAFETY: `priority` lives until the call returns; 0 names the calling thread.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const priority) };
 }
 
 /// Asks the kernel to note when datagrams arrive at a socket.
@@ -134,7 +135,7 @@ impl Epoll {
             )
         });
         let ready = match ready {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            Err(error) if error.kind() == ErrorKind::Interrupted => 0,
             other => other?,
         };
         Ok(self.events[..ready].iter().map(|event| event.u64))
@@ -202,6 +203,18 @@ impl Batch {
     /// # Errors
     /// What recvmmsg says; nothing to read is 0, not an error.
     pub fn receive(&mut self, socket: &impl AsRawFd) -> io::Result<usize> {
+        self.receive_with(socket, libc::MSG_DONTWAIT)
+    }
+
+    /// Waits for a datagram as long as the socket's read timeout, and reads what is there then. Returns how many.
+    ///
+    /// # Errors
+    /// What recvmmsg says; nothing to read is 0, not an error.
+    pub fn receive_waiting(&mut self, socket: &impl AsRawFd) -> io::Result<usize> {
+        self.receive_with(socket, libc::MSG_WAITFORONE)
+    }
+
+    fn receive_with(&mut self, socket: &impl AsRawFd, flags: libc::c_int) -> io::Result<usize> {
         for index in 0..self.buffers.len() {
             self.arm(index, DATAGRAM, true);
         }
@@ -211,20 +224,13 @@ impl Batch {
                 socket.as_raw_fd(),
                 self.headers.as_mut_ptr(),
                 self.headers.len() as libc::c_uint,
-                libc::MSG_DONTWAIT as _,
+                flags as _,
                 std::ptr::null_mut(),
             )
         });
         match count {
             // A port that refused an earlier datagram says so here; the caller's own timers deal with it.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionRefused
-                ) =>
-            {
-                Ok(0)
-            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionRefused) => Ok(0),
             other => other,
         }
     }
@@ -241,6 +247,20 @@ impl Batch {
             u16::from_be(address.sin_port),
         );
         (SocketAddr::V4(from), &mut self.buffers[index][..length])
+    }
+
+    /// Says where a buffer goes with [`Batch::reply`].
+    ///
+    /// # Panics
+    /// If it is not an IPv4 address.
+    pub fn set_address(&mut self, index: usize, to: SocketAddr) {
+        let SocketAddr::V4(to) = to else {
+            panic!("{to} is not an IPv4 address")
+        };
+        let address = &mut self.addresses[index];
+        address.sin_family = libc::AF_INET as libc::sa_family_t;
+        address.sin_port = to.port().to_be();
+        address.sin_addr.s_addr = u32::from(*to.ip()).to_be();
     }
 
     /// When the kernel got a datagram, in ns of [`realtime_ns`]; none if the socket notes no arrival times.
