@@ -5,6 +5,7 @@
 
 pub mod call;
 pub mod clock;
+pub mod engine;
 pub mod floor;
 pub mod http;
 pub mod load;

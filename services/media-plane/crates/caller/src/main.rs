@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_caller::engine;
 use antiphon_caller::floor;
 use antiphon_caller::load::{self, LoadError, Plan};
 use antiphon_caller::peer::EchoPeer;
@@ -32,6 +33,18 @@ enum Command {
         /// Seconds that are measured, for each run.
         #[arg(long, default_value_t = 5.0)]
         window: f64,
+        /// Bytes of a payload.
+        #[arg(long, default_value_t = 160)]
+        payload: usize,
+    },
+    /// Measure the engine alone against its cipher alone, without sockets. Prints JSON.
+    Engine {
+        /// Sessions that take turns; more than once for several runs.
+        #[arg(long, default_values_t = [1, 300])]
+        sessions: Vec<usize>,
+        /// Packet pairs that are timed, for each run.
+        #[arg(long, default_value_t = 100_000)]
+        pairs: usize,
         /// Bytes of a payload.
         #[arg(long, default_value_t = 160)]
         payload: usize,
@@ -113,6 +126,11 @@ fn main() -> ExitCode {
             window,
             payload,
         } => measure_floor(&sessions, window, payload),
+        Command::Engine {
+            sessions,
+            pairs,
+            payload,
+        } => measure_engine(&sessions, pairs, payload),
         Command::Peer { listen } => EchoPeer::start(listen).map_err(Into::into).map(|peer| {
             println!("{}", peer.url());
             peer.join();
@@ -133,6 +151,15 @@ fn measure_floor(sessions: &[u32], window: f64, payload: usize) -> Result<(), Bo
     let reports = sessions
         .iter()
         .map(|sessions| floor::run(*sessions, payload, window))
+        .collect::<Result<Vec<_>, _>>()?;
+    println!("{}", serde_json::to_string_pretty(&reports)?);
+    Ok(())
+}
+
+fn measure_engine(sessions: &[usize], pairs: usize, payload: usize) -> Result<(), Box<dyn std::error::Error>> {
+    let reports = sessions
+        .iter()
+        .map(|sessions| engine::run(*sessions, pairs, payload))
         .collect::<Result<Vec<_>, _>>()?;
     println!("{}", serde_json::to_string_pretty(&reports)?);
     Ok(())
