@@ -81,6 +81,12 @@ impl CallConfig {
             rtc,
         })
     }
+
+    /// What str0m is told for each call.
+    #[must_use]
+    pub fn rtc(&self) -> &RtcConfig {
+        &self.rtc
+    }
 }
 
 /// Where a call is in its life.
