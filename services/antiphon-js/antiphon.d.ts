@@ -220,7 +220,9 @@ export class Cluster {
   agents(options?: RequestInit): Promise<Record<string, unknown>[]>;
   edges(options?: RequestInit): Promise<Record<string, unknown>[]>;
   workers(options?: RequestInit): Promise<Record<string, unknown>[]>;
-  sessions(options?: RequestInit): Promise<Session[]>;
+  /** The newest first; `live` leaves those out that have ended. */
+  sessions(query?: { live?: boolean; limit?: number }, options?: RequestInit): Promise<Session[]>;
+  /** With its state and quality as its edge sees them just now. */
   session(id: string, options?: RequestInit): Promise<Session>;
   /** Ends any session. */
   end(id: string, options?: RequestInit): Promise<void>;

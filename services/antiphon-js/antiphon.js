@@ -62,14 +62,14 @@ function microphoneError(cause) {
 
 function problemError(status, problem) {
   const said = problem?.detail || problem?.title || `The server answered with status ${status}.`;
-  const kind = String(problem?.code || problem?.type || "").replaceAll("-", "_");
+  const code = problem?.code;
   const details = { problem, status };
   if (status === 401 || status === 403) return new Unauthorized("unauthorized", said, details);
-  if (kind.includes("unknown_agent")) return new UnknownAgent("unknown_agent", said, details);
-  if (kind.includes("no_worker")) return new NoWorker("no_worker", said, details);
-  if (kind.includes("no_edge") || (status === 503 && !kind.includes("unavailable"))) return new NoEdge("no_edge", said, details);
+  if (code === "unknown_agent") return new UnknownAgent(code, said, details);
+  if (code === "no_worker") return new NoWorker(code, said, details);
+  if (code === "no_edge") return new NoEdge(code, said, details);
   if (status === 502 || status === 504) return new NetworkFailed("server_unreachable", said, details);
-  return new Refused(kind.split("/").pop() || "refused", said, details);
+  return new Refused(code ?? "refused", said, details);
 }
 
 // ---- The REST API ----------------------------------------------------------------------------------------------
@@ -97,10 +97,12 @@ export class Cluster {
     return this.#list("workers", options);
   }
 
-  sessions(options) {
-    return this.#list("sessions", options);
+  /** Sessions, the newest first; `live` leaves those out that have ended. */
+  sessions({ live = false, limit = 100 } = {}, options) {
+    return this.#list("sessions", options, `?live=${live}&limit=${limit}`);
   }
 
+  /** One session with its state and quality as its edge sees them just now. */
   async session(id, options) {
     const response = await this.request("GET", `/v1/sessions/${encodeURIComponent(id)}`, options);
     return response.json();
@@ -125,9 +127,9 @@ export class Cluster {
     throw problemError(response.status, await response.json().catch(() => null));
   }
 
-  async #list(what, options) {
-    const body = await (await this.request("GET", `/v1/${what}`, options)).json();
-    return Array.isArray(body) ? body : body[what];
+  async #list(what, options, query = "") {
+    const response = await this.request("GET", `/v1/${what}${query}`, options);
+    return (await response.json())[what];
   }
 }
 

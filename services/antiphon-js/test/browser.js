@@ -171,7 +171,7 @@ export function install({ replies, microphone = async () => new FakeStream() } =
 }
 
 export const problem = (status, type, detail) => () =>
-  new Response(JSON.stringify({ type, detail, status }), { status, headers: { "Content-Type": "application/problem+json" } });
+  new Response(JSON.stringify({ type, code: type.split(":").pop(), detail, status }), { status, headers: { "Content-Type": "application/problem+json" } });
 
 export async function until(condition, what = "it to happen") {
   for (let waited = 0; waited < 200; waited += 1) {

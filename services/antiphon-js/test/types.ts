@@ -28,7 +28,7 @@ export async function page(button: HTMLButtonElement): Promise<void> {
   call.send({ any: ["JSON"] });
   const { microphones } = await devices.list();
   if (microphones[0] && devices.canChooseOutput) await call.setMicrophone(microphones[0].id);
-  const sessions = await new Cluster({ token: "id.secret" }).sessions();
+  const sessions = await new Cluster({ token: "id.secret" }).sessions({ live: true });
   sessions.map((session) => session.id.length);
   await call.hangUp();
 

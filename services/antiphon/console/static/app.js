@@ -35,7 +35,7 @@ function stored(key, value) {
 async function look() {
   try {
     const [agents, edges, workers] = await Promise.all([cluster().agents(), cluster().edges(), cluster().workers()]);
-    offer("agents", "agent", agents.map(({ name, id }) => name ?? id));
+    offer("agents", "agent", agents.map(({ name }) => name));
     offer("regions", "region", ["", ...new Set(edges.map(({ region }) => region))]);
     lookedFor(null, agents, edges, workers);
   } catch (error) {

@@ -38,18 +38,25 @@ export function clearQuality() {
 
 // ---- route
 
-/** Lines that say why, from the placement that signaling keeps: strings, or lists and objects of them. */
-export function reasons(placement) {
+/** The candidates that placement ranked, the chosen ones marked, and before them what it says of the caller's place and its policy. */
+function reasons(placement) {
   const lines = [];
-  const collect = (value, name) => {
-    if (typeof value === "string" && value) lines.push(name ? `${name}: ${value}` : value);
-    else if (typeof value === "number") lines.push(`${name}: ${Number.isInteger(value) ? value : value.toFixed(1)}`);
-    else if (Array.isArray(value)) for (const each of value) collect(each, "");
-    else if (value && typeof value === "object") for (const [key, each] of Object.entries(value)) collect(each, key.replaceAll("_", " "));
-  };
-  collect(placement, "");
-  return lines;
+  const candidates = [];
+  for (const [key, value] of Object.entries(placement ?? {})) {
+    if (typeof value === "string") lines.push(element("li", { textContent: `${sentence(key)}: ${value}` }));
+    else if (Array.isArray(value)) candidates.push(...value.filter((one) => one?.why).map(candidate));
+  }
+  return [...lines, ...candidates];
 }
+
+const sentence = (key) => key.charAt(0).toUpperCase() + key.slice(1).replaceAll("_", " ");
+
+function candidate({ id, chosen, why }) {
+  const row = element("li", { className: chosen ? "candidate chosen" : "candidate" }, element("b", { textContent: id }), ` ${why}`);
+  if (chosen) row.append(element("span", { className: "hidden", textContent: " (chosen)" }));
+  return row;
+}
+
 
 export function showRoute(session) {
   byId("route").classList.toggle("live", session !== null);
@@ -59,7 +66,7 @@ export function showRoute(session) {
   byId("route-agent").textContent = session?.agent || "";
   if (!session) return;
   const lines = reasons(session.placement);
-  byId("why").replaceChildren(...(lines.length ? lines : ["The server gave no reasons."]).map((line) => element("li", { textContent: line })));
+  byId("why").replaceChildren(...(lines.length ? lines : [element("li", { textContent: "The server gave no reasons." })]));
 }
 
 // ---- set-up

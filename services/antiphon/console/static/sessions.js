@@ -4,7 +4,7 @@ import { element } from "/panels.js";
 import { clock, ms, percent, plural } from "/words.js";
 
 const REFRESH_MS = 2000;
-const OVER = new Set(["ended", "lost"]);
+const LOOKED_AT = 20; // sessions whose edges are asked; the others show what the list tells
 
 export class SessionTable {
   #body = document.getElementById("sessions");
@@ -22,13 +22,15 @@ export class SessionTable {
   }
 
   async refresh() {
-    let sessions;
+    let live;
     try {
-      sessions = await this.#cluster().sessions();
+      const cluster = this.#cluster();
+      const listed = await cluster.sessions({ live: true });
+      live = await Promise.all(listed.map((session, at) => (at < LOOKED_AT ? cluster.session(session.id).catch(() => session) : session)));
+      live = live.filter(({ ended_ms: over }) => over === null);
     } catch (error) {
       return this.#failed(error);
     }
-    const live = sessions.filter((session) => !OVER.has(session.state));
     this.#count.textContent = live.length ? plural(live.length, "call") : "";
     const focused = document.activeElement?.dataset?.session;
     this.#body.replaceChildren(...(live.length ? live.map((session) => this.#row(session)) : [this.#empty]));
@@ -37,7 +39,7 @@ export class SessionTable {
   }
 
   #row(session) {
-    const { id, agent, region, edge, worker, state, created_ms: created, quality = {} } = session;
+    const { id, agent, region, edge, worker, state, created_ms: created, quality } = session;
     const mine = id === this.#mine();
     const row = element("tr", { title: id });
     const cell = (text, className = "") => element("td", { className, textContent: text });

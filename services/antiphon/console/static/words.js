@@ -10,6 +10,7 @@ const ADVICE = {
   no_edge: ["No edge has room", "Every edge is full, draining or away. Try again in a moment, or start one with “antiphon edge”."],
   no_worker: ["No worker has room", "Every worker with this agent is full or away. Try again in a moment, or start one with “antiphon worker”."],
   unknown_agent: ["No such agent", "No live worker has it. Choose another agent, or start a worker that does."],
+  unavailable: ["Not ready", "The cluster's memory (Redis) does not answer just now. Calls that live go on; try again in a moment."],
   unauthorized: ["Not allowed", "This cluster asks for an API key. Enter one to go on."],
   server_unreachable: ["No cluster at this address", "Start one with “antiphon up”. This page looks again by itself."],
   no_media: ["Audio cannot get through", "The server answered, but UDP to the edge is blocked. Try without VPN, or from another network."],
@@ -30,7 +31,7 @@ const REASONS = {
   dtls: "The connection was lost",
   error: "The agent failed; its log says why",
   worker: "The worker went away",
-  drain: "The edge was drained",
+  shutdown: "The edge was stopped",
   remote: "The edge ended the call",
   gone: "The session was over already",
 };
