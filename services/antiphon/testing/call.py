@@ -63,7 +63,7 @@ class SimulatedCall:
         self._closed = False
         info = CallInfo("ses_test_1", 1, name, dict(metadata or {}), "127.0.0.1", "edge-test", "test", "worker-test")
         self._call: Call
-        self._run(self._open(info, function))
+        self._loop.run_until_complete(self._open(info, function))
 
     def __enter__(self) -> Self:
         return self

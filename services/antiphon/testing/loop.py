@@ -34,6 +34,14 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._thread_done)
         return future
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncio's own
+        del timeout
+        self.in_threads += 1
+        try:
+            await super().shutdown_default_executor()
+        finally:
+            self.in_threads -= 1
+
     def _thread_done(self, _: asyncio.Future[Any]) -> None:
         self.in_threads -= 1
 
@@ -45,7 +53,7 @@ class _JumpingSelector(selectors.BaseSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if self._loop.in_threads:
-            return self._real.select(timeout=0.001)
+            return self._real.select(timeout=0 if timeout == 0 else 0.001)
         events = self._real.select(timeout=0)
         if events or timeout == 0:
             return events
