@@ -38,27 +38,27 @@ class EdgeDouble(edge_pb2_grpc.EdgeControlServiceServicer):
         self.refusal: Refusal | None = None
         self.delay_s = 0.0
 
-    async def OpenSession(self, request: edge_pb2.OpenSessionRequest, context: Any) -> edge_pb2.OpenSessionResponse:
+    async def OpenSession(self, request: edge_pb2.OpenSessionRequest, context: Any) -> edge_pb2.OpenSessionResponse:  # noqa: N802
         self.opened.append(request)
         await asyncio.sleep(self.delay_s)
         await self._refuse(context)
         self.live[request.session] = request.epoch
         return edge_pb2.OpenSessionResponse(answer=ANSWER, ufrag=f"AAe{len(self.opened)}")
 
-    async def RestartIce(self, request: edge_pb2.RestartIceRequest, context: Any) -> edge_pb2.RestartIceResponse:
+    async def RestartIce(self, request: edge_pb2.RestartIceRequest, context: Any) -> edge_pb2.RestartIceResponse:  # noqa: N802
         await self._refuse(context)
         await self._find(request.session, context)
         self.restarted.append(request)
         ufrag = f"AAr{len(self.restarted)}"
         return edge_pb2.RestartIceResponse(sdpfrag=f"a=ice-ufrag:{ufrag}\r\na=ice-pwd:{'p' * 24}\r\n", ufrag=ufrag)
 
-    async def CloseSession(self, request: edge_pb2.CloseSessionRequest, context: Any) -> edge_pb2.CloseSessionResponse:
+    async def CloseSession(self, request: edge_pb2.CloseSessionRequest, context: Any) -> edge_pb2.CloseSessionResponse:  # noqa: N802
         self.closed.append(request)
         await self._find(request.session, context)
         del self.live[request.session]
         return edge_pb2.CloseSessionResponse()
 
-    async def GetSession(self, request: edge_pb2.GetSessionRequest, context: Any) -> edge_pb2.GetSessionResponse:
+    async def GetSession(self, request: edge_pb2.GetSessionRequest, context: Any) -> edge_pb2.GetSessionResponse:  # noqa: N802
         await self._find(request.session, context)
         return edge_pb2.GetSessionResponse(
             state="connected",

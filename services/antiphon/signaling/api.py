@@ -232,4 +232,5 @@ def _created(placed: Placed, kind: str) -> Response:
     return Response(placed.answer, 201, headers, SDP)
 
 
+BAD_REQUEST = _problems(_400="bad_request")[400]
 PROBLEM_SCHEMA = {"Problem": ProblemDocument.model_json_schema()}

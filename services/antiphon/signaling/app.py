@@ -110,7 +110,13 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
         )
         components = schema.setdefault("components", {})
-        components.setdefault("schemas", {}).update(api.PROBLEM_SCHEMA)
+        schemas: dict[str, Any] = components.setdefault("schemas", {})
+        for operation in (operation for path in schema["paths"].values() for operation in path.values()):
+            if operation["responses"].pop("422", None):  # FastAPI's own way to tell of bad input, which is not ours
+                operation["responses"].setdefault("400", api.BAD_REQUEST)
+        schemas.pop("HTTPValidationError", None)
+        schemas.pop("ValidationError", None)
+        schemas.update(api.PROBLEM_SCHEMA)
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "bearerFormat": "<id>.<secret>"}}
         schema["security"] = [{}, {"key": []}]
         app.openapi_schema = schema
