@@ -112,10 +112,8 @@ impl Channels {
                 self.association = Some((handle, association));
             }
             Some((handle, DatagramEvent::AssociationEvent(event))) => {
-                if let Some((known, association)) = &mut self.association {
-                    if *known == handle {
-                        association.handle_event(event);
-                    }
+                if let Some((_, association)) = self.association.as_mut().filter(|(known, _)| *known == handle) {
+                    association.handle_event(event);
                 }
             }
             _ => {}

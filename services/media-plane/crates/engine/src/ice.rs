@@ -210,11 +210,10 @@ impl Agent {
 
     /// Authentic media came from a verified address; the `newest` packet of the stream moves the session there. Returns whether it moved.
     pub(crate) fn media(&mut self, now: Time, from: SocketAddr, newest: bool) -> bool {
-        if let Some(path) = self.selected.and_then(|index| self.paths.get_mut(index)) {
-            if path.remote == from {
-                path.heard = now;
-                return false;
-            }
+        let selected = self.selected.and_then(|index| self.paths.get_mut(index));
+        if let Some(path) = selected.filter(|path| path.remote == from) {
+            path.heard = now;
+            return false;
         }
         let Some(index) = self.paths.iter().position(|path| path.remote == from) else {
             return false;

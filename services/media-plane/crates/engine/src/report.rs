@@ -125,8 +125,8 @@ impl Reporter {
 /// NTP format of the engine's clock: RFC 3550 6.4.1 allows an origin other than 1900 where wall time is not known.
 fn ntp(now: Time) -> u64 {
     let micros = now.as_micros();
-    let fraction = (micros % 1_000_000 << 32) / 1_000_000;
-    (micros / 1_000_000 + 1) << 32 | fraction
+    let fraction = ((micros % 1_000_000) << 32) / 1_000_000;
+    ((micros / 1_000_000 + 1) << 32) | fraction
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "RFC 3550 6.4.1: the middle 32 bits")]
