@@ -400,8 +400,9 @@ impl Ingest {
     }
 
     fn open(&mut self, now: Time, first: u64, count: u64, out: &mut impl Output) {
-        let full = self.holes.len() >= MAX_HOLES;
-        if let Some(oldest) = self.holes.pop_front_if(|_| full) {
+        while self.holes.len() >= MAX_HOLES
+            && let Some(oldest) = self.holes.pop_front()
+        {
             out.gap(gap(&oldest, GapState::Lost));
         }
         let hole = Hole {
