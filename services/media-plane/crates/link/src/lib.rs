@@ -1,1 +1,30 @@
-//! stub
+//! The edge's side of the media link: a control stream and a few striped media streams to each worker.
+//!
+//! A [`Link`] dials its worker, keeps dialling, and tells a [`Sink`] what happens. Frames go out through [`Outlet`]s in
+//! columnar [`Batch`]es that are encoded as they are. This crate knows neither sessions' insides nor sockets of callers.
+
+mod backoff;
+mod batch;
+mod codec;
+mod connection;
+mod control;
+mod counters;
+mod link;
+mod outlet;
+pub mod proto;
+mod round_trip;
+
+pub use batch::{Batch, BatchPool, Ingest, columns_agree};
+pub use control::{ControlQueue, Refused};
+pub use counters::{Counter, LinkCounters};
+pub use link::{Identity, Link, LinkStatus, Links, Sink, Up};
+pub use outlet::Outlet;
+
+/// Microseconds of this process's monotonic clock (`CLOCK_MONOTONIC`, as Python's `time.monotonic`).
+#[must_use]
+pub fn monotonic_us() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a valid timespec that the call fills; CLOCK_MONOTONIC always exists.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec.cast_unsigned() * 1_000_000 + now.tv_nsec.cast_unsigned() / 1_000
+}

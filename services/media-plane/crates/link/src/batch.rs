@@ -1,0 +1,230 @@
+//! One media message in the making: columns for frames, gaps, playout and drops, recycled so that a flush allocates nothing.
+
+use std::sync::Arc;
+
+use crossbeam_queue::ArrayQueue;
+
+use crate::proto::{IngestDrops, IngestFrames, IngestGaps, MediaHello, MediaRequest, MediaResponse, PlayoutReports};
+
+/// Messages kept for reuse by a stripe.
+const KEPT: usize = 64;
+/// State of a playout report that a later one replaces.
+const PLAYING: u32 = 0;
+
+/// One frame as columns want it; see `IngestFrames` in the proto.
+#[derive(Clone, Copy, Debug)]
+pub struct Ingest<'a> {
+    /// Handle of the session.
+    pub session: u32,
+    /// Unwrapped sequence number.
+    pub sequence: u64,
+    /// Unwrapped timestamp.
+    pub timestamp: u64,
+    /// When the edge read it.
+    pub arrival_us: u64,
+    /// In 48 kHz samples.
+    pub duration: u32,
+    /// RFC 6464, as the proto has it.
+    pub level: u32,
+    /// Bits, as the proto has them.
+    pub flags: u32,
+    /// The Opus packet.
+    pub payload: &'a [u8],
+}
+
+/// A message, and the columns that it may need besides frames.
+#[derive(Debug, Default)]
+struct Parts {
+    message: MediaRequest,
+    gaps: IngestGaps,
+    playout: PlayoutReports,
+    drops: IngestDrops,
+}
+
+/// Where a stripe's messages return to after they were sent.
+#[derive(Clone, Debug)]
+pub struct BatchPool(Arc<ArrayQueue<Parts>>);
+
+impl Default for BatchPool {
+    fn default() -> Self {
+        Self(Arc::new(ArrayQueue::new(KEPT)))
+    }
+}
+
+impl BatchPool {
+    /// An empty batch.
+    #[must_use]
+    pub fn take(&self) -> Batch {
+        Batch { parts: self.0.pop().unwrap_or_default(), pool: self.clone() }
+    }
+}
+
+/// A media message that returns to its pool when dropped.
+#[derive(Debug)]
+pub struct Batch {
+    parts: Parts,
+    pool: BatchPool,
+}
+
+impl Batch {
+    /// Adds a frame.
+    pub fn push_frame(&mut self, frame: &Ingest<'_>) {
+        let columns = self.parts.message.frames.get_or_insert_default();
+        columns.session.push(frame.session);
+        columns.sequence.push(frame.sequence);
+        columns.timestamp.push(frame.timestamp);
+        columns.arrival_us.push(frame.arrival_us);
+        columns.duration.push(frame.duration);
+        columns.level.push(frame.level);
+        columns.flags.push(frame.flags);
+        columns.size.push(u32::try_from(frame.payload.len()).unwrap_or(u32::MAX));
+        columns.payload.extend_from_slice(frame.payload);
+    }
+
+    /// Adds a gap: 0 announced, 1 lost.
+    pub fn push_gap(&mut self, session: u32, first: u64, count: u32, state: u32) {
+        let columns = self.parts.message.gaps.get_or_insert_with(|| std::mem::take(&mut self.parts.gaps));
+        columns.session.push(session);
+        columns.first.push(first);
+        columns.count.push(count);
+        columns.state.push(state);
+    }
+
+    /// Adds a playout report; amounts are queued, sent and heard.
+    pub fn push_playout(&mut self, session: u32, utterance: u32, amounts: [u64; 3], state: u32, underruns: u32) {
+        let columns = self.parts.message.playout.get_or_insert_with(|| std::mem::take(&mut self.parts.playout));
+        columns.session.push(session);
+        columns.utterance.push(utterance);
+        columns.queued.push(amounts[0]);
+        columns.sent.push(amounts[1]);
+        columns.heard.push(amounts[2]);
+        columns.state.push(state);
+        columns.underruns.push(underruns);
+    }
+
+    /// Says that frames of a session were dropped.
+    pub fn push_drops(&mut self, session: u32, count: u32) {
+        let columns = self.parts.message.drops.get_or_insert_with(|| std::mem::take(&mut self.parts.drops));
+        if let Some(at) = columns.session.iter().position(|known| *known == session) {
+            columns.count[at] += count;
+        } else {
+            columns.session.push(session);
+            columns.count.push(count);
+        }
+    }
+
+    /// Takes over what must not be lost of a message that is too old to send: which frames are missing, and how
+    /// utterances ended. Returns how many frames were dropped.
+    pub fn absorb(&mut self, old: &Self) -> u64 {
+        let mut dropped = 0;
+        if let Some(frames) = &old.parts.message.frames {
+            dropped = frames.session.len() as u64;
+            for session in &frames.session {
+                self.push_drops(*session, 1);
+            }
+        }
+        for (session, count) in old.parts.message.drops.iter().flat_map(|columns| columns.session.iter().zip(&columns.count)) {
+            self.push_drops(*session, *count);
+        }
+        for (at, session) in old.parts.message.gaps.iter().flat_map(|columns| columns.session.iter().enumerate()) {
+            let columns = old.parts.message.gaps.as_ref().expect("being walked");
+            self.push_gap(*session, columns.first[at], columns.count[at], columns.state[at]);
+        }
+        if let Some(columns) = &old.parts.message.playout {
+            for (at, session) in columns.session.iter().enumerate().filter(|(at, _)| columns.state[*at] != PLAYING) {
+                let amounts = [columns.queued[at], columns.sent[at], columns.heard[at]];
+                self.push_playout(*session, columns.utterance[at], amounts, columns.state[at], columns.underruns[at]);
+            }
+        }
+        dropped
+    }
+
+    /// Frames in it.
+    #[must_use]
+    pub fn frames(&self) -> usize {
+        self.parts.message.frames.as_ref().map_or(0, |frames| frames.session.len())
+    }
+
+    /// Nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let message = &self.parts.message;
+        self.frames() == 0
+            && message.gaps.is_none()
+            && message.playout.is_none()
+            && message.drops.is_none()
+            && message.hello.is_none()
+    }
+
+    /// The message as it is encoded.
+    #[must_use]
+    pub fn message(&self) -> &MediaRequest {
+        &self.parts.message
+    }
+
+    pub(crate) fn hello(hello: MediaHello) -> Self {
+        let message = MediaRequest { hello: Some(hello), ..MediaRequest::default() };
+        Self { parts: Parts { message, ..Parts::default() }, pool: BatchPool::default() }
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        let mut parts = std::mem::take(&mut self.parts);
+        parts.message.hello = None;
+        if let Some(columns) = &mut parts.message.frames {
+            clear_frames(columns);
+        }
+        if let Some(mut columns) = parts.message.gaps.take() {
+            columns.session.clear();
+            columns.first.clear();
+            columns.count.clear();
+            columns.state.clear();
+            parts.gaps = columns;
+        }
+        if let Some(mut columns) = parts.message.playout.take() {
+            columns.session.clear();
+            columns.utterance.clear();
+            columns.queued.clear();
+            columns.sent.clear();
+            columns.heard.clear();
+            columns.state.clear();
+            columns.underruns.clear();
+            parts.playout = columns;
+        }
+        if let Some(mut columns) = parts.message.drops.take() {
+            columns.session.clear();
+            columns.count.clear();
+            parts.drops = columns;
+        }
+        let _full = self.pool.0.push(parts);
+    }
+}
+
+fn clear_frames(columns: &mut IngestFrames) {
+    columns.session.clear();
+    columns.sequence.clear();
+    columns.timestamp.clear();
+    columns.arrival_us.clear();
+    columns.duration.clear();
+    columns.level.clear();
+    columns.flags.clear();
+    columns.size.clear();
+    columns.payload.clear();
+}
+
+/// Whether the columns of a worker's message have one length each and the sizes add up to the payload.
+#[must_use]
+pub fn columns_agree(message: &MediaResponse) -> bool {
+    let frames = message.frames.as_ref().is_none_or(|columns| {
+        let rows = columns.session.len();
+        [&columns.utterance, &columns.generation, &columns.duration, &columns.flags, &columns.size]
+            .iter()
+            .all(|column| column.len() == rows)
+            && columns.size.iter().map(|size| u64::from(*size)).sum::<u64>() == columns.payload.len() as u64
+    });
+    let commands = message.commands.as_ref().is_none_or(|columns| {
+        columns.command.len() == columns.session.len() && columns.generation.len() == columns.session.len()
+    });
+    frames && commands
+}

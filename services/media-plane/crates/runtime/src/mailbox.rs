@@ -1,0 +1,120 @@
+//! What reaches a shard from other threads: bounded rings, and a signal that costs nothing while the shard is awake.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::mpsc::SyncSender;
+use std::{fmt, io};
+
+use antiphon_engine::{OfferError, Session};
+use antiphon_link::Up;
+use antiphon_link::proto::MediaResponse;
+use crossbeam_queue::ArrayQueue;
+
+use crate::os::Signal;
+use crate::session::{Snapshot, Tenant};
+use crate::slot::Slot;
+
+/// Commands and link messages that may wait: four seconds of one link at a message a millisecond.
+const MAIL: usize = 4096;
+/// Datagrams that may wait for their owner.
+const HANDED: usize = 1024;
+
+/// Something for a shard to do.
+pub(crate) enum Mail {
+    Open(Box<Tenant>, Box<Session>),
+    Close { slot: Slot, reason: &'static str, after_playout: bool },
+    RestartIce { slot: Slot, sdpfrag: String, reply: SyncSender<Option<Result<String, OfferError>>> },
+    Snapshot { slot: Slot, reply: SyncSender<Option<Snapshot>> },
+    Data { slot: Slot, label: String, binary: bool, payload: Vec<u8> },
+    LinkUp { link: u32, incarnation: u32, up: Up },
+    LinkDown { link: u32 },
+    Pace { link: u32, gather_us: u32 },
+    Media { link: u32, message: Arc<MediaResponse> },
+    Stop,
+}
+
+/// A datagram that landed on another shard than its session's.
+pub(crate) struct Handed {
+    pub(crate) slot: Slot,
+    pub(crate) from: SocketAddr,
+    pub(crate) datagram: Box<[u8]>,
+}
+
+/// One shard's rings.
+pub(crate) struct Mailbox {
+    mail: ArrayQueue<Mail>,
+    handed: ArrayQueue<Handed>,
+    signal: Signal,
+    asleep: AtomicBool,
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Mailbox").field("mail", &self.mail.len()).finish_non_exhaustive()
+    }
+}
+
+impl Mailbox {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            mail: ArrayQueue::new(MAIL),
+            handed: ArrayQueue::new(HANDED),
+            signal: Signal::new()?,
+            asleep: AtomicBool::new(false),
+        })
+    }
+
+    /// Leaves a message. Gives it back when the ring is full.
+    pub(crate) fn post(&self, mail: Mail) -> Result<(), Mail> {
+        self.mail.push(mail)?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Leaves a datagram. Returns false when the ring is full.
+    pub(crate) fn hand(&self, handed: Handed) -> bool {
+        let taken = self.handed.push(handed).is_ok();
+        self.wake();
+        taken
+    }
+
+    /// Whether a few more messages fit.
+    pub(crate) fn has_room(&self) -> bool {
+        self.mail.len() + 64 < MAIL
+    }
+
+    pub(crate) fn next_mail(&self) -> Option<Mail> {
+        self.mail.pop()
+    }
+
+    pub(crate) fn next_handed(&self) -> Option<Handed> {
+        self.handed.pop()
+    }
+
+    pub(crate) fn signal(&self) -> &Signal {
+        &self.signal
+    }
+
+    /// The shard is about to sleep. Returns false when something came meanwhile.
+    pub(crate) fn fall_asleep(&self) -> bool {
+        self.asleep.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst); // either we see the message, or its sender sees that we sleep
+        let empty = self.mail.is_empty() && self.handed.is_empty();
+        if !empty {
+            self.asleep.store(false, Ordering::Relaxed);
+        }
+        empty
+    }
+
+    pub(crate) fn awake(&self) {
+        self.asleep.store(false, Ordering::Relaxed);
+    }
+
+    fn wake(&self) {
+        fence(Ordering::SeqCst);
+        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::AcqRel) {
+            self.signal.raise();
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! All that is asked of the operating system, and the only place with unsafe code: batched UDP, waking, pinning.
+
+mod address;
+mod thread;
+mod udp;
+mod wake;
+
+pub(crate) use thread::{pin_to_core, sleep_until};
+pub(crate) use udp::{Inbox, LARGEST_DATAGRAM, Outbox, bind_shards};
+pub(crate) use wake::{Signal, wait};

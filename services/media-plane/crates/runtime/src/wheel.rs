@@ -1,0 +1,178 @@
+//! A timer wheel with two turns: 256 buckets of a millisecond and 256 of 256 ms. An entry is a session's place in the
+//! table; cancelling is left to whoever fires (he looks whether the deadline still stands), so each session needs one.
+//! Bit sets of occupied buckets make the next deadline a matter of a few words.
+
+use antiphon_engine::Time;
+
+const BUCKETS: u64 = 256;
+const TICK_US: u64 = 1_000;
+
+#[derive(Debug)]
+struct Turn {
+    buckets: Vec<Vec<u32>>,
+    occupied: [u64; 4],
+}
+
+impl Turn {
+    fn new() -> Self {
+        Self { buckets: vec![Vec::new(); BUCKETS as usize], occupied: [0; 4] }
+    }
+
+    fn insert(&mut self, tick: u64, entry: u32) {
+        let at = (tick % BUCKETS) as usize;
+        self.buckets[at].push(entry);
+        self.occupied[at / 64] |= 1 << (at % 64);
+    }
+
+    fn is_occupied(&self, tick: u64) -> bool {
+        let at = (tick % BUCKETS) as usize;
+        self.occupied[at / 64] & 1 << (at % 64) != 0
+    }
+
+    /// The bucket's entries are moved to `into`; both keep their memory.
+    fn drain(&mut self, tick: u64, into: &mut Vec<u32>) {
+        let at = (tick % BUCKETS) as usize;
+        into.append(&mut self.buckets[at]);
+        self.occupied[at / 64] &= !(1 << (at % 64));
+    }
+
+    /// The first occupied tick from `from` on, within one turn.
+    fn next(&self, from: u64) -> Option<u64> {
+        if self.occupied == [0; 4] {
+            return None;
+        }
+        let mut tick = from;
+        let end = from + BUCKETS;
+        while tick < end {
+            let at = (tick % BUCKETS) as usize;
+            let word = self.occupied[at / 64] >> (at % 64);
+            if word != 0 {
+                let found = tick + u64::from(word.trailing_zeros());
+                return (found < end).then_some(found);
+            }
+            tick += 64 - (at % 64) as u64;
+        }
+        None
+    }
+}
+
+/// Deadlines of a shard's sessions.
+#[derive(Debug)]
+pub(crate) struct Wheel {
+    /// First tick that has not fired.
+    tick: u64,
+    fine: Turn,
+    coarse: Turn,
+    cascade: Vec<u32>,
+}
+
+impl Wheel {
+    pub(crate) fn new(now: Time) -> Self {
+        Self { tick: now.as_micros() / TICK_US, fine: Turn::new(), coarse: Turn::new(), cascade: Vec::new() }
+    }
+
+    /// Fires `entry` at `deadline` or up to a millisecond later. What lies beyond a minute fires early, to be set anew.
+    pub(crate) fn insert(&mut self, deadline: Time, entry: u32) {
+        let tick = deadline.as_micros().div_ceil(TICK_US).max(self.tick);
+        if tick - self.tick < BUCKETS {
+            self.fine.insert(tick, entry);
+        } else {
+            let turn = (tick / BUCKETS).min(self.tick / BUCKETS + BUCKETS - 1);
+            self.coarse.insert(turn, entry);
+        }
+    }
+
+    /// Moves on to `now` and appends what is due to `due`.
+    pub(crate) fn advance(&mut self, now: Time, due: &mut Vec<u32>) {
+        let end = now.as_micros() / TICK_US;
+        while self.tick <= end {
+            if self.tick % BUCKETS == 0 && self.coarse.is_occupied(self.tick / BUCKETS) {
+                // Deadlines within this bucket are not known any more: whoever fires sets what is left anew.
+                self.coarse.drain(self.tick / BUCKETS, &mut self.cascade);
+                due.append(&mut self.cascade);
+            }
+            self.fine.drain(self.tick, due);
+            self.tick = match self.next_tick() {
+                Some(next) if next <= end => next.max(self.tick + 1),
+                _ => end + 1,
+            };
+        }
+    }
+
+    /// When [`Wheel::advance`] has something to do next.
+    pub(crate) fn next(&self) -> Option<Time> {
+        self.next_tick().map(|tick| Time(tick * TICK_US))
+    }
+
+    fn next_tick(&self) -> Option<u64> {
+        let fine = self.fine.next(self.tick);
+        let coarse = self.coarse.next(self.tick.div_ceil(BUCKETS)).map(|turn| turn * BUCKETS);
+        match (fine, coarse) {
+            (Some(fine), Some(coarse)) => Some(fine.min(coarse)),
+            (fine, coarse) => fine.or(coarse),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Time {
+        Time(ms * 1_000)
+    }
+
+    fn fired(wheel: &mut Wheel, ms: u64) -> Vec<u32> {
+        let mut due = Vec::new();
+        wheel.advance(at(ms), &mut due);
+        due
+    }
+
+    #[test]
+    fn near_deadlines_fire_in_their_millisecond() {
+        let mut wheel = Wheel::new(at(1_000_000));
+        wheel.insert(at(1_000_020), 1);
+        wheel.insert(Time(1_000_020_001), 2);
+        assert_eq!(wheel.next(), Some(at(1_000_020)));
+        assert!(fired(&mut wheel, 1_000_019).is_empty());
+        assert_eq!(fired(&mut wheel, 1_000_020), [1]);
+        assert_eq!(fired(&mut wheel, 1_000_021), [2]);
+        assert_eq!(wheel.next(), None);
+    }
+
+    #[test]
+    fn far_deadlines_fire_early_and_never_late() {
+        let start = 777_777;
+        let mut wheel = Wheel::new(at(start));
+        for (entry, far) in [300, 5_000, 30_000, 200_000].into_iter().enumerate() {
+            wheel.insert(at(start + far), u32::try_from(entry).expect("few"));
+        }
+        let mut seen = Vec::new();
+        for (entry, far) in [300, 5_000, 30_000, 200_000].into_iter().enumerate() {
+            let mut due = Vec::new();
+            wheel.advance(at(start + far), &mut due);
+            seen.extend(due);
+            assert!(seen.contains(&u32::try_from(entry).expect("few")), "{far} ms");
+        }
+    }
+
+    #[test]
+    fn the_past_fires_at_once() {
+        let mut wheel = Wheel::new(at(500));
+        wheel.insert(at(10), 9);
+        assert_eq!(fired(&mut wheel, 500), [9]);
+        wheel.insert(at(10), 8);
+        assert_eq!(fired(&mut wheel, 501), [8]);
+    }
+
+    #[test]
+    fn a_long_sleep_loses_nothing() {
+        let mut wheel = Wheel::new(at(0));
+        for ms in 0..2_000 {
+            wheel.insert(at(ms), u32::try_from(ms).expect("few"));
+        }
+        let mut due = fired(&mut wheel, 100_000);
+        due.sort_unstable();
+        assert_eq!(due, (0..2_000).collect::<Vec<_>>());
+    }
+}
