@@ -1,8 +1,9 @@
 """The media plane, in Rust. Every call releases the GIL and returns at once unless it says otherwise."""
 
-from typing import final
+from typing import Self, final
 
-@final
+__all__ = ["MediaPlane", "OfferRejected"]
+
 class OfferRejected(ValueError):
     """An offer or fragment cannot be answered. args: (message, line); line 0 means the whole."""
 
@@ -10,8 +11,8 @@ class OfferRejected(ValueError):
 class MediaPlane:
     """Shards, sessions and links of one edge process."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         edge: str,
         region: str,
@@ -21,8 +22,11 @@ class MediaPlane:
         advertise: list[str],
         shards: int,
         capacity: int,
-    ) -> None:
-        """Binds the UDP port and starts the shards. secret: 16 bytes. Raises OSError."""
+    ) -> Self:
+        """Binds the UDP port and starts the shards. secret: 16 bytes. Raises OSError, ValueError.
+
+        advertise: address:port, or an address alone for the bound port; empty for host.
+        """
 
     @property
     def port(self) -> int:
@@ -54,7 +58,10 @@ class MediaPlane:
         """Returns (sdpfrag, ufrag). Raises KeyError, OfferRejected, PermissionError."""
 
     def close_session(self, session: str, *, epoch: int, reason: str) -> bool:
-        """Ends a session; False when it is gone already. Raises PermissionError."""
+        """Ends a session; False when it is gone already. Raises PermissionError.
+
+        reason: api, moved, drain or error.
+        """
 
     def session_stats(self, session: str) -> dict[str, object] | None:
         """A live session: state, setup_us (dict), quality (dict of floats), remote, security; None when gone."""
@@ -69,12 +76,13 @@ class MediaPlane:
         """Drops the link; its sessions close with reason worker."""
 
     def workers(self) -> dict[str, dict[str, object]]:
-        """Links by worker id: connected (bool), rtt_ms (float or None), sessions (int), target (str)."""
+        """Links by worker id: connected (bool), rtt_ms (float or None), sessions (int), target (str), error (str or None)."""
 
     def take_events(self) -> list[tuple[str, str, dict[str, object]]]:
         """Events since the last call: (kind, session or worker id, details).
 
-        Kinds: session_connected, session_closed (details: reason, setup_us, quality), link_up, link_down (reason).
+        Kinds: session_connected (details: epoch, setup_us, security, remote), session_closed (epoch, reason, setup_us,
+        quality), link_up, link_down (reason).
         """
 
     def counters(self) -> dict[str, int]:

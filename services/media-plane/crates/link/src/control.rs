@@ -60,6 +60,12 @@ impl ControlQueue {
         Ok(())
     }
 
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).messages.is_empty()
+    }
+
     pub(crate) fn close(&self) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         *waiting = Waiting { closed: true, ..Waiting::default() };

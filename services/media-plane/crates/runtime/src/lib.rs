@@ -1,1 +1,25 @@
-//! stub
+//! The runtime of an edge: shards (pinned threads with their own sockets, timers and sessions), joined to workers by links.
+//!
+//! [`Plane`] is the whole of it for its user. A session is made on the caller's thread, moves to its shard, and stays there;
+//! a shard shares nothing with others but bounded rings.
+
+mod counters;
+mod events;
+mod flows;
+mod mailbox;
+mod os;
+mod plane;
+mod registry;
+mod session;
+mod shard;
+mod slot;
+mod steering;
+mod uplinks;
+mod wheel;
+mod workers;
+
+pub use counters::ShardCounters;
+pub use events::EdgeEvent;
+pub use plane::{Answer, OpenRequest, Plane, PlaneConfig, SessionError, StartError};
+pub use session::Snapshot;
+pub use workers::WorkerStatus;

@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::mpsc::SyncSender;
+use std::time::Duration;
 use std::{fmt, io};
 
 use antiphon_engine::{OfferError, Session};
 use antiphon_link::Up;
 use antiphon_link::proto::MediaResponse;
+use bytes::Bytes;
 use crossbeam_queue::ArrayQueue;
 
 use crate::os::Signal;
@@ -17,16 +19,19 @@ use crate::slot::Slot;
 
 /// Commands and link messages that may wait: four seconds of one link at a message a millisecond.
 const MAIL: usize = 4096;
+/// How soon a full mailbox is tried again.
+const PATIENCE: Duration = Duration::from_millis(1);
 /// Datagrams that may wait for their owner.
 const HANDED: usize = 1024;
 
 /// Something for a shard to do.
 pub(crate) enum Mail {
     Open(Box<Tenant>, Box<Session>),
-    Close { slot: Slot, reason: &'static str, after_playout: bool },
+    /// With a link: only if the session is that link's.
+    Close { slot: Slot, reason: &'static str, after_playout: bool, link: Option<u32> },
     RestartIce { slot: Slot, sdpfrag: String, reply: SyncSender<Option<Result<String, OfferError>>> },
     Snapshot { slot: Slot, reply: SyncSender<Option<Snapshot>> },
-    Data { slot: Slot, label: String, binary: bool, payload: Vec<u8> },
+    Data { slot: Slot, link: u32, label: String, binary: bool, payload: Bytes },
     LinkUp { link: u32, incarnation: u32, up: Up },
     LinkDown { link: u32 },
     Pace { link: u32, gather_us: u32 },
@@ -47,6 +52,7 @@ pub(crate) struct Mailbox {
     handed: ArrayQueue<Handed>,
     signal: Signal,
     asleep: AtomicBool,
+    closed: AtomicBool,
 }
 
 impl fmt::Debug for Mailbox {
@@ -62,14 +68,27 @@ impl Mailbox {
             handed: ArrayQueue::new(HANDED),
             signal: Signal::new()?,
             asleep: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
         })
     }
 
-    /// Leaves a message. Gives it back when the ring is full.
+    /// Leaves a message. Gives it back when the ring is full. What is left for a shard that has ended is thrown away.
     pub(crate) fn post(&self, mail: Mail) -> Result<(), Mail> {
+        if self.closed.load(Ordering::Acquire) {
+            return Ok(());
+        }
         self.mail.push(mail)?;
         self.wake();
         Ok(())
+    }
+
+    /// Leaves a message that must not be lost, and waits for room. Not for a shard's own thread.
+    pub(crate) fn post_patiently(&self, mail: Mail) {
+        let mut waiting = mail;
+        while let Err(back) = self.post(waiting) {
+            waiting = back;
+            std::thread::sleep(PATIENCE);
+        }
     }
 
     /// Leaves a datagram. Returns false when the ring is full.
@@ -82,6 +101,13 @@ impl Mailbox {
     /// Whether a few more messages fit.
     pub(crate) fn has_room(&self) -> bool {
         self.mail.len() + 64 < MAIL
+    }
+
+    /// The shard has ended.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        while self.mail.pop().is_some() {}
+        while self.handed.pop().is_some() {}
     }
 
     pub(crate) fn next_mail(&self) -> Option<Mail> {

@@ -1,15 +1,21 @@
-//! A timer wheel with two turns: 256 buckets of a millisecond and 256 of 256 ms. An entry is a session's place in the
-//! table; cancelling is left to whoever fires (he looks whether the deadline still stands), so each session needs one.
-//! Bit sets of occupied buckets make the next deadline a matter of a few words.
+//! A timer wheel with two turns: 256 buckets of a millisecond and 256 of 256 ms. Cancelling is left to whoever fires: he
+//! looks whether the deadline still stands. Bit sets of occupied buckets find the next deadline in a few words.
 
 use antiphon_engine::Time;
 
 const BUCKETS: u64 = 256;
 const TICK_US: u64 = 1_000;
 
+/// A deadline, and the place in the shard's table of the session that set it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Timer {
+    pub(crate) deadline: Time,
+    pub(crate) index: u32,
+}
+
 #[derive(Debug)]
 struct Turn {
-    buckets: Vec<Vec<u32>>,
+    buckets: Vec<Vec<Timer>>,
     occupied: [u64; 4],
 }
 
@@ -18,9 +24,9 @@ impl Turn {
         Self { buckets: vec![Vec::new(); BUCKETS as usize], occupied: [0; 4] }
     }
 
-    fn insert(&mut self, tick: u64, entry: u32) {
+    fn insert(&mut self, tick: u64, timer: Timer) {
         let at = (tick % BUCKETS) as usize;
-        self.buckets[at].push(entry);
+        self.buckets[at].push(timer);
         self.occupied[at / 64] |= 1 << (at % 64);
     }
 
@@ -30,7 +36,7 @@ impl Turn {
     }
 
     /// The bucket's entries are moved to `into`; both keep their memory.
-    fn drain(&mut self, tick: u64, into: &mut Vec<u32>) {
+    fn drain(&mut self, tick: u64, into: &mut Vec<Timer>) {
         let at = (tick % BUCKETS) as usize;
         into.append(&mut self.buckets[at]);
         self.occupied[at / 64] &= !(1 << (at % 64));
@@ -63,7 +69,7 @@ pub(crate) struct Wheel {
     tick: u64,
     fine: Turn,
     coarse: Turn,
-    cascade: Vec<u32>,
+    cascade: Vec<Timer>,
 }
 
 impl Wheel {
@@ -71,31 +77,35 @@ impl Wheel {
         Self { tick: now.as_micros() / TICK_US, fine: Turn::new(), coarse: Turn::new(), cascade: Vec::new() }
     }
 
-    /// Fires `entry` at `deadline` or up to a millisecond later. What lies beyond a minute fires early, to be set anew.
-    pub(crate) fn insert(&mut self, deadline: Time, entry: u32) {
+    /// Fires `index` at `deadline` or up to a millisecond later.
+    pub(crate) fn insert(&mut self, deadline: Time, index: u32) {
+        let timer = Timer { deadline, index };
         let tick = deadline.as_micros().div_ceil(TICK_US).max(self.tick);
         if tick - self.tick < BUCKETS {
-            self.fine.insert(tick, entry);
+            self.fine.insert(tick, timer);
         } else {
+            // Beyond the coarse turn (a minute) it waits in the last bucket and is sorted in anew from there.
             let turn = (tick / BUCKETS).min(self.tick / BUCKETS + BUCKETS - 1);
-            self.coarse.insert(turn, entry);
+            self.coarse.insert(turn, timer);
         }
     }
 
     /// Moves on to `now` and appends what is due to `due`.
-    pub(crate) fn advance(&mut self, now: Time, due: &mut Vec<u32>) {
+    pub(crate) fn advance(&mut self, now: Time, due: &mut Vec<Timer>) {
         let end = now.as_micros() / TICK_US;
         while self.tick <= end {
-            if self.tick % BUCKETS == 0 && self.coarse.is_occupied(self.tick / BUCKETS) {
-                // Deadlines within this bucket are not known any more: whoever fires sets what is left anew.
-                self.coarse.drain(self.tick / BUCKETS, &mut self.cascade);
-                due.append(&mut self.cascade);
+            let turn = self.tick / BUCKETS;
+            if self.tick.is_multiple_of(BUCKETS) && self.coarse.is_occupied(turn) {
+                let mut cascade = std::mem::take(&mut self.cascade);
+                self.coarse.drain(turn, &mut cascade);
+                for timer in cascade.drain(..) {
+                    self.insert(timer.deadline, timer.index);
+                }
+                self.cascade = cascade;
             }
             self.fine.drain(self.tick, due);
-            self.tick = match self.next_tick() {
-                Some(next) if next <= end => next.max(self.tick + 1),
-                _ => end + 1,
-            };
+            self.tick += 1;
+            self.tick = self.next_tick().unwrap_or(end + 1).min(end + 1).max(self.tick);
         }
     }
 
@@ -125,7 +135,7 @@ mod tests {
     fn fired(wheel: &mut Wheel, ms: u64) -> Vec<u32> {
         let mut due = Vec::new();
         wheel.advance(at(ms), &mut due);
-        due
+        due.iter().map(|timer| timer.index).collect()
     }
 
     #[test]
@@ -141,19 +151,18 @@ mod tests {
     }
 
     #[test]
-    fn far_deadlines_fire_early_and_never_late() {
+    fn far_deadlines_fire_in_their_millisecond_too() {
         let start = 777_777;
         let mut wheel = Wheel::new(at(start));
-        for (entry, far) in [300, 5_000, 30_000, 200_000].into_iter().enumerate() {
-            wheel.insert(at(start + far), u32::try_from(entry).expect("few"));
+        let far = [256, 300, 511, 512, 5_000, 30_000, 65_535, 65_536, 200_000];
+        for (ms, index) in far.into_iter().zip(0..) {
+            wheel.insert(at(start + ms), index);
         }
-        let mut seen = Vec::new();
-        for (entry, far) in [300, 5_000, 30_000, 200_000].into_iter().enumerate() {
-            let mut due = Vec::new();
-            wheel.advance(at(start + far), &mut due);
-            seen.extend(due);
-            assert!(seen.contains(&u32::try_from(entry).expect("few")), "{far} ms");
+        for (ms, index) in far.into_iter().zip(0..) {
+            assert!(fired(&mut wheel, start + ms - 1).is_empty(), "{ms} ms");
+            assert_eq!(fired(&mut wheel, start + ms), [index], "{ms} ms");
         }
+        assert_eq!(wheel.next(), None);
     }
 
     #[test]

@@ -6,5 +6,5 @@ mod udp;
 mod wake;
 
 pub(crate) use thread::{pin_to_core, sleep_until};
-pub(crate) use udp::{Inbox, LARGEST_DATAGRAM, Outbox, bind_shards};
+pub(crate) use udp::{Inbox, Outbox, bind_shards, port_is_taken};
 pub(crate) use wake::{Signal, wait};

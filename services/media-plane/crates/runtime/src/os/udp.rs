@@ -10,7 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::address::{Address, length};
 
 /// Longer datagrams are counted and dropped: WebRTC stays below 1,500 bytes.
-pub(crate) const LARGEST_DATAGRAM: usize = 2048;
+const LARGEST_DATAGRAM: usize = 2048;
 /// Datagrams a system call.
 const BATCH: usize = 64;
 /// Holds 2 s of 300 callers.

@@ -1,0 +1,439 @@
+//! The media plane of one edge process: shards, sessions and links behind one handle that any thread may use.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use std::{fmt, io};
+
+use antiphon_engine::{ConfigError, EngineConfig, OfferError, OpenSession, Session, Time};
+use antiphon_link::proto::SessionOpened;
+use antiphon_link::proto::control_request::Message;
+use antiphon_link::{Identity, Links, monotonic_us};
+
+use crate::counters::ShardCounters;
+use crate::events::{EdgeEvent, Events};
+use crate::mailbox::{Mail, Mailbox};
+use crate::os;
+use crate::registry::{Live, NoPlace, Registry};
+use crate::session::{Snapshot, Tenant};
+use crate::shard::{Shard, Surroundings};
+use crate::slot::Slot;
+use crate::workers::{NotStanding, WorkerStatus, Workers};
+
+const LINK_THREADS: usize = 1;
+/// A shard that does not answer within this is stuck.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// Longest wait at closing for what is still to be said to workers.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// How a plane is set up.
+#[derive(Clone)]
+pub struct PlaneConfig {
+    /// The edge's id.
+    pub edge: String,
+    /// The edge's region.
+    pub region: String,
+    /// Seals ufrags; the same for all edges of a cluster.
+    pub secret: [u8; 16],
+    /// Where to receive media; port 0 picks a free one.
+    pub bind: SocketAddr,
+    /// Addresses for candidates; port 0 stands for the bound one. Empty: `bind`.
+    pub advertise: Vec<SocketAddr>,
+    /// Threads that own sessions.
+    pub shards: usize,
+    /// Most sessions at a time.
+    pub capacity: usize,
+}
+
+impl fmt::Debug for PlaneConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = formatter.debug_struct("PlaneConfig");
+        fields.field("edge", &self.edge).field("bind", &self.bind).field("shards", &self.shards).finish_non_exhaustive()
+    }
+}
+
+/// Why a plane did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The UDP port cannot be had.
+    #[error("cannot receive media on {address}: {source}")]
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The engine refuses its configuration.
+    #[error(transparent)]
+    Engine(#[from] ConfigError),
+    /// No thread, or no descriptor.
+    #[error("cannot start the media plane's threads: {0}")]
+    System(#[from] io::Error),
+}
+
+/// A session to be opened.
+#[derive(Clone, Debug)]
+pub struct OpenRequest<'a> {
+    /// The session's id.
+    pub session: &'a str,
+    /// Fencing token.
+    pub epoch: u64,
+    /// SDP.
+    pub offer: &'a str,
+    /// The agent that shall talk.
+    pub agent: &'a str,
+    /// The worker that runs it, as named to [`Plane::connect_worker`].
+    pub worker: &'a str,
+    /// The application's metadata, a JSON object.
+    pub metadata: &'a str,
+    /// The caller's address as signaling saw it.
+    pub caller: &'a str,
+    /// Stream id of a negotiated data channel.
+    pub data_channel: Option<u16>,
+}
+
+/// Why a session was not opened, or not found.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// The offer or fragment cannot be answered.
+    #[error(transparent)]
+    Offer(#[from] OfferError),
+    /// No such session here.
+    #[error("no session {0} at this edge")]
+    UnknownSession(String),
+    /// The worker was never connected.
+    #[error("no worker {0} is known to this edge")]
+    UnknownWorker(String),
+    /// The worker's link is down.
+    #[error("the link to worker {worker} is down: {reason}")]
+    LinkDown {
+        /// Which.
+        worker: String,
+        /// Why.
+        reason: String,
+    },
+    /// All places are taken, or a shard has more to do than it can.
+    #[error("this edge has no room for another session")]
+    Full,
+    /// A newer owner was seen.
+    #[error("epoch {epoch} of session {session} is not newer than {seen}")]
+    StaleEpoch {
+        /// The session.
+        session: String,
+        /// The epoch that came.
+        epoch: u64,
+        /// The epoch that was seen.
+        seen: u64,
+    },
+}
+
+/// An answer, and the ufrag in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// SDP, or a fragment of it.
+    pub sdp: String,
+    /// The sealed ufrag.
+    pub ufrag: String,
+}
+
+impl Answer {
+    fn new(sdp: String) -> Self {
+        let ufrag = sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).unwrap_or_default().trim().into();
+        Self { sdp, ufrag }
+    }
+}
+
+/// Shards, sessions and links of one edge.
+#[derive(Debug)]
+pub struct Plane {
+    config: Arc<EngineConfig>,
+    address: SocketAddr,
+    mailboxes: Arc<[Mailbox]>,
+    registry: Arc<Registry>,
+    events: Arc<Events>,
+    shard_counters: Vec<Arc<ShardCounters>>,
+    /// Counts what happens on other threads than a shard's.
+    outside: Arc<ShardCounters>,
+    workers: Workers,
+    links: Links,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Plane {
+    /// Binds the port and starts the threads.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(config: &PlaneConfig) -> Result<Self, StartError> {
+        let bind_error = |source| StartError::Bind { address: config.bind, source };
+        if os::port_is_taken(config.bind) {
+            return Err(bind_error(io::ErrorKind::AddrInUse.into()));
+        }
+        let sockets = os::bind_shards(config.bind, config.shards).map_err(bind_error)?;
+        let address = sockets[0].local_addr()?;
+        let engine = Arc::new(EngineConfig::new(&config.secret, number_of(&config.edge), advertised(config, address))?);
+        let mailboxes: Arc<[Mailbox]> = (0..config.shards).map(|_| Mailbox::new()).collect::<io::Result<_>>()?;
+        let registry = Arc::new(Registry::new(config.shards, config.capacity));
+        let events = Arc::new(Events::new()?);
+        let outside = Arc::<ShardCounters>::default();
+        let identity = Identity { edge: config.edge.clone(), region: config.region.clone() };
+        let workers = Workers::new(identity, mailboxes.clone(), events.clone(), outside.clone());
+        let links = Links::start(LINK_THREADS)?;
+
+        let mut threads = Vec::new();
+        let mut shard_counters = Vec::new();
+        for (index, socket) in sockets.into_iter().enumerate() {
+            let counters = Arc::<ShardCounters>::default();
+            shard_counters.push(counters.clone());
+            let surroundings = Surroundings {
+                index,
+                config: engine.clone(),
+                mailboxes: mailboxes.clone(),
+                registry: registry.clone(),
+                events: events.clone(),
+                counters,
+            };
+            let shards = config.shards;
+            let capacity = config.capacity;
+            let run = move || {
+                // A single shard is left to the scheduler: several edges may share a machine.
+                if shards > 1 {
+                    os::pin_to_core(index);
+                }
+                Shard::new(surroundings, socket, capacity).run();
+            };
+            threads.push(thread::Builder::new().name(format!("shard-{index}")).spawn(run)?);
+        }
+        Ok(Self {
+            config: engine,
+            address,
+            mailboxes,
+            registry,
+            events,
+            shard_counters,
+            outside,
+            workers,
+            links,
+            threads: Mutex::new(threads),
+        })
+    }
+
+    /// Where media is received.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A descriptor that is readable while [`Plane::take_events`] has something.
+    #[must_use]
+    pub fn event_fd(&self) -> i32 {
+        self.events.raw_fd()
+    }
+
+    /// Answers an offer. The session lives from here on, and its worker knows it.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn open(&self, request: &OpenRequest<'_>) -> Result<Answer, SessionError> {
+        let standing = self.workers.standing(request.worker).map_err(|why| match why {
+            NotStanding::Unknown => SessionError::UnknownWorker(request.worker.into()),
+            NotStanding::Down(reason) => SessionError::LinkDown { worker: request.worker.into(), reason },
+        })?;
+        let id: Arc<str> = request.session.into();
+        let (slot, replaced) =
+            self.registry.admit(&id, request.epoch, standing.number).map_err(|why| match why {
+                NoPlace::Full => SessionError::Full,
+                NoPlace::Stale(seen) => stale(request.session, request.epoch, seen),
+            })?;
+        let opened = self.answer(request, slot).and_then(|(session, sdp, answer_us)| {
+            let hello = SessionOpened {
+                session: slot.0,
+                id: request.session.into(),
+                epoch: request.epoch,
+                agent: request.agent.into(),
+                metadata: request.metadata.into(),
+                caller: request.caller.into(),
+            };
+            standing.up.control.push(Message::Opened(hello)).map_err(|_| SessionError::LinkDown {
+                worker: request.worker.into(),
+                reason: "it just went down".into(),
+            })?;
+            let tenant = Tenant {
+                slot,
+                id: id.clone(),
+                epoch: request.epoch,
+                link: standing.number,
+                incarnation: standing.incarnation,
+                answer_us,
+            };
+            self.post(slot, Mail::Open(Box::new(tenant), Box::new(session))).map_err(|()| SessionError::Full)?;
+            Ok(Answer::new(sdp))
+        });
+        if opened.is_err() {
+            self.registry.withdraw(&id, slot);
+        }
+        if let Some(Live { slot, .. }) = replaced {
+            self.close_slot(slot, "moved");
+        }
+        opened
+    }
+
+    fn answer(&self, request: &OpenRequest<'_>, slot: Slot) -> Result<(Session, String, u64), SessionError> {
+        let open = OpenSession {
+            offer: request.offer,
+            slot: slot.0,
+            epoch: request.epoch,
+            data_channel: request.data_channel,
+        };
+        let begun = monotonic_us();
+        let (session, sdp) = Session::accept(&self.config, &open, Time(begun))?;
+        Ok((session, sdp, monotonic_us() - begun))
+    }
+
+    /// Takes a caller's new ICE credentials.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn restart_ice(&self, session: &str, epoch: u64, sdpfrag: &str) -> Result<Answer, SessionError> {
+        let unknown = || SessionError::UnknownSession(session.into());
+        let live = self.find(session, epoch)?.ok_or_else(unknown)?;
+        let (reply, answer) = sync_channel(1);
+        let mail = Mail::RestartIce { slot: live.slot, sdpfrag: sdpfrag.into(), reply };
+        self.post(live.slot, mail).map_err(|()| SessionError::Full)?;
+        let fragment = wait_for(&answer).flatten().ok_or_else(unknown)??;
+        Ok(Answer::new(fragment))
+    }
+
+    /// Ends a session. Returns false when it is gone already.
+    ///
+    /// # Errors
+    /// [`SessionError::StaleEpoch`].
+    pub fn close_session(&self, session: &str, epoch: u64, reason: &str) -> Result<bool, SessionError> {
+        let Some(live) = self.find(session, epoch)? else { return Ok(false) };
+        self.close_slot(live.slot, reason_of(reason));
+        Ok(true)
+    }
+
+    fn close_slot(&self, slot: Slot, reason: &'static str) {
+        let mail = Mail::Close { slot, reason, after_playout: false, link: None };
+        self.mailboxes[slot.shard()].post_patiently(mail);
+    }
+
+    fn find(&self, session: &str, epoch: u64) -> Result<Option<Live>, SessionError> {
+        let live = self.registry.find(session);
+        let seen = live.as_ref().map(|live| live.epoch).or_else(|| self.registry.last_epoch(session));
+        match seen {
+            Some(seen) if seen > epoch => Err(stale(session, epoch, seen)),
+            _ => Ok(live),
+        }
+    }
+
+    /// What can be told of a live session.
+    #[must_use]
+    pub fn session(&self, session: &str) -> Option<Snapshot> {
+        let live = self.registry.find(session)?;
+        let (reply, answer) = sync_channel(1);
+        self.post(live.slot, Mail::Snapshot { slot: live.slot, reply }).ok()?;
+        wait_for(&answer).flatten()
+    }
+
+    /// Ids of live sessions.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<String> {
+        self.registry.ids()
+    }
+
+    /// Keeps a link to a worker until [`Plane::disconnect_worker`].
+    pub fn connect_worker(&self, worker: &str, target: &str) {
+        self.workers.connect(&self.links, worker, target);
+    }
+
+    /// Drops a link; its sessions close with reason `worker`. Returns false when it was not known.
+    pub fn disconnect_worker(&self, worker: &str) -> bool {
+        self.workers.disconnect(worker)
+    }
+
+    /// Links by worker.
+    #[must_use]
+    pub fn workers(&self) -> BTreeMap<String, WorkerStatus> {
+        self.workers.status(|link| self.registry.on_link(link))
+    }
+
+    /// What happened since the last call.
+    #[must_use]
+    pub fn take_events(&self) -> Vec<EdgeEvent> {
+        self.events.take()
+    }
+
+    /// All counters, summed over shards.
+    #[must_use]
+    pub fn counters(&self) -> BTreeMap<&'static str, u64> {
+        let mut sums = BTreeMap::new();
+        for counters in self.shard_counters.iter().chain([&self.outside]) {
+            counters.read(|name, value| *sums.entry(name).or_default() += value);
+        }
+        self.links.counters().read(|name, value| *sums.entry(name).or_default() += value);
+        sums
+    }
+
+    /// Ends all sessions and stops the threads. Blocks for up to a second.
+    pub fn close(&self) {
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        if threads.is_empty() {
+            return;
+        }
+        for mailbox in self.mailboxes.iter() {
+            mailbox.post_patiently(Mail::Stop);
+        }
+        for thread in threads {
+            let _panicked = thread.join(); // its message is on standard error
+        }
+        let until = Instant::now() + FAREWELL;
+        while !self.workers.all_said() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(5));
+        }
+        thread::sleep(Duration::from_millis(20)); // from the queue to the socket
+    }
+
+    fn post(&self, slot: Slot, mail: Mail) -> Result<(), ()> {
+        self.mailboxes[slot.shard()].post(mail).map_err(|_| ())
+    }
+}
+
+impl Drop for Plane {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn wait_for<T>(answer: &Receiver<T>) -> Option<T> {
+    answer.recv_timeout(ANSWER_TIMEOUT).ok()
+}
+
+fn stale(session: &str, epoch: u64, seen: u64) -> SessionError {
+    SessionError::StaleEpoch { session: session.into(), epoch, seen }
+}
+
+/// Reasons that the proto knows; another one is the API's.
+fn reason_of(reason: &str) -> &'static str {
+    ["api", "moved", "drain", "error"].into_iter().find(|known| *known == reason).unwrap_or("api")
+}
+
+fn advertised(config: &PlaneConfig, bound: SocketAddr) -> Vec<SocketAddr> {
+    if config.advertise.is_empty() {
+        return vec![bound];
+    }
+    let with_port = |address: &SocketAddr| {
+        let port = if address.port() == 0 { bound.port() } else { address.port() };
+        SocketAddr::new(address.ip(), port)
+    };
+    config.advertise.iter().map(with_port).collect()
+}
+
+/// The edge's number in sealed ufrags: FNV-1a of its id.
+fn number_of(edge: &str) -> u32 {
+    edge.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}

@@ -1,0 +1,89 @@
+//! What the runtime knows of a session besides the engine's part.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use antiphon_engine::{Session, SessionStats, Time};
+
+use crate::slot::Slot;
+
+/// Addresses that one caller may have in the flow table; the longest unused goes first.
+const MOST_ADDRESSES: usize = 8;
+
+/// Who a session is, and which link carries it.
+#[derive(Debug)]
+pub(crate) struct Tenant {
+    pub(crate) slot: Slot,
+    pub(crate) id: Arc<str>,
+    pub(crate) epoch: u64,
+    pub(crate) link: u32,
+    /// Which coming-up of the link it was opened on.
+    pub(crate) incarnation: u32,
+    /// How long the answer took to make, in microseconds.
+    pub(crate) answer_us: u64,
+}
+
+/// A session in its shard.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) tenant: Tenant,
+    pub(crate) session: Box<Session>,
+    /// The deadline that the wheel holds for it; [`Time::NEVER`] when none.
+    pub(crate) scheduled: Time,
+    pub(crate) connected: bool,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Seat {
+    pub(crate) fn new(tenant: Tenant, session: Box<Session>) -> Self {
+        Self { tenant, session, scheduled: Time::NEVER, connected: false, addresses: Vec::new() }
+    }
+
+    /// Notes an address of the caller; returns one that has to be forgotten for it.
+    pub(crate) fn add_address(&mut self, address: SocketAddr) -> Option<SocketAddr> {
+        if self.addresses.contains(&address) {
+            return None;
+        }
+        let evicted = (self.addresses.len() >= MOST_ADDRESSES).then(|| self.addresses.remove(0));
+        self.addresses.push(address);
+        evicted
+    }
+
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot::new(&self.session.stats(), self.tenant.answer_us)
+    }
+}
+
+/// What can be told of a session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// new, connecting, connected or closed.
+    pub state: &'static str,
+    /// Steps of the set-up in microseconds since the offer, by name.
+    pub setup_us: BTreeMap<&'static str, u64>,
+    /// Counts and measurements, by name.
+    pub quality: BTreeMap<&'static str, f64>,
+    /// The caller's address that media goes to.
+    pub remote: Option<SocketAddr>,
+    /// DTLS version and SRTP profile, once connected.
+    pub security: Option<String>,
+}
+
+impl Snapshot {
+    fn new(stats: &SessionStats, answer_us: u64) -> Self {
+        let mut setup_us: BTreeMap<_, _> = stats.setup.steps().collect();
+        setup_us.insert("answer", answer_us);
+        Self {
+            state: stats.state.as_str(),
+            setup_us,
+            quality: stats.quality().collect(),
+            remote: stats.remote,
+            security: stats.security.clone(),
+        }
+    }
+}

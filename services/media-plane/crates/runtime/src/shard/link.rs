@@ -1,0 +1,91 @@
+//! What workers say to a shard's sessions: frames to play, commands, and links coming and going.
+
+use antiphon_engine::{PlayoutFrame, Time};
+use antiphon_link::proto::{MediaResponse, PlayoutCommands, PlayoutFrames};
+
+use super::run::Shard;
+use crate::slot::Slot;
+
+const ENDS: u32 = 1;
+const LIVE: u32 = 2;
+
+const HOLD: u32 = 0;
+const RESUME: u32 = 1;
+const FLUSH: u32 = 2;
+
+impl Shard {
+    /// Carries out commands, then takes frames. Returns how many rows were this shard's.
+    pub(super) fn take_media(&mut self, link: u32, message: &MediaResponse, now: Time) -> usize {
+        let commands = message.commands.as_ref().map_or(0, |columns| self.take_commands(link, columns, now));
+        commands + message.frames.as_ref().map_or(0, |columns| self.take_frames(link, columns, now))
+    }
+
+    fn take_commands(&mut self, link: u32, columns: &PlayoutCommands, now: Time) -> usize {
+        let mut mine = 0;
+        for (row, session) in columns.session.iter().enumerate() {
+            let slot = Slot(*session);
+            if slot.shard() != self.index {
+                continue;
+            }
+            mine += 1;
+            if !self.is_served_by(slot, link) {
+                self.mouth.counters.drop_playout_no_session.add(1);
+                continue;
+            }
+            let generation = columns.generation[row];
+            self.drive(slot, now, |session, voice| match columns.command[row] {
+                HOLD => session.hold(now, voice),
+                RESUME => session.resume(now, voice),
+                FLUSH => session.flush(now, generation, voice),
+                _ => {} // of a later version of the protocol
+            });
+        }
+        mine
+    }
+
+    fn take_frames(&mut self, link: u32, columns: &PlayoutFrames, now: Time) -> usize {
+        let mut mine = 0;
+        let mut refused = 0;
+        let mut rest = &columns.payload[..];
+        for (row, session) in columns.session.iter().enumerate() {
+            let (payload, behind) = rest.split_at(columns.size[row] as usize);
+            rest = behind;
+            let slot = Slot(*session);
+            if slot.shard() != self.index {
+                continue;
+            }
+            mine += 1;
+            if !self.is_served_by(slot, link) {
+                self.mouth.counters.drop_playout_no_session.add(1);
+                continue;
+            }
+            let frame = PlayoutFrame {
+                utterance: columns.utterance[row],
+                generation: columns.generation[row],
+                duration: columns.duration[row],
+                last: columns.flags[row] & ENDS != 0,
+                live: columns.flags[row] & LIVE != 0,
+                payload,
+            };
+            if self.drive(slot, now, |session, voice| session.play(now, frame, voice)) == Some(false) {
+                refused += 1;
+            }
+        }
+        self.mouth.counters.playout_frames.add(mine as u64);
+        self.mouth.counters.drop_playout_refused.add(refused);
+        mine
+    }
+
+    /// A worker speaks to its own sessions only.
+    pub(super) fn is_served_by(&mut self, slot: Slot, link: u32) -> bool {
+        self.seat(slot).is_some_and(|seat| seat.tenant.link == link)
+    }
+
+    /// A link is down. Its sessions end here; a standby worker would take them over at this place.
+    pub(super) fn lose_link(&mut self, link: u32, now: Time) {
+        self.mouth.uplinks.down(link);
+        for slot in self.sessions_where(|seat| seat.tenant.link == link) {
+            self.drive(slot, now, |session, voice| session.close(now, "worker", false, voice));
+        }
+    }
+}

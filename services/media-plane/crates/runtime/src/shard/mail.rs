@@ -1,0 +1,80 @@
+//! What other threads ask of a shard: sessions to open and close, questions, links, and datagrams that landed elsewhere.
+
+use antiphon_engine::{Session, Time};
+
+use super::run::Shard;
+use super::voice::Voice;
+use crate::mailbox::Mail;
+use crate::session::{Seat, Tenant};
+
+/// Messages carried out before packets get their turn again.
+const BUDGET: usize = 256;
+
+/// What came of a look into the mailbox.
+pub(super) enum Taken {
+    /// So many frames, commands and datagrams.
+    Packets(usize),
+    /// The plane is closing.
+    Stop,
+}
+
+impl Shard {
+    pub(super) fn take_mail(&mut self, now: Time) -> Taken {
+        let mut packets = 0;
+        for _ in 0..BUDGET {
+            let Some(mail) = self.surroundings.mailbox().next_mail() else { break };
+            match mail {
+                Mail::Media { link, message } => packets += self.take_media(link, &message, now),
+                Mail::Stop => return Taken::Stop,
+                other => self.carry_out(other, now),
+            }
+        }
+        for _ in 0..BUDGET {
+            let Some(mut handed) = self.surroundings.mailbox().next_handed() else { break };
+            packets += 1;
+            self.deliver(handed.slot, now, handed.from, &mut handed.datagram);
+        }
+        Taken::Packets(packets)
+    }
+
+    fn carry_out(&mut self, mail: Mail, now: Time) {
+        match mail {
+            Mail::Open(tenant, session) => self.open(*tenant, session, now),
+            Mail::Close { slot, reason, after_playout, link } => {
+                if link.is_none_or(|link| self.is_served_by(slot, link)) {
+                    self.drive(slot, now, |session, voice| session.close(now, reason, after_playout, voice));
+                }
+            }
+            Mail::RestartIce { slot, sdpfrag, reply } => {
+                let fragment = self.drive(slot, now, |session, _| session.restart_ice(now, &sdpfrag));
+                let _gone = reply.send(fragment); // whoever asked may have given up
+            }
+            Mail::Snapshot { slot, reply } => {
+                let snapshot = self.seat(slot).map(|seat| seat.snapshot());
+                let _gone = reply.send(snapshot); // whoever asked may have given up
+            }
+            Mail::Data { slot, link, label, binary, payload } => {
+                let send = |session: &mut Session, voice: &mut Voice<'_>| {
+                    session.send_data(now, &label, binary, &payload, voice)
+                };
+                if !self.is_served_by(slot, link) || self.drive(slot, now, send) != Some(true) {
+                    self.mouth.counters.drop_data_to_caller.add(1);
+                }
+            }
+            Mail::LinkUp { link, incarnation, up } => self.mouth.uplinks.up(link, incarnation, up),
+            Mail::LinkDown { link } => self.lose_link(link, now),
+            Mail::Pace { link, gather_us } => self.mouth.uplinks.pace(link, gather_us),
+            Mail::Media { .. } | Mail::Stop => {} // taken above
+        }
+    }
+
+    fn open(&mut self, tenant: Tenant, session: Box<Session>, now: Time) {
+        let (slot, incarnation) = (tenant.slot, tenant.incarnation);
+        let link_stands =
+            self.mouth.uplinks.get_mut(tenant.link).is_some_and(|uplink| uplink.incarnation == incarnation);
+        self.sit_down(Seat::new(tenant, session));
+        if !link_stands {
+            self.drive(slot, now, |session, voice| session.close(now, "worker", false, voice));
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What a session says goes straight where it belongs: datagrams to the socket's batch, frames to the link's columns.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use antiphon_engine::{Event, Gap, GapState, IngestFrame, Output, PlayoutReport, Time};
+use antiphon_link::Ingest;
+
+use crate::counters::ShardCounters;
+use crate::os::Outbox;
+use crate::uplinks::{Uplink, Uplinks};
+
+/// What all sessions of a shard speak through.
+pub(super) struct Mouth {
+    pub(super) socket: UdpSocket,
+    pub(super) outbox: Outbox,
+    pub(super) uplinks: Uplinks,
+    pub(super) counters: Arc<ShardCounters>,
+    /// Events of the session that was driven last.
+    pub(super) said: Vec<Event>,
+}
+
+impl Mouth {
+    /// Sends what waits.
+    pub(super) fn send(&mut self) {
+        let sent = self.outbox.flush(&self.socket);
+        self.counters.datagrams_out.add(sent.datagrams);
+        if sent.no_room + sent.errors > 0 {
+            self.counters.drop_send_no_room.add(sent.no_room);
+            self.counters.drop_send_error.add(sent.errors);
+        }
+    }
+
+    pub(super) fn voice(&mut self, handle: u32, link: u32, now: Time) -> Voice<'_> {
+        Voice {
+            uplink: self.uplinks.get_mut(link),
+            socket: &self.socket,
+            outbox: &mut self.outbox,
+            counters: &self.counters,
+            said: &mut self.said,
+            handle,
+            now,
+        }
+    }
+}
+
+/// One session's [`Output`] while it is driven.
+pub(super) struct Voice<'a> {
+    uplink: Option<&'a mut Uplink>,
+    socket: &'a UdpSocket,
+    outbox: &'a mut Outbox,
+    counters: &'a ShardCounters,
+    said: &'a mut Vec<Event>,
+    handle: u32,
+    now: Time,
+}
+
+impl Output for Voice<'_> {
+    #[inline]
+    fn transmit(&mut self, to: SocketAddr, datagram: &[u8]) {
+        if self.outbox.push(to, datagram) {
+            let sent = self.outbox.flush(self.socket);
+            self.counters.datagrams_out.add(sent.datagrams);
+            self.counters.drop_send_no_room.add(sent.no_room);
+            self.counters.drop_send_error.add(sent.errors);
+        }
+    }
+
+    #[inline]
+    fn frame(&mut self, frame: IngestFrame<'_>) {
+        let Some(uplink) = &mut self.uplink else {
+            self.counters.drop_ingest.add(1);
+            return;
+        };
+        self.counters.ingest_frames.add(1);
+        uplink.batch(self.handle).push_frame(&Ingest {
+            session: self.handle,
+            sequence: frame.sequence,
+            timestamp: frame.timestamp,
+            arrival_us: self.now.as_micros(),
+            duration: frame.duration,
+            level: u32::from(frame.level),
+            flags: u32::from(frame.marker) | u32::from(frame.repaired) << 1 | u32::from(frame.redundant) << 2,
+            payload: frame.payload,
+        });
+    }
+
+    fn gap(&mut self, gap: Gap) {
+        if let Some(uplink) = &mut self.uplink {
+            let state = match gap.state {
+                GapState::Announced => 0,
+                GapState::Lost => 1,
+            };
+            uplink.batch(self.handle).push_gap(self.handle, gap.first, gap.count, state);
+        }
+    }
+
+    fn playout(&mut self, report: PlayoutReport) {
+        if let Some(uplink) = &mut self.uplink {
+            let amounts = [report.queued, report.sent, report.heard];
+            let batch = uplink.batch(self.handle);
+            batch.push_playout(self.handle, report.utterance, amounts, report.state as u32, report.underruns);
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        self.said.push(event);
+    }
+}

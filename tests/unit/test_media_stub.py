@@ -1,0 +1,78 @@
+"""The native module is what its stub says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from antiphon.edge import _media
+
+ROOT = Path(__file__).parents[2]
+SECRET = bytes(16)
+
+
+def test_stub_matches_the_native_module() -> None:
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy.stubtest", "antiphon.edge._media", "--mypy-config-file", "pyproject.toml"],
+        cwd=ROOT,
+        env={"PYTHONPATH": "services", "MYPYPATH": "services", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def plane(**changes: object) -> _media.MediaPlane:
+    settings: dict[str, object] = {
+        "edge": "edge-1",
+        "region": "local",
+        "secret": SECRET,
+        "host": "127.0.0.1",
+        "port": 0,
+        "advertise": [],
+        "shards": 1,
+        "capacity": 4,
+    }
+    return _media.MediaPlane(**(settings | changes))  # type: ignore[arg-type]
+
+
+def test_a_plane_starts_empty_and_closes() -> None:
+    media = plane(shards=2)
+    assert media.port > 0
+    assert media.event_fd > 0
+    assert (media.sessions(), media.workers(), media.take_events()) == ([], {}, [])
+    assert media.counters()["datagrams_in"] == 0
+    assert media.session_stats("nobody") is None
+    assert media.close_session("nobody", epoch=1, reason="api") is False
+    media.close()
+    media.close()
+
+
+def test_settings_that_cannot_be_met_are_refused_in_words() -> None:
+    with pytest.raises(ValueError, match="16 bytes"):
+        plane(secret=b"short")
+    with pytest.raises(ValueError, match="shards"):
+        plane(shards=0)
+    with pytest.raises(ValueError, match="advertise"):
+        plane(advertise=["nonsense"])
+    first = plane()
+    with pytest.raises(OSError, match=str(first.port)):
+        plane(port=first.port)
+    first.close()
+
+
+def test_a_session_needs_a_worker_that_is_connected() -> None:
+    media = plane()
+    session = {"offer": "v=0", "agent": "echo", "metadata": "{}", "caller": "", "epoch": 1}
+    with pytest.raises(KeyError, match="no worker w"):
+        media.open_session("s", worker="w", **session)  # type: ignore[arg-type]
+    media.connect_worker("w", "127.0.0.1:1")
+    with pytest.raises(ConnectionError, match="is down"):
+        media.open_session("s", worker="w", **session)  # type: ignore[arg-type]
+    assert media.workers()["w"]["connected"] is False
+    with pytest.raises(KeyError, match="no session s"):
+        media.restart_ice("s", epoch=1, sdpfrag="a=ice-ufrag:x")
+    media.close()
