@@ -55,7 +55,10 @@ impl BatchPool {
     /// An empty batch.
     #[must_use]
     pub fn take(&self) -> Batch {
-        Batch { parts: self.0.pop().unwrap_or_default(), pool: self.clone() }
+        Batch {
+            parts: self.0.pop().unwrap_or_default(),
+            pool: self.clone(),
+        }
     }
 }
 
@@ -77,13 +80,19 @@ impl Batch {
         columns.duration.push(frame.duration);
         columns.level.push(frame.level);
         columns.flags.push(frame.flags);
-        columns.size.push(u32::try_from(frame.payload.len()).unwrap_or(u32::MAX));
+        columns
+            .size
+            .push(u32::try_from(frame.payload.len()).unwrap_or(u32::MAX));
         columns.payload.extend_from_slice(frame.payload);
     }
 
     /// Adds a gap: 0 announced, 1 lost.
     pub fn push_gap(&mut self, session: u32, first: u64, count: u32, state: u32) {
-        let columns = self.parts.message.gaps.get_or_insert_with(|| std::mem::take(&mut self.parts.gaps));
+        let columns = self
+            .parts
+            .message
+            .gaps
+            .get_or_insert_with(|| std::mem::take(&mut self.parts.gaps));
         columns.session.push(session);
         columns.first.push(first);
         columns.count.push(count);
@@ -92,7 +101,11 @@ impl Batch {
 
     /// Adds a playout report; amounts are queued, sent and heard.
     pub fn push_playout(&mut self, session: u32, utterance: u32, amounts: [u64; 3], state: u32, underruns: u32) {
-        let columns = self.parts.message.playout.get_or_insert_with(|| std::mem::take(&mut self.parts.playout));
+        let columns = self
+            .parts
+            .message
+            .playout
+            .get_or_insert_with(|| std::mem::take(&mut self.parts.playout));
         columns.session.push(session);
         columns.utterance.push(utterance);
         columns.queued.push(amounts[0]);
@@ -104,7 +117,11 @@ impl Batch {
 
     /// Says that frames of a session were dropped.
     pub fn push_drops(&mut self, session: u32, count: u32) {
-        let columns = self.parts.message.drops.get_or_insert_with(|| std::mem::take(&mut self.parts.drops));
+        let columns = self
+            .parts
+            .message
+            .drops
+            .get_or_insert_with(|| std::mem::take(&mut self.parts.drops));
         if let Some(at) = columns.session.iter().position(|known| *known == session) {
             columns.count[at] += count;
         } else {
@@ -123,17 +140,40 @@ impl Batch {
                 self.push_drops(*session, 1);
             }
         }
-        for (session, count) in old.parts.message.drops.iter().flat_map(|columns| columns.session.iter().zip(&columns.count)) {
+        for (session, count) in old
+            .parts
+            .message
+            .drops
+            .iter()
+            .flat_map(|columns| columns.session.iter().zip(&columns.count))
+        {
             self.push_drops(*session, *count);
         }
-        for (at, session) in old.parts.message.gaps.iter().flat_map(|columns| columns.session.iter().enumerate()) {
+        for (at, session) in old
+            .parts
+            .message
+            .gaps
+            .iter()
+            .flat_map(|columns| columns.session.iter().enumerate())
+        {
             let columns = old.parts.message.gaps.as_ref().expect("being walked");
             self.push_gap(*session, columns.first[at], columns.count[at], columns.state[at]);
         }
         if let Some(columns) = &old.parts.message.playout {
-            for (at, session) in columns.session.iter().enumerate().filter(|(at, _)| columns.state[*at] != PLAYING) {
+            for (at, session) in columns
+                .session
+                .iter()
+                .enumerate()
+                .filter(|(at, _)| columns.state[*at] != PLAYING)
+            {
                 let amounts = [columns.queued[at], columns.sent[at], columns.heard[at]];
-                self.push_playout(*session, columns.utterance[at], amounts, columns.state[at], columns.underruns[at]);
+                self.push_playout(
+                    *session,
+                    columns.utterance[at],
+                    amounts,
+                    columns.state[at],
+                    columns.underruns[at],
+                );
             }
         }
         dropped
@@ -142,7 +182,11 @@ impl Batch {
     /// Frames in it.
     #[must_use]
     pub fn frames(&self) -> usize {
-        self.parts.message.frames.as_ref().map_or(0, |frames| frames.session.len())
+        self.parts
+            .message
+            .frames
+            .as_ref()
+            .map_or(0, |frames| frames.session.len())
     }
 
     /// Nothing in it.
@@ -163,8 +207,17 @@ impl Batch {
     }
 
     pub(crate) fn hello(hello: MediaHello) -> Self {
-        let message = MediaRequest { hello: Some(hello), ..MediaRequest::default() };
-        Self { parts: Parts { message, ..Parts::default() }, pool: BatchPool::default() }
+        let message = MediaRequest {
+            hello: Some(hello),
+            ..MediaRequest::default()
+        };
+        Self {
+            parts: Parts {
+                message,
+                ..Parts::default()
+            },
+            pool: BatchPool::default(),
+        }
     }
 }
 
@@ -218,9 +271,15 @@ fn clear_frames(columns: &mut IngestFrames) {
 pub fn columns_agree(message: &MediaResponse) -> bool {
     let frames = message.frames.as_ref().is_none_or(|columns| {
         let rows = columns.session.len();
-        [&columns.utterance, &columns.generation, &columns.duration, &columns.flags, &columns.size]
-            .iter()
-            .all(|column| column.len() == rows)
+        [
+            &columns.utterance,
+            &columns.generation,
+            &columns.duration,
+            &columns.flags,
+            &columns.size,
+        ]
+        .iter()
+        .all(|column| column.len() == rows)
             && columns.size.iter().map(|size| u64::from(*size)).sum::<u64>() == columns.payload.len() as u64
     });
     let commands = message.commands.as_ref().is_none_or(|columns| {

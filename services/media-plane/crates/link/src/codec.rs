@@ -39,7 +39,10 @@ impl Encoder for BatchEncoder {
     type Error = Status;
 
     fn encode(&mut self, batch: Batch, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        batch.message().encode(buffer).map_err(|_| Status::internal("a media message did not fit its buffer"))
+        batch
+            .message()
+            .encode(buffer)
+            .map_err(|_| Status::internal("a media message did not fit its buffer"))
     }
 
     fn buffer_settings(&self) -> BufferSettings {

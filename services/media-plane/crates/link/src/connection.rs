@@ -61,7 +61,10 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
     let mut backoff = Backoff::new();
     loop {
         shared.counters.link_dials.add_shared(1);
-        let attempt = Attempt { control: Arc::default(), outlets: Vec::new() };
+        let attempt = Attempt {
+            control: Arc::default(),
+            outlets: Vec::new(),
+        };
         let reason = attempt.run(&shared).await.to_string();
         if shared.went_down(&reason) {
             backoff.reset();
@@ -94,10 +97,7 @@ impl Attempt {
         }
     }
 
-    async fn open(
-        &mut self,
-        shared: &Arc<Shared>,
-    ) -> Result<(Streaming<ControlResponse>, JoinSet<Down>), Down> {
+    async fn open(&mut self, shared: &Arc<Shared>) -> Result<(Streaming<ControlResponse>, JoinSet<Down>), Down> {
         let link = fastrand::u64(1..);
         let hello = Hello {
             edge: shared.identity.edge.clone(),
@@ -113,7 +113,11 @@ impl Attempt {
             let channel = dial(&shared.target).await?;
             let outlet = Arc::<Outlet>::default();
             let greeting = Batch::hello(MediaHello { link, stripe });
-            media.spawn(carry_media(shared.clone(), channel, OutletStream::new(greeting, outlet.clone())));
+            media.spawn(carry_media(
+                shared.clone(),
+                channel,
+                OutletStream::new(greeting, outlet.clone()),
+            ));
             self.outlets.push(outlet);
         }
         shared.came_up();
@@ -162,7 +166,10 @@ impl Attempt {
         use control_response::Message;
         match message {
             Message::Ping(Ping { sent_us }) => {
-                let pong = Pong { sent_us, received_us: monotonic_us() };
+                let pong = Pong {
+                    sent_us,
+                    received_us: monotonic_us(),
+                };
                 let _open = self.control.push(control_request::Message::Pong(pong));
             }
             Message::Pong(pong) => shared.pong(pong.sent_us, pong.received_us, monotonic_us()),
@@ -178,22 +185,32 @@ impl Attempt {
     }
 }
 
-async fn greet(
-    shared: &Shared,
-    control: &Arc<ControlQueue>,
-) -> Result<(Streaming<ControlResponse>, Welcome), Down> {
-    let failed = |status| Down::Failed { stream: "control", status };
+async fn greet(shared: &Shared, control: &Arc<ControlQueue>) -> Result<(Streaming<ControlResponse>, Welcome), Down> {
+    let failed = |status| Down::Failed {
+        stream: "control",
+        status,
+    };
     let channel = dial(&shared.target).await?;
     let mut client = MediaLinkServiceClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE);
     let greeting = async {
-        let mut inbound = client.control(ControlStream(control.clone())).await.map_err(failed)?.into_inner();
+        let mut inbound = client
+            .control(ControlStream(control.clone()))
+            .await
+            .map_err(failed)?
+            .into_inner();
         let first = inbound.message().await.map_err(failed)?;
         Ok((inbound, first))
     };
-    match timeout(WELCOME_TIMEOUT, greeting).await.map_err(|_| Down::NoWelcome)?? {
-        (inbound, Some(ControlResponse { message: Some(control_response::Message::Welcome(welcome)) })) => {
-            Ok((inbound, welcome))
-        }
+    match timeout(WELCOME_TIMEOUT, greeting)
+        .await
+        .map_err(|_| Down::NoWelcome)??
+    {
+        (
+            inbound,
+            Some(ControlResponse {
+                message: Some(control_response::Message::Welcome(welcome)),
+            }),
+        ) => Ok((inbound, welcome)),
         (_, None) => Err(Down::Ended("control")),
         _ => Err(Down::NotWelcome),
     }
@@ -201,7 +218,10 @@ async fn greet(
 
 /// One media stream, until it ends.
 async fn carry_media(shared: Arc<Shared>, channel: Channel, outbound: OutletStream) -> Down {
-    let failed = |status| Down::Failed { stream: "media", status };
+    let failed = |status| Down::Failed {
+        stream: "media",
+        status,
+    };
     let mut inbound = match open_media(channel, outbound).await {
         Ok(inbound) => inbound,
         Err(status) => return failed(status),
@@ -228,13 +248,21 @@ async fn carry_media(shared: Arc<Shared>, channel: Channel, outbound: OutletStre
 /// As the generated client does it, but with a codec whose messages are recycled.
 async fn open_media(channel: Channel, outbound: OutletStream) -> Result<Streaming<MediaResponse>, Status> {
     let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(LARGEST_MESSAGE);
-    grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+    grpc.ready()
+        .await
+        .map_err(|error| Status::unavailable(error.to_string()))?;
     let path = PathAndQuery::from_static("/antiphon.media.v1.MediaLinkService/Media");
-    Ok(grpc.streaming(Request::new(outbound), path, MediaCodec).await?.into_inner())
+    Ok(grpc
+        .streaming(Request::new(outbound), path, MediaCodec)
+        .await?
+        .into_inner())
 }
 
 async fn dial(target: &str) -> Result<Channel, Down> {
-    let failed = |why: String| Down::Dial { target: target.into(), why };
+    let failed = |why: String| Down::Dial {
+        target: target.into(),
+        why,
+    };
     let endpoint = Endpoint::from_shared(format!("http://{target}"))
         .map_err(|_| failed("not host:port".into()))?
         .initial_stream_window_size(STREAM_WINDOW)
@@ -248,7 +276,11 @@ async fn dial(target: &str) -> Result<Channel, Down> {
 }
 
 async fn connect(uri: Uri) -> io::Result<TokioIo<TcpStream>> {
-    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let host = uri
+        .host()
+        .unwrap_or_default()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
     let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(0))).await?;
     stream.set_nodelay(true)?;
     let socket = SockRef::from(&stream);

@@ -63,12 +63,19 @@ impl ControlQueue {
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).messages.is_empty()
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .messages
+            .is_empty()
     }
 
     pub(crate) fn close(&self) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        *waiting = Waiting { closed: true, ..Waiting::default() };
+        *waiting = Waiting {
+            closed: true,
+            ..Waiting::default()
+        };
         drop(waiting);
         self.waker.wake();
     }
@@ -114,12 +121,19 @@ mod tests {
     #[test]
     fn data_messages_are_bounded_and_the_rest_is_not() {
         let queue = ControlQueue::default();
-        let data = || Message::Data(DataMessage { payload: vec![0; 8].into(), ..DataMessage::default() });
+        let data = || {
+            Message::Data(DataMessage {
+                payload: vec![0; 8].into(),
+                ..DataMessage::default()
+            })
+        };
         for _ in 0..DATA_MESSAGES {
             queue.push(data()).expect("room");
         }
         assert_eq!(queue.push(data()), Err(Refused));
-        queue.push(Message::Closed(SessionClosed::default())).expect("control is never refused");
+        queue
+            .push(Message::Closed(SessionClosed::default()))
+            .expect("control is never refused");
         assert!(matches!(queue.pop(), Poll::Ready(Some(Message::Data(_)))));
         queue.push(data()).expect("room again");
     }

@@ -10,7 +10,8 @@ impl Counter {
     /// Adds, from the one thread that owns the counter: a plain load and store.
     #[inline]
     pub fn add(&self, amount: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
+        self.0
+            .store(self.0.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
     }
 
     /// Adds, from any thread.

@@ -20,11 +20,11 @@ pub use counters::{Counter, LinkCounters};
 pub use link::{Identity, Link, LinkStatus, Links, Sink, Up};
 pub use outlet::Outlet;
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// Microseconds of this process's monotonic clock (`CLOCK_MONOTONIC`, as Python's `time.monotonic`).
 #[must_use]
 pub fn monotonic_us() -> u64 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `now` is a valid timespec that the call fills; CLOCK_MONOTONIC always exists.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec.cast_unsigned() * 1_000_000 + now.tv_nsec.cast_unsigned() / 1_000
 }

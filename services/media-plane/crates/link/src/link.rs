@@ -80,8 +80,15 @@ impl Links {
     /// # Errors
     /// What the operating system says when it gives no threads or no epoll.
     pub fn start(threads: usize) -> io::Result<Self> {
-        let runtime = Builder::new_multi_thread().worker_threads(threads).thread_name("link").enable_all().build()?;
-        Ok(Self { runtime: Some(runtime), counters: Arc::default() })
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("link")
+            .enable_all()
+            .build()?;
+        Ok(Self {
+            runtime: Some(runtime),
+            counters: Arc::default(),
+        })
     }
 
     /// Counters of all links.
@@ -96,7 +103,13 @@ impl Links {
     /// Never while `self` lives.
     pub fn connect(&self, identity: Identity, target: String, sink: Arc<dyn Sink>) -> Link {
         let handle: &Handle = self.runtime.as_ref().expect("only drop takes the runtime").handle();
-        let shared = Arc::new(Shared { identity, target, sink, counters: self.counters.clone(), state: Mutex::default() });
+        let shared = Arc::new(Shared {
+            identity,
+            target,
+            sink,
+            counters: self.counters.clone(),
+            state: Mutex::default(),
+        });
         let task = handle.spawn(connection::keep(shared.clone()));
         Link { shared, task }
     }
@@ -165,13 +178,22 @@ impl Shared {
     }
 
     pub(crate) fn came_up(&self) {
-        *self.state() = State { connected: true, ..State::default() };
+        *self.state() = State {
+            connected: true,
+            ..State::default()
+        };
         self.counters.link_ups.add_shared(1);
     }
 
     /// Returns whether the link had been up.
     pub(crate) fn went_down(&self, reason: &str) -> bool {
-        let previous = std::mem::replace(&mut *self.state(), State { error: Some(reason.into()), ..State::default() });
+        let previous = std::mem::replace(
+            &mut *self.state(),
+            State {
+                error: Some(reason.into()),
+                ..State::default()
+            },
+        );
         if previous.connected {
             self.counters.link_downs.add_shared(1);
         }
@@ -186,6 +208,9 @@ impl Shared {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Link").field("target", &self.target).finish_non_exhaustive()
+        formatter
+            .debug_struct("Link")
+            .field("target", &self.target)
+            .finish_non_exhaustive()
     }
 }

@@ -91,7 +91,10 @@ pub(crate) struct OutletStream {
 
 impl OutletStream {
     pub(crate) fn new(greeting: Batch, outlet: std::sync::Arc<Outlet>) -> Self {
-        Self { greeting: Some(greeting), outlet }
+        Self {
+            greeting: Some(greeting),
+            outlet,
+        }
     }
 }
 
@@ -144,9 +147,22 @@ mod tests {
 
         assert_eq!(dropped, 1);
         let message = next.message();
-        assert_eq!(message.drops.as_ref().map(|drops| (&drops.session[..], &drops.count[..])), Some((&[7][..], &[1][..])));
-        assert_eq!(message.gaps.as_ref().map(|gaps| gaps.first[0]), Some(100), "a gap is never forgotten");
-        let playout = message.playout.as_ref().expect("the end of an utterance is never forgotten");
+        assert_eq!(
+            message
+                .drops
+                .as_ref()
+                .map(|drops| (&drops.session[..], &drops.count[..])),
+            Some((&[7][..], &[1][..]))
+        );
+        assert_eq!(
+            message.gaps.as_ref().map(|gaps| gaps.first[0]),
+            Some(100),
+            "a gap is never forgotten"
+        );
+        let playout = message
+            .playout
+            .as_ref()
+            .expect("the end of an utterance is never forgotten");
         assert_eq!(playout.state, [2], "but its progress is");
         assert_eq!(outlet.waiting(), 2);
     }

@@ -18,7 +18,11 @@ impl RoundTrip {
         let sample_us = sample as f64;
         let offset_us = received_us.cast_signed() - (sent_us + sample / 2).cast_signed();
         match previous {
-            None => Self { smoothed_us: sample_us, offset_us, quickest_us: sample_us },
+            None => Self {
+                smoothed_us: sample_us,
+                offset_us,
+                quickest_us: sample_us,
+            },
             Some(previous) => {
                 let aged = previous.quickest_us * 1.05; // so that a new path is believed in the end
                 let quicker = sample_us <= aged;

@@ -10,14 +10,26 @@ pub(crate) type EventTuple<'py> = (&'static str, String, Bound<'py, PyDict>);
 pub(crate) fn event(py: Python<'_>, event: EdgeEvent) -> PyResult<EventTuple<'_>> {
     let details = PyDict::new(py);
     let (kind, id) = match event {
-        EdgeEvent::SessionConnected { session, epoch, setup_us, security, remote } => {
+        EdgeEvent::SessionConnected {
+            session,
+            epoch,
+            setup_us,
+            security,
+            remote,
+        } => {
             details.set_item("epoch", epoch)?;
             details.set_item("setup_us", setup_us)?;
             details.set_item("security", security)?;
             details.set_item("remote", remote)?;
             ("session_connected", session)
         }
-        EdgeEvent::SessionClosed { session, epoch, reason, setup_us, quality } => {
+        EdgeEvent::SessionClosed {
+            session,
+            epoch,
+            reason,
+            setup_us,
+            quality,
+        } => {
             details.set_item("epoch", epoch)?;
             details.set_item("reason", reason)?;
             details.set_item("setup_us", setup_us)?;

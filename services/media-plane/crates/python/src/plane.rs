@@ -36,15 +36,32 @@ impl MediaPlane {
         shards: usize,
         capacity: usize,
     ) -> PyResult<Self> {
-        let secret = secret.try_into().map_err(|_| PyValueError::new_err("secret: 16 bytes are expected"))?;
+        let secret = secret
+            .try_into()
+            .map_err(|_| PyValueError::new_err("secret: 16 bytes are expected"))?;
         if !(1..=MOST_SHARDS).contains(&shards) {
-            return Err(PyValueError::new_err(format!("shards: 1 to {MOST_SHARDS} are expected, not {shards}")));
+            return Err(PyValueError::new_err(format!(
+                "shards: 1 to {MOST_SHARDS} are expected, not {shards}"
+            )));
         }
         py.detach(|| {
             let bind = resolve(host, port)?;
-            let advertise = advertise.iter().map(|text| parse_advertised(text)).collect::<PyResult<_>>()?;
-            let config = PlaneConfig { edge, region, secret, bind, advertise, shards, capacity };
-            Ok(Self { plane: Plane::start(&config).map_err(|error| from_start(&error))? })
+            let advertise = advertise
+                .iter()
+                .map(|text| parse_advertised(text))
+                .collect::<PyResult<_>>()?;
+            let config = PlaneConfig {
+                edge,
+                region,
+                secret,
+                bind,
+                advertise,
+                shards,
+                capacity,
+            };
+            Ok(Self {
+                plane: Plane::start(&config).map_err(|error| from_start(&error))?,
+            })
         })
     }
 
@@ -75,25 +92,39 @@ impl MediaPlane {
         caller: &str,
         data_channel: Option<u16>,
     ) -> PyResult<(String, String)> {
-        let request = OpenRequest { session, epoch, offer, agent, worker, metadata, caller, data_channel };
+        let request = OpenRequest {
+            session,
+            epoch,
+            offer,
+            agent,
+            worker,
+            metadata,
+            caller,
+            data_channel,
+        };
         py.detach(|| self.plane.open(&request)).map(pair).map_err(from_session)
     }
 
     /// Returns (sdpfrag, ufrag). Raises KeyError, OfferRejected, PermissionError.
     #[pyo3(signature = (session, *, epoch, sdpfrag))]
     fn restart_ice(&self, py: Python<'_>, session: &str, epoch: u64, sdpfrag: &str) -> PyResult<(String, String)> {
-        py.detach(|| self.plane.restart_ice(session, epoch, sdpfrag)).map(pair).map_err(from_session)
+        py.detach(|| self.plane.restart_ice(session, epoch, sdpfrag))
+            .map(pair)
+            .map_err(from_session)
     }
 
     /// Ends a session; False when it is gone already. Raises PermissionError.
     #[pyo3(signature = (session, *, epoch, reason))]
     fn close_session(&self, py: Python<'_>, session: &str, epoch: u64, reason: &str) -> PyResult<bool> {
-        py.detach(|| self.plane.close_session(session, epoch, reason)).map_err(from_session)
+        py.detach(|| self.plane.close_session(session, epoch, reason))
+            .map_err(from_session)
     }
 
     /// A live session: state, setup_us (dict), quality (dict of floats), remote, security; None when gone.
     fn session_stats<'py>(&self, py: Python<'py>, session: &str) -> PyResult<Option<Bound<'py, PyDict>>> {
-        py.detach(|| self.plane.session(session)).map(|snapshot| events::session(py, snapshot)).transpose()
+        py.detach(|| self.plane.session(session))
+            .map(|snapshot| events::session(py, snapshot))
+            .transpose()
     }
 
     /// Ids of live sessions.
@@ -114,7 +145,10 @@ impl MediaPlane {
     /// Links by worker id.
     fn workers<'py>(&self, py: Python<'py>) -> PyResult<BTreeMap<String, Bound<'py, PyDict>>> {
         let workers = py.detach(|| self.plane.workers());
-        workers.into_iter().map(|(name, status)| Ok((name, events::worker(py, status)?))).collect()
+        workers
+            .into_iter()
+            .map(|(name, status)| Ok((name, events::worker(py, status)?)))
+            .collect()
     }
 
     /// Events since the last call: (kind, session or worker id, details).
@@ -140,13 +174,19 @@ fn pair(answer: Answer) -> (String, String) {
 
 fn resolve(host: &str, port: u16) -> PyResult<SocketAddr> {
     let unknown = |why: String| PyOSError::new_err(format!("cannot receive media on {host}: {why}"));
-    let mut addresses = (host, port).to_socket_addrs().map_err(|error| unknown(error.to_string()))?;
-    addresses.next().ok_or_else(|| unknown("the name has no address".into()))
+    let mut addresses = (host, port)
+        .to_socket_addrs()
+        .map_err(|error| unknown(error.to_string()))?;
+    addresses
+        .next()
+        .ok_or_else(|| unknown("the name has no address".into()))
 }
 
 /// `address:port`, or an address alone for the bound port.
 fn parse_advertised(text: &str) -> PyResult<SocketAddr> {
     let bare = text.trim_start_matches('[').trim_end_matches(']');
-    let address = text.parse().or_else(|_| bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)));
+    let address = text
+        .parse()
+        .or_else(|_| bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)));
     address.map_err(|_| PyValueError::new_err(format!("advertise: {text:?} is no address, or address:port")))
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-use crate::os::Signal;
+use crate::socket::Signal;
 
 /// More than an edge's sessions can say in the time that a healthy process takes to listen.
 const WAITING: usize = 65_536;
@@ -61,7 +61,10 @@ pub(crate) struct Events {
 
 impl Events {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { waiting: Mutex::default(), signal: Signal::new()? })
+        Ok(Self {
+            waiting: Mutex::default(),
+            signal: Signal::new()?,
+        })
     }
 
     /// Returns false when too many wait.

@@ -28,7 +28,10 @@ pub(crate) struct Flows {
 
 impl Flows {
     pub(crate) fn new(most: usize) -> Self {
-        Self { table: FxHashMap::default(), most }
+        Self {
+            table: FxHashMap::default(),
+            most,
+        }
     }
 
     /// The session of an address.
@@ -83,7 +86,10 @@ mod tests {
         assert!(flows.learn(address(1), Slot(1), Time(0)));
         assert!(flows.learn(address(2), Slot(2), Time(0)));
         assert!(!flows.learn(address(3), Slot(3), Time(0)));
-        assert!(flows.learn(address(2), Slot(4), Time(0)), "a known address may change its session");
+        assert!(
+            flows.learn(address(2), Slot(4), Time(0)),
+            "a known address may change its session"
+        );
         assert_eq!(flows.find(address(1), Time(50_000_000)), Some(Slot(1)));
         flows.purge(Time(70_000_000));
         assert_eq!(flows.find(address(2), Time(70_000_000)), None);

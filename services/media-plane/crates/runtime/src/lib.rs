@@ -7,12 +7,13 @@ mod counters;
 mod events;
 mod flows;
 mod mailbox;
-mod os;
+
 mod plane;
 mod registry;
 mod session;
 mod shard;
 mod slot;
+mod socket;
 mod steering;
 mod uplinks;
 mod wheel;

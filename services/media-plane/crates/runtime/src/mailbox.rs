@@ -13,9 +13,9 @@ use antiphon_link::proto::MediaResponse;
 use bytes::Bytes;
 use crossbeam_queue::ArrayQueue;
 
-use crate::os::Signal;
 use crate::session::{Snapshot, Tenant};
 use crate::slot::Slot;
+use crate::socket::Signal;
 
 /// Commands and link messages that may wait: four seconds of one link at a message a millisecond.
 const MAIL: usize = 4096;
@@ -28,14 +28,44 @@ const HANDED: usize = 1024;
 pub(crate) enum Mail {
     Open(Box<Tenant>, Box<Session>),
     /// With a link: only if the session is that link's.
-    Close { slot: Slot, reason: &'static str, after_playout: bool, link: Option<u32> },
-    RestartIce { slot: Slot, sdpfrag: String, reply: SyncSender<Option<Result<String, OfferError>>> },
-    Snapshot { slot: Slot, reply: SyncSender<Option<Snapshot>> },
-    Data { slot: Slot, link: u32, label: String, binary: bool, payload: Bytes },
-    LinkUp { link: u32, incarnation: u32, up: Up },
-    LinkDown { link: u32 },
-    Pace { link: u32, gather_us: u32 },
-    Media { link: u32, message: Arc<MediaResponse> },
+    Close {
+        slot: Slot,
+        reason: &'static str,
+        after_playout: bool,
+        link: Option<u32>,
+    },
+    RestartIce {
+        slot: Slot,
+        sdpfrag: String,
+        reply: SyncSender<Option<Result<String, OfferError>>>,
+    },
+    Snapshot {
+        slot: Slot,
+        reply: SyncSender<Option<Snapshot>>,
+    },
+    Data {
+        slot: Slot,
+        link: u32,
+        label: String,
+        binary: bool,
+        payload: Bytes,
+    },
+    LinkUp {
+        link: u32,
+        incarnation: u32,
+        up: Up,
+    },
+    LinkDown {
+        link: u32,
+    },
+    Pace {
+        link: u32,
+        gather_us: u32,
+    },
+    Media {
+        link: u32,
+        message: Arc<MediaResponse>,
+    },
     Stop,
 }
 
@@ -57,7 +87,10 @@ pub(crate) struct Mailbox {
 
 impl fmt::Debug for Mailbox {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Mailbox").field("mail", &self.mail.len()).finish_non_exhaustive()
+        formatter
+            .debug_struct("Mailbox")
+            .field("mail", &self.mail.len())
+            .finish_non_exhaustive()
     }
 }
 

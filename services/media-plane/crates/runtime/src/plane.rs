@@ -16,11 +16,11 @@ use antiphon_link::{Identity, Links, monotonic_us};
 use crate::counters::ShardCounters;
 use crate::events::{EdgeEvent, Events};
 use crate::mailbox::{Mail, Mailbox};
-use crate::os;
 use crate::registry::{Live, NoPlace, Registry};
 use crate::session::{Snapshot, Tenant};
 use crate::shard::{Shard, Surroundings};
 use crate::slot::Slot;
+use crate::socket;
 use crate::workers::{NotStanding, WorkerStatus, Workers};
 
 const LINK_THREADS: usize = 1;
@@ -51,7 +51,11 @@ pub struct PlaneConfig {
 impl fmt::Debug for PlaneConfig {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut fields = formatter.debug_struct("PlaneConfig");
-        fields.field("edge", &self.edge).field("bind", &self.bind).field("shards", &self.shards).finish_non_exhaustive()
+        fields
+            .field("edge", &self.edge)
+            .field("bind", &self.bind)
+            .field("shards", &self.shards)
+            .finish_non_exhaustive()
     }
 }
 
@@ -141,7 +145,12 @@ pub struct Answer {
 
 impl Answer {
     fn new(sdp: String) -> Self {
-        let ufrag = sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).unwrap_or_default().trim().into();
+        let ufrag = sdp
+            .lines()
+            .find_map(|line| line.strip_prefix("a=ice-ufrag:"))
+            .unwrap_or_default()
+            .trim()
+            .into();
         Self { sdp, ufrag }
     }
 }
@@ -168,18 +177,28 @@ impl Plane {
     /// # Errors
     /// [`StartError`].
     pub fn start(config: &PlaneConfig) -> Result<Self, StartError> {
-        let bind_error = |source| StartError::Bind { address: config.bind, source };
-        if os::port_is_taken(config.bind) {
+        let bind_error = |source| StartError::Bind {
+            address: config.bind,
+            source,
+        };
+        if socket::port_is_taken(config.bind) {
             return Err(bind_error(io::ErrorKind::AddrInUse.into()));
         }
-        let sockets = os::bind_shards(config.bind, config.shards).map_err(bind_error)?;
+        let sockets = socket::bind_shards(config.bind, config.shards).map_err(bind_error)?;
         let address = sockets[0].local_addr()?;
-        let engine = Arc::new(EngineConfig::new(&config.secret, number_of(&config.edge), advertised(config, address))?);
+        let engine = Arc::new(EngineConfig::new(
+            &config.secret,
+            number_of(&config.edge),
+            advertised(config, address),
+        )?);
         let mailboxes: Arc<[Mailbox]> = (0..config.shards).map(|_| Mailbox::new()).collect::<io::Result<_>>()?;
         let registry = Arc::new(Registry::new(config.shards, config.capacity));
         let events = Arc::new(Events::new()?);
         let outside = Arc::<ShardCounters>::default();
-        let identity = Identity { edge: config.edge.clone(), region: config.region.clone() };
+        let identity = Identity {
+            edge: config.edge.clone(),
+            region: config.region.clone(),
+        };
         let workers = Workers::new(identity, mailboxes.clone(), events.clone(), outside.clone());
         let links = Links::start(LINK_THREADS)?;
 
@@ -201,7 +220,7 @@ impl Plane {
             let run = move || {
                 // A single shard is left to the scheduler: several edges may share a machine.
                 if shards > 1 {
-                    os::pin_to_core(index);
+                    socket::pin_to_core(index);
                 }
                 Shard::new(surroundings, socket, capacity).run();
             };
@@ -240,11 +259,16 @@ impl Plane {
     pub fn open(&self, request: &OpenRequest<'_>) -> Result<Answer, SessionError> {
         let standing = self.workers.standing(request.worker).map_err(|why| match why {
             NotStanding::Unknown => SessionError::UnknownWorker(request.worker.into()),
-            NotStanding::Down(reason) => SessionError::LinkDown { worker: request.worker.into(), reason },
+            NotStanding::Down(reason) => SessionError::LinkDown {
+                worker: request.worker.into(),
+                reason,
+            },
         })?;
         let id: Arc<str> = request.session.into();
-        let (slot, replaced) =
-            self.registry.admit(&id, request.epoch, standing.number).map_err(|why| match why {
+        let (slot, replaced) = self
+            .registry
+            .admit(&id, request.epoch, standing.number)
+            .map_err(|why| match why {
                 NoPlace::Full => SessionError::Full,
                 NoPlace::Stale(seen) => stale(request.session, request.epoch, seen),
             })?;
@@ -257,10 +281,14 @@ impl Plane {
                 metadata: request.metadata.into(),
                 caller: request.caller.into(),
             };
-            standing.up.control.push(Message::Opened(hello)).map_err(|_| SessionError::LinkDown {
-                worker: request.worker.into(),
-                reason: "it just went down".into(),
-            })?;
+            standing
+                .up
+                .control
+                .push(Message::Opened(hello))
+                .map_err(|_| SessionError::LinkDown {
+                    worker: request.worker.into(),
+                    reason: "it just went down".into(),
+                })?;
             let tenant = Tenant {
                 slot,
                 id: id.clone(),
@@ -269,7 +297,8 @@ impl Plane {
                 incarnation: standing.incarnation,
                 answer_us,
             };
-            self.post(slot, Mail::Open(Box::new(tenant), Box::new(session))).map_err(|()| SessionError::Full)?;
+            self.post(slot, Mail::Open(Box::new(tenant), Box::new(session)))
+                .map_err(|()| SessionError::Full)?;
             Ok(Answer::new(sdp))
         });
         if opened.is_err() {
@@ -301,7 +330,11 @@ impl Plane {
         let unknown = || SessionError::UnknownSession(session.into());
         let live = self.find(session, epoch)?.ok_or_else(unknown)?;
         let (reply, answer) = sync_channel(1);
-        let mail = Mail::RestartIce { slot: live.slot, sdpfrag: sdpfrag.into(), reply };
+        let mail = Mail::RestartIce {
+            slot: live.slot,
+            sdpfrag: sdpfrag.into(),
+            reply,
+        };
         self.post(live.slot, mail).map_err(|()| SessionError::Full)?;
         let fragment = wait_for(&answer).flatten().ok_or_else(unknown)??;
         Ok(Answer::new(fragment))
@@ -312,19 +345,29 @@ impl Plane {
     /// # Errors
     /// [`SessionError::StaleEpoch`].
     pub fn close_session(&self, session: &str, epoch: u64, reason: &str) -> Result<bool, SessionError> {
-        let Some(live) = self.find(session, epoch)? else { return Ok(false) };
+        let Some(live) = self.find(session, epoch)? else {
+            return Ok(false);
+        };
         self.close_slot(live.slot, reason_of(reason));
         Ok(true)
     }
 
     fn close_slot(&self, slot: Slot, reason: &'static str) {
-        let mail = Mail::Close { slot, reason, after_playout: false, link: None };
+        let mail = Mail::Close {
+            slot,
+            reason,
+            after_playout: false,
+            link: None,
+        };
         self.mailboxes[slot.shard()].post_patiently(mail);
     }
 
     fn find(&self, session: &str, epoch: u64) -> Result<Option<Live>, SessionError> {
         let live = self.registry.find(session);
-        let seen = live.as_ref().map(|live| live.epoch).or_else(|| self.registry.last_epoch(session));
+        let seen = live
+            .as_ref()
+            .map(|live| live.epoch)
+            .or_else(|| self.registry.last_epoch(session));
         match seen {
             Some(seen) if seen > epoch => Err(stale(session, epoch, seen)),
             _ => Ok(live),
@@ -375,7 +418,9 @@ impl Plane {
         for counters in self.shard_counters.iter().chain([&self.outside]) {
             counters.read(|name, value| *sums.entry(name).or_default() += value);
         }
-        self.links.counters().read(|name, value| *sums.entry(name).or_default() += value);
+        self.links
+            .counters()
+            .read(|name, value| *sums.entry(name).or_default() += value);
         sums
     }
 
@@ -414,12 +459,19 @@ fn wait_for<T>(answer: &Receiver<T>) -> Option<T> {
 }
 
 fn stale(session: &str, epoch: u64, seen: u64) -> SessionError {
-    SessionError::StaleEpoch { session: session.into(), epoch, seen }
+    SessionError::StaleEpoch {
+        session: session.into(),
+        epoch,
+        seen,
+    }
 }
 
 /// Reasons that the proto knows; another one is the API's.
 fn reason_of(reason: &str) -> &'static str {
-    ["api", "moved", "drain", "error"].into_iter().find(|known| *known == reason).unwrap_or("api")
+    ["api", "moved", "drain", "error"]
+        .into_iter()
+        .find(|known| *known == reason)
+        .unwrap_or("api")
 }
 
 fn advertised(config: &PlaneConfig, bound: SocketAddr) -> Vec<SocketAddr> {
@@ -427,7 +479,11 @@ fn advertised(config: &PlaneConfig, bound: SocketAddr) -> Vec<SocketAddr> {
         return vec![bound];
     }
     let with_port = |address: &SocketAddr| {
-        let port = if address.port() == 0 { bound.port() } else { address.port() };
+        let port = if address.port() == 0 {
+            bound.port()
+        } else {
+            address.port()
+        };
         SocketAddr::new(address.ip(), port)
     };
     config.advertise.iter().map(with_port).collect()
@@ -435,5 +491,7 @@ fn advertised(config: &PlaneConfig, bound: SocketAddr) -> Vec<SocketAddr> {
 
 /// The edge's number in sealed ufrags: FNV-1a of its id.
 fn number_of(edge: &str) -> u32 {
-    edge.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    edge.bytes().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
 }

@@ -44,7 +44,9 @@ impl Registry {
         Self(Mutex::new(Book {
             live: HashMap::new(),
             // A session that ends keeps its place for a moment, so shards have a few more than they need.
-            places: numbers.map(|shard| Places::new(shard, capacity.saturating_mul(2))).collect(),
+            places: numbers
+                .map(|shard| Places::new(shard, capacity.saturating_mul(2)))
+                .collect(),
             capacity,
             used: 0,
             ended: HashMap::new(),
@@ -68,7 +70,11 @@ impl Registry {
         if book.used >= book.capacity {
             return Err(NoPlace::Full);
         }
-        let places = book.places.iter_mut().min_by_key(|places| places.used()).ok_or(NoPlace::Full)?;
+        let places = book
+            .places
+            .iter_mut()
+            .min_by_key(|places| places.used())
+            .ok_or(NoPlace::Full)?;
         let slot = places.take().ok_or(NoPlace::Full)?;
         book.used += 1;
         book.live.insert(id.clone(), Live { slot, epoch, link });
@@ -140,7 +146,11 @@ mod tests {
         let (newer, old) = registry.admit(&id, 6, 1).expect("a newer owner");
         assert_eq!(old.map(|live| live.slot), Some(slot));
         registry.ended(&id, slot, 5);
-        assert_eq!(registry.find("s").map(|live| live.slot), Some(newer), "the newer one stays");
+        assert_eq!(
+            registry.find("s").map(|live| live.slot),
+            Some(newer),
+            "the newer one stays"
+        );
         registry.ended(&id, newer, 6);
         assert_eq!(registry.admit(&id, 5, 1).err(), Some(NoPlace::Stale(6)));
     }
@@ -149,8 +159,10 @@ mod tests {
     fn sessions_spread_over_shards_up_to_the_capacity() {
         let registry = Registry::new(2, 4);
         let ids: Vec<Arc<str>> = (0..5).map(|number| number.to_string().into()).collect();
-        let shards: Vec<_> =
-            ids[..4].iter().map(|id| registry.admit(id, 1, 7).expect("room").0.shard()).collect();
+        let shards: Vec<_> = ids[..4]
+            .iter()
+            .map(|id| registry.admit(id, 1, 7).expect("room").0.shard())
+            .collect();
         assert_eq!(shards.iter().filter(|shard| **shard == 0).count(), 2);
         assert_eq!(registry.admit(&ids[4], 1, 7).err(), Some(NoPlace::Full));
         assert_eq!((registry.on_link(7), registry.on_link(8)), (4, 0));

@@ -37,7 +37,13 @@ pub(crate) struct Seat {
 
 impl Seat {
     pub(crate) fn new(tenant: Tenant, session: Box<Session>) -> Self {
-        Self { tenant, session, scheduled: Time::NEVER, connected: false, addresses: Vec::new() }
+        Self {
+            tenant,
+            session,
+            scheduled: Time::NEVER,
+            connected: false,
+            addresses: Vec::new(),
+        }
     }
 
     /// Notes an address of the caller; returns one that has to be forgotten for it.

@@ -32,7 +32,12 @@ pub(crate) struct Places {
 
 impl Places {
     pub(crate) fn new(shard: u8, most: usize) -> Self {
-        Self { shard, generations: Vec::new(), free: std::collections::VecDeque::new(), most: most.min(MOST_SESSIONS) }
+        Self {
+            shard,
+            generations: Vec::new(),
+            free: std::collections::VecDeque::new(),
+            most: most.min(MOST_SESSIONS),
+        }
     }
 
     pub(crate) fn take(&mut self) -> Option<Slot> {

@@ -20,9 +20,15 @@ pub(crate) enum Steer {
 
 /// Reads the owner out of a request and proves that its sender knows the password.
 pub(crate) fn steer(config: &EngineConfig, datagram: &[u8]) -> Steer {
-    let Ok(request) = BindingRequest::parse(datagram) else { return Steer::BadUfrag };
-    let Some(text) = request.local_ufrag() else { return Steer::BadUfrag };
-    let Ok(ufrag) = config.sealer.open(text) else { return Steer::BadUfrag };
+    let Ok(request) = BindingRequest::parse(datagram) else {
+        return Steer::BadUfrag;
+    };
+    let Some(text) = request.local_ufrag() else {
+        return Steer::BadUfrag;
+    };
+    let Ok(ufrag) = config.sealer.open(text) else {
+        return Steer::BadUfrag;
+    };
     if ufrag.edge != config.edge {
         return Steer::OtherEdge;
     }

@@ -33,7 +33,11 @@ struct Stripe {
 
 impl Uplink {
     fn new(incarnation: u32, up: Up) -> Self {
-        let stripe = |outlet: Arc<Outlet>| Stripe { batch: outlet.batch(), outlet, sent: Time(0) };
+        let stripe = |outlet: Arc<Outlet>| Stripe {
+            batch: outlet.batch(),
+            outlet,
+            sent: Time(0),
+        };
         Self {
             incarnation,
             control: up.control,
@@ -100,7 +104,10 @@ impl Uplinks {
     /// Sends what is due on all links. Returns when the rest is.
     pub(crate) fn flush(&mut self, now: Time, counters: &ShardCounters) -> Time {
         let dirty = self.links.values_mut().filter(|uplink| uplink.dirty);
-        dirty.map(|uplink| uplink.flush(now, counters)).min().unwrap_or(Time::NEVER)
+        dirty
+            .map(|uplink| uplink.flush(now, counters))
+            .min()
+            .unwrap_or(Time::NEVER)
     }
 }
 
@@ -123,7 +130,12 @@ mod tests {
 
     fn uplinks(gather_us: u32) -> (Uplinks, Arc<Outlet>) {
         let outlet = Arc::<Outlet>::default();
-        let up = Up { worker: "w".into(), outlets: vec![outlet.clone()], control: Arc::default(), gather_us };
+        let up = Up {
+            worker: "w".into(),
+            outlets: vec![outlet.clone()],
+            control: Arc::default(),
+            gather_us,
+        };
         let mut uplinks = Uplinks::default();
         uplinks.up(1, 0, up);
         (uplinks, outlet)
@@ -133,7 +145,7 @@ mod tests {
     fn an_idle_link_sends_at_once_and_a_busy_one_gathers() {
         let (mut uplinks, outlet) = uplinks(1_000);
         let counters = ShardCounters::default();
-        let mut push = |uplinks: &mut Uplinks| uplinks.get_mut(1).expect("up").batch(5).push_frame(&FRAME);
+        let push = |uplinks: &mut Uplinks| uplinks.get_mut(1).expect("up").batch(5).push_frame(&FRAME);
 
         push(&mut uplinks);
         assert_eq!(uplinks.flush(Time(10_000), &counters), Time::NEVER);

@@ -21,7 +21,10 @@ struct Turn {
 
 impl Turn {
     fn new() -> Self {
-        Self { buckets: vec![Vec::new(); BUCKETS as usize], occupied: [0; 4] }
+        Self {
+            buckets: vec![Vec::new(); BUCKETS as usize],
+            occupied: [0; 4],
+        }
     }
 
     fn insert(&mut self, tick: u64, timer: Timer) {
@@ -74,7 +77,12 @@ pub(crate) struct Wheel {
 
 impl Wheel {
     pub(crate) fn new(now: Time) -> Self {
-        Self { tick: now.as_micros() / TICK_US, fine: Turn::new(), coarse: Turn::new(), cascade: Vec::new() }
+        Self {
+            tick: now.as_micros() / TICK_US,
+            fine: Turn::new(),
+            coarse: Turn::new(),
+            cascade: Vec::new(),
+        }
     }
 
     /// Fires `index` at `deadline` or up to a millisecond later.

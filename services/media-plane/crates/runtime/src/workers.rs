@@ -68,7 +68,13 @@ impl Workers {
         events: Arc<Events>,
         counters: Arc<ShardCounters>,
     ) -> Self {
-        Self { identity, mailboxes, events, counters, known: Mutex::default() }
+        Self {
+            identity,
+            mailboxes,
+            events,
+            counters,
+            known: Mutex::default(),
+        }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -78,7 +84,11 @@ impl Workers {
     /// Dials, unless a link to that target is kept already. A new target replaces the old link.
     pub(crate) fn connect(&self, links: &Links, name: &str, target: &str) {
         let mut known = self.known();
-        if known.by_name.get(name).is_some_and(|worker| worker.link.target() == target) {
+        if known
+            .by_name
+            .get(name)
+            .is_some_and(|worker| worker.link.target() == target)
+        {
             return;
         }
         let number = known.next;
@@ -110,10 +120,16 @@ impl Workers {
         let worker = known.by_name.get(name).ok_or(NotStanding::Unknown)?;
         let state = worker.route.state();
         match &state.up {
-            Some(up) => Ok(Standing { number: worker.number, incarnation: state.incarnation, up: up.clone() }),
+            Some(up) => Ok(Standing {
+                number: worker.number,
+                incarnation: state.incarnation,
+                up: up.clone(),
+            }),
             None => {
                 let reason = worker.link.status().error;
-                Err(NotStanding::Down(reason.unwrap_or_else(|| "it is being dialled".into())))
+                Err(NotStanding::Down(
+                    reason.unwrap_or_else(|| "it is being dialled".into()),
+                ))
             }
         }
     }
@@ -125,13 +141,20 @@ impl Workers {
             sessions: sessions(worker.number),
             target: worker.link.target().into(),
         };
-        known.by_name.iter().map(|(name, worker)| (name.clone(), status(worker))).collect()
+        known
+            .by_name
+            .iter()
+            .map(|(name, worker)| (name.clone(), status(worker)))
+            .collect()
     }
 
     /// Whether all that was to be said on the links is on its way.
     pub(crate) fn all_said(&self) -> bool {
         let known = self.known();
-        known.by_name.values().all(|worker| worker.route.state().up.as_ref().is_none_or(|up| up.control.is_empty()))
+        known
+            .by_name
+            .values()
+            .all(|worker| worker.route.state().up.as_ref().is_none_or(|up| up.control.is_empty()))
     }
 }
 
@@ -139,7 +162,9 @@ impl Worker {
     fn end(self) {
         drop(self.link);
         if self.route.state().up.take().is_some() {
-            self.route.post_all(|| Mail::LinkDown { link: self.route.number });
+            self.route.post_all(|| Mail::LinkDown {
+                link: self.route.number,
+            });
         }
     }
 }
@@ -190,7 +215,9 @@ impl Route {
         }
         let frames = message.frames.iter().flat_map(|columns| &columns.session);
         let commands = message.commands.iter().flat_map(|columns| &columns.session);
-        frames.chain(commands).fold(0, |shards, session| shards | 1_u64.checked_shl(session >> 24).unwrap_or(0))
+        frames.chain(commands).fold(0, |shards, session| {
+            shards | 1_u64.checked_shl(session >> 24).unwrap_or(0)
+        })
     }
 }
 
@@ -201,29 +228,57 @@ impl Sink for Route {
         state.up = Some(up.clone());
         let incarnation = state.incarnation;
         drop(state);
-        self.post_all(|| Mail::LinkUp { link: self.number, incarnation, up: up.clone() });
-        self.announce(EdgeEvent::LinkUp { worker: self.name.clone() });
+        self.post_all(|| Mail::LinkUp {
+            link: self.number,
+            incarnation,
+            up: up.clone(),
+        });
+        self.announce(EdgeEvent::LinkUp {
+            worker: self.name.clone(),
+        });
     }
 
     fn down(&self, reason: &str) {
         self.state().up = None;
         self.post_all(|| Mail::LinkDown { link: self.number });
-        self.announce(EdgeEvent::LinkDown { worker: self.name.clone(), reason: reason.into() });
+        self.announce(EdgeEvent::LinkDown {
+            worker: self.name.clone(),
+            reason: reason.into(),
+        });
     }
 
     fn pace(&self, gather_us: u32) {
-        self.post_all(|| Mail::Pace { link: self.number, gather_us });
+        self.post_all(|| Mail::Pace {
+            link: self.number,
+            gather_us,
+        });
     }
 
     fn control(&self, message: &Message) -> bool {
         let (session, mail) = match message {
             Message::Refused(SessionRefused { session, .. }) => {
                 let slot = Slot(*session);
-                (*session, Mail::Close { slot, reason: "worker", after_playout: false, link: Some(self.number) })
+                (
+                    *session,
+                    Mail::Close {
+                        slot,
+                        reason: "worker",
+                        after_playout: false,
+                        link: Some(self.number),
+                    },
+                )
             }
             Message::HangUp(hang_up) => {
                 let (slot, after_playout) = (Slot(hang_up.session), hang_up.after_playout);
-                (hang_up.session, Mail::Close { slot, reason: "hangup", after_playout, link: Some(self.number) })
+                (
+                    hang_up.session,
+                    Mail::Close {
+                        slot,
+                        reason: "hangup",
+                        after_playout,
+                        link: Some(self.number),
+                    },
+                )
             }
             Message::Data(data) => (
                 data.session,
@@ -245,14 +300,19 @@ impl Sink for Route {
         let shards = self.shards_of(message);
         let concerned = || {
             let mailboxes = self.mailboxes.iter().enumerate();
-            mailboxes.filter(move |(number, _)| shards & 1 << number != 0).map(|(_, mailbox)| mailbox)
+            mailboxes
+                .filter(move |(number, _)| shards & 1 << number != 0)
+                .map(|(_, mailbox)| mailbox)
         };
         if !concerned().all(Mailbox::has_room) {
             return false;
         }
         for mailbox in concerned() {
             // Room was just seen, and links share it with few others; waiting here is for the improbable.
-            mailbox.post_patiently(Mail::Media { link: self.number, message: message.clone() });
+            mailbox.post_patiently(Mail::Media {
+                link: self.number,
+                message: message.clone(),
+            });
         }
         true
     }

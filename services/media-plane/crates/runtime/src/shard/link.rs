@@ -16,8 +16,15 @@ const FLUSH: u32 = 2;
 impl Shard {
     /// Carries out commands, then takes frames. Returns how many rows were this shard's.
     pub(super) fn take_media(&mut self, link: u32, message: &MediaResponse, now: Time) -> usize {
-        let commands = message.commands.as_ref().map_or(0, |columns| self.take_commands(link, columns, now));
-        commands + message.frames.as_ref().map_or(0, |columns| self.take_frames(link, columns, now))
+        let commands = message
+            .commands
+            .as_ref()
+            .map_or(0, |columns| self.take_commands(link, columns, now));
+        commands
+            + message
+                .frames
+                .as_ref()
+                .map_or(0, |columns| self.take_frames(link, columns, now))
     }
 
     fn take_commands(&mut self, link: u32, columns: &PlayoutCommands, now: Time) -> usize {

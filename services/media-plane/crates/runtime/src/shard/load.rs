@@ -23,7 +23,12 @@ pub(super) struct Load {
 
 impl Load {
     pub(super) fn new(now: Time) -> Self {
-        Self { start: now, wakes: 0, packets: 0, busy: false }
+        Self {
+            start: now,
+            wakes: 0,
+            packets: 0,
+            busy: false,
+        }
     }
 
     /// A wake at `now` found so many packets. Returns when to look again, however much comes until then; None to be
@@ -32,7 +37,11 @@ impl Load {
         self.wakes += 1;
         self.packets = self.packets.saturating_add(u32::try_from(packets).unwrap_or(u32::MAX));
         if now.since(self.start) >= WINDOW {
-            self.busy = if self.busy { self.packets >= FEW_PACKETS } else { self.wakes >= MANY_WAKES };
+            self.busy = if self.busy {
+                self.packets >= FEW_PACKETS
+            } else {
+                self.wakes >= MANY_WAKES
+            };
             self.start = now;
             self.wakes = 0;
             self.packets = 0;
@@ -51,7 +60,10 @@ mod tests {
         let mut now = Time(0);
         let mut ticks = 0;
         for _ in 0..200 {
-            now = load.note(now, 1).inspect(|_| ticks += 1).unwrap_or(now + Duration::from_micros(200));
+            now = load
+                .note(now, 1)
+                .inspect(|_| ticks += 1)
+                .unwrap_or(now + Duration::from_micros(200));
         }
         assert!(ticks > 100, "reads once a millisecond under load");
         for _ in 0..25 {

@@ -22,7 +22,9 @@ impl Shard {
     pub(super) fn take_mail(&mut self, now: Time) -> Taken {
         let mut packets = 0;
         for _ in 0..BUDGET {
-            let Some(mail) = self.surroundings.mailbox().next_mail() else { break };
+            let Some(mail) = self.surroundings.mailbox().next_mail() else {
+                break;
+            };
             match mail {
                 Mail::Media { link, message } => packets += self.take_media(link, &message, now),
                 Mail::Stop => return Taken::Stop,
@@ -30,7 +32,9 @@ impl Shard {
             }
         }
         for _ in 0..BUDGET {
-            let Some(mut handed) = self.surroundings.mailbox().next_handed() else { break };
+            let Some(mut handed) = self.surroundings.mailbox().next_handed() else {
+                break;
+            };
             packets += 1;
             self.deliver(handed.slot, now, handed.from, &mut handed.datagram);
         }
@@ -40,9 +44,16 @@ impl Shard {
     fn carry_out(&mut self, mail: Mail, now: Time) {
         match mail {
             Mail::Open(tenant, session) => self.open(*tenant, session, now),
-            Mail::Close { slot, reason, after_playout, link } => {
+            Mail::Close {
+                slot,
+                reason,
+                after_playout,
+                link,
+            } => {
                 if link.is_none_or(|link| self.is_served_by(slot, link)) {
-                    self.drive(slot, now, |session, voice| session.close(now, reason, after_playout, voice));
+                    self.drive(slot, now, |session, voice| {
+                        session.close(now, reason, after_playout, voice)
+                    });
                 }
             }
             Mail::RestartIce { slot, sdpfrag, reply } => {
@@ -53,7 +64,13 @@ impl Shard {
                 let snapshot = self.seat(slot).map(|seat| seat.snapshot());
                 let _gone = reply.send(snapshot); // whoever asked may have given up
             }
-            Mail::Data { slot, link, label, binary, payload } => {
+            Mail::Data {
+                slot,
+                link,
+                label,
+                binary,
+                payload,
+            } => {
                 let send = |session: &mut Session, voice: &mut Voice<'_>| {
                     session.send_data(now, &label, binary, &payload, voice)
                 };
@@ -70,8 +87,11 @@ impl Shard {
 
     fn open(&mut self, tenant: Tenant, session: Box<Session>, now: Time) {
         let (slot, incarnation) = (tenant.slot, tenant.incarnation);
-        let link_stands =
-            self.mouth.uplinks.get_mut(tenant.link).is_some_and(|uplink| uplink.incarnation == incarnation);
+        let link_stands = self
+            .mouth
+            .uplinks
+            .get_mut(tenant.link)
+            .is_some_and(|uplink| uplink.incarnation == incarnation);
         self.sit_down(Seat::new(tenant, session));
         if !link_stands {
             self.drive(slot, now, |session, voice| session.close(now, "worker", false, voice));

@@ -14,10 +14,10 @@ use crate::counters::ShardCounters;
 use crate::events::Events;
 use crate::flows::Flows;
 use crate::mailbox::{Handed, Mailbox};
-use crate::os::{self, Inbox, Outbox};
 use crate::registry::Registry;
 use crate::session::Seat;
 use crate::slot::Slot;
+use crate::socket::{self, Inbox, Outbox};
 use crate::steering::{Steer, names_another, steer};
 use crate::uplinks::Uplinks;
 use crate::wheel::{Timer, Wheel};
@@ -93,7 +93,9 @@ impl Shard {
         loop {
             let now = Time(monotonic_us());
             self.mouth.counters.wakes.add(1);
-            let Taken::Packets(mut packets) = self.take_mail(now) else { break };
+            let Taken::Packets(mut packets) = self.take_mail(now) else {
+                break;
+            };
             packets += self.read(&mut inbox, now);
             self.fire(now);
             self.mouth.send();
@@ -103,7 +105,7 @@ impl Shard {
                 self.flows.purge(now);
             }
             match load.note(now, packets) {
-                Some(look_again) => os::sleep_until(look_again),
+                Some(look_again) => socket::sleep_until(look_again),
                 None => self.wait(flush_at),
             }
         }
@@ -116,7 +118,7 @@ impl Shard {
         let longest = next.since(Time(monotonic_us())).min(LONGEST_SLEEP);
         let mailbox = self.surroundings.mailbox();
         if mailbox.fall_asleep() {
-            os::wait(&self.mouth.socket, mailbox.signal(), longest);
+            socket::wait(&self.mouth.socket, mailbox.signal(), longest);
             mailbox.awake();
         }
     }
@@ -133,7 +135,10 @@ impl Shard {
                 }
             }
             if count > 0 {
-                self.mouth.counters.drop_rxq_overflow.add(u64::from(inbox.take_overflow()));
+                self.mouth
+                    .counters
+                    .drop_rxq_overflow
+                    .add(u64::from(inbox.take_overflow()));
             }
             if !more {
                 break;
@@ -188,14 +193,25 @@ impl Shard {
             self.mouth.counters.drop_no_session.add(1);
             return;
         };
-        let taken = owner.hand(Handed { slot, from, datagram: Box::from(&*datagram) });
+        let taken = owner.hand(Handed {
+            slot,
+            from,
+            datagram: Box::from(&*datagram),
+        });
         let counters = &self.mouth.counters;
-        if taken { counters.handed_over.add(1) } else { counters.drop_ring_full.add(1) }
+        if taken {
+            counters.handed_over.add(1)
+        } else {
+            counters.drop_ring_full.add(1)
+        }
     }
 
     #[inline]
     pub(super) fn deliver(&mut self, slot: Slot, now: Time, from: SocketAddr, datagram: &mut [u8]) {
-        if self.drive(slot, now, |session, voice| session.receive(now, from, datagram, voice)).is_none() {
+        if self
+            .drive(slot, now, |session, voice| session.receive(now, from, datagram, voice))
+            .is_none()
+        {
             self.mouth.counters.drop_no_session.add(1);
         }
     }

@@ -48,7 +48,9 @@ impl Shard {
     /// A deadline that moved back keeps its timer: when it fires, it is set anew.
     #[inline]
     fn reschedule(&mut self, index: usize) {
-        let Some(seat) = self.seats[index].as_deref_mut() else { return };
+        let Some(seat) = self.seats[index].as_deref_mut() else {
+            return;
+        };
         let deadline = seat.session.deadline();
         if deadline < seat.scheduled {
             seat.scheduled = deadline;
@@ -61,7 +63,9 @@ impl Shard {
         let mut due = std::mem::take(&mut self.due);
         self.wheel.advance(now, &mut due);
         for timer in due.drain(..) {
-            let Some(seat) = self.seats.get_mut(timer.index as usize).and_then(Option::as_deref_mut) else { continue };
+            let Some(seat) = self.seats.get_mut(timer.index as usize).and_then(Option::as_deref_mut) else {
+                continue;
+            };
             if seat.scheduled != timer.deadline {
                 continue; // an earlier one replaced it
             }
@@ -81,7 +85,9 @@ impl Shard {
         for event in said.drain(..) {
             match event {
                 Event::Connected { security } => self.connected(slot, security),
-                Event::Data { label, binary, payload, .. } => self.pass_on(slot, label, binary, payload),
+                Event::Data {
+                    label, binary, payload, ..
+                } => self.pass_on(slot, label, binary, payload),
                 Event::Closed { reason } => self.see_off(slot, reason),
                 Event::PathSelected { .. } | Event::ChannelOpen { .. } => {}
             }
@@ -101,14 +107,31 @@ impl Shard {
             security,
             remote: snapshot.remote.map(|remote| remote.to_string()).unwrap_or_default(),
         };
-        let setup_us = snapshot.setup_us.into_iter().map(|(name, us)| (name.into(), us)).collect();
-        self.tell(link, Message::Connected(SessionConnected { session: slot.0, setup_us }));
+        let setup_us = snapshot
+            .setup_us
+            .into_iter()
+            .map(|(name, us)| (name.into(), us))
+            .collect();
+        self.tell(
+            link,
+            Message::Connected(SessionConnected {
+                session: slot.0,
+                setup_us,
+            }),
+        );
         self.announce(event);
     }
 
     fn pass_on(&mut self, slot: Slot, label: String, binary: bool, payload: Vec<u8>) {
-        let Some(link) = self.seat(slot).map(|seat| seat.tenant.link) else { return };
-        let data = DataMessage { session: slot.0, label, binary, payload: payload.into() };
+        let Some(link) = self.seat(slot).map(|seat| seat.tenant.link) else {
+            return;
+        };
+        let data = DataMessage {
+            session: slot.0,
+            label,
+            binary,
+            payload: payload.into(),
+        };
         if !self.tell(link, Message::Data(data)) {
             self.mouth.counters.drop_data_to_worker.add(1);
         }
@@ -118,12 +141,22 @@ impl Shard {
         if self.seat(slot).is_none() {
             return;
         }
-        let Some(seat) = self.seats[slot.index()].take() else { return };
+        let Some(seat) = self.seats[slot.index()].take() else {
+            return;
+        };
         for address in seat.addresses() {
             self.flows.forget(*address, slot);
         }
-        self.tell(seat.tenant.link, Message::Closed(SessionClosed { session: slot.0, reason: reason.into() }));
-        self.surroundings.registry.ended(&seat.tenant.id, slot, seat.tenant.epoch);
+        self.tell(
+            seat.tenant.link,
+            Message::Closed(SessionClosed {
+                session: slot.0,
+                reason: reason.into(),
+            }),
+        );
+        self.surroundings
+            .registry
+            .ended(&seat.tenant.id, slot, seat.tenant.epoch);
         let snapshot = seat.snapshot();
         self.announce(EdgeEvent::SessionClosed {
             session: seat.tenant.id.to_string(),
@@ -136,7 +169,10 @@ impl Shard {
 
     /// Says something to a worker. Returns false when it was not taken.
     fn tell(&mut self, link: u32, message: Message) -> bool {
-        self.mouth.uplinks.get_mut(link).is_some_and(|uplink| uplink.control.push(message).is_ok())
+        self.mouth
+            .uplinks
+            .get_mut(link)
+            .is_some_and(|uplink| uplink.control.push(message).is_ok())
     }
 
     fn announce(&self, event: EdgeEvent) {

@@ -7,7 +7,7 @@ use antiphon_engine::{Event, Gap, GapState, IngestFrame, Output, PlayoutReport, 
 use antiphon_link::Ingest;
 
 use crate::counters::ShardCounters;
-use crate::os::Outbox;
+use crate::socket::Outbox;
 use crate::uplinks::{Uplink, Uplinks};
 
 /// What all sessions of a shard speak through.
@@ -91,7 +91,9 @@ impl Output for Voice<'_> {
                 GapState::Announced => 0,
                 GapState::Lost => 1,
             };
-            uplink.batch(self.handle).push_gap(self.handle, gap.first, gap.count, state);
+            uplink
+                .batch(self.handle)
+                .push_gap(self.handle, gap.first, gap.count, state);
         }
     }
 
@@ -99,7 +101,13 @@ impl Output for Voice<'_> {
         if let Some(uplink) = &mut self.uplink {
             let amounts = [report.queued, report.sent, report.heard];
             let batch = uplink.batch(self.handle);
-            batch.push_playout(self.handle, report.utterance, amounts, report.state as u32, report.underruns);
+            batch.push_playout(
+                self.handle,
+                report.utterance,
+                amounts,
+                report.state as u32,
+                report.underruns,
+            );
         }
     }
 

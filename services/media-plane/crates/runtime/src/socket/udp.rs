@@ -72,23 +72,39 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     pub(crate) fn new() -> Self {
-        let mut buffers: Box<[[u8; LARGEST_DATAGRAM]; BATCH]> =
-            vec![[0; LARGEST_DATAGRAM]; BATCH].into_boxed_slice().try_into().expect("BATCH of them");
+        let mut buffers: Box<[[u8; LARGEST_DATAGRAM]; BATCH]> = vec![[0; LARGEST_DATAGRAM]; BATCH]
+            .into_boxed_slice()
+            .try_into()
+            .expect("BATCH of them");
         let mut addresses = Box::new([Address::EMPTY; BATCH]);
         let mut control = Box::new([[0; CONTROL_BYTES / 8]; BATCH]);
         // SAFETY: iovec and mmsghdr are plain C structs for which zero is a valid value.
         let (mut vectors, mut headers) = unsafe {
-            (Box::new(zeroed::<[libc::iovec; BATCH]>()), Box::new(zeroed::<[libc::mmsghdr; BATCH]>()))
+            (
+                Box::new(zeroed::<[libc::iovec; BATCH]>()),
+                Box::new(zeroed::<[libc::mmsghdr; BATCH]>()),
+            )
         };
         for at in 0..BATCH {
-            vectors[at] = libc::iovec { iov_base: buffers[at].as_mut_ptr().cast(), iov_len: LARGEST_DATAGRAM };
+            vectors[at] = libc::iovec {
+                iov_base: buffers[at].as_mut_ptr().cast(),
+                iov_len: LARGEST_DATAGRAM,
+            };
             let header = &mut headers[at].msg_hdr;
             header.msg_name = (&raw mut addresses[at]).cast();
             header.msg_iov = &raw mut vectors[at];
             header.msg_iovlen = 1;
             header.msg_control = control[at].as_mut_ptr().cast();
         }
-        Self { buffers, addresses, control, _vectors: vectors, headers, received: 0, overflowed: 0 }
+        Self {
+            buffers,
+            addresses,
+            control,
+            _vectors: vectors,
+            headers,
+            received: 0,
+            overflowed: 0,
+        }
     }
 
     /// Reads what is there. Returns how many, and whether there may be more.
@@ -119,13 +135,20 @@ impl Inbox {
             return None;
         }
         let from = self.addresses[at].to_socket_addr()?;
-        Some((from, &mut self.buffers[at][..(header.msg_len as usize).min(LARGEST_DATAGRAM)]))
+        Some((
+            from,
+            &mut self.buffers[at][..(header.msg_len as usize).min(LARGEST_DATAGRAM)],
+        ))
     }
 
     /// Datagrams that the kernel dropped for want of room since the last call.
     pub(crate) fn take_overflow(&mut self) -> u32 {
-        let Some(last) = self.received.checked_sub(1) else { return 0 };
-        let Some(total) = self.overflow_total(last) else { return 0 };
+        let Some(last) = self.received.checked_sub(1) else {
+            return 0;
+        };
+        let Some(total) = self.overflow_total(last) else {
+            return 0;
+        };
         let new = total.wrapping_sub(self.overflowed);
         self.overflowed = total;
         new
@@ -134,7 +157,7 @@ impl Inbox {
     /// The kernel's count as the datagram carries it; absent until something was dropped.
     fn overflow_total(&self, at: usize) -> Option<u32> {
         let header = &self.headers[at].msg_hdr;
-        if (header.msg_controllen as usize) < size_of::<libc::cmsghdr>() + size_of::<u32>() {
+        if header.msg_controllen < size_of::<libc::cmsghdr>() + size_of::<u32>() {
             return None;
         }
         let words = &self.control[at];
@@ -193,7 +216,10 @@ impl Outbox {
         }
         let mut start = self.arena.as_mut_ptr();
         for length in &self.lengths {
-            self.vectors.push(libc::iovec { iov_base: start.cast(), iov_len: *length });
+            self.vectors.push(libc::iovec {
+                iov_base: start.cast(),
+                iov_len: *length,
+            });
             // SAFETY: the lengths add up to the arena's, so this stays within it or one past its end.
             start = unsafe { start.add(*length) };
         }
@@ -211,7 +237,12 @@ impl Outbox {
             let left = &mut self.headers[next..];
             // SAFETY: each header points to an address and bytes that stay where they are until the vectors are cleared.
             let count = unsafe {
-                libc::sendmmsg(socket.as_raw_fd(), left.as_mut_ptr(), left.len() as libc::c_uint, libc::MSG_DONTWAIT)
+                libc::sendmmsg(
+                    socket.as_raw_fd(),
+                    left.as_mut_ptr(),
+                    left.len() as libc::c_uint,
+                    libc::MSG_DONTWAIT,
+                )
             };
             if let Ok(count) = usize::try_from(count) {
                 sent.datagrams += count as u64;
@@ -250,14 +281,23 @@ mod tests {
         for number in 0..3u8 {
             outbox.push(to, &[number; 30]);
         }
-        assert_eq!(outbox.flush(&sender), Sent { datagrams: 3, ..Sent::default() });
+        assert_eq!(
+            outbox.flush(&sender),
+            Sent {
+                datagrams: 3,
+                ..Sent::default()
+            }
+        );
         assert_eq!(outbox.flush(&sender), Sent::default());
 
         let mut inbox = Inbox::new();
         assert_eq!(inbox.receive(&sockets[0]), (3, false));
         for number in 0..3u8 {
             let (from, bytes) = inbox.datagram(usize::from(number)).expect("a datagram");
-            assert_eq!((from, &*bytes), (sender.local_addr().expect("bound"), &[number; 30][..]));
+            assert_eq!(
+                (from, &*bytes),
+                (sender.local_addr().expect("bound"), &[number; 30][..])
+            );
         }
         assert!(inbox.datagram(3).is_none());
         assert_eq!(inbox.take_overflow(), 0);
@@ -267,7 +307,10 @@ mod tests {
     fn a_datagram_that_is_too_long_is_refused() {
         let sockets = bind_shards(loopback(), 1).expect("a free port");
         let to = sockets[0].local_addr().expect("bound");
-        bind(loopback()).expect("a free port").send_to(&[1; LARGEST_DATAGRAM + 1], to).expect("loopback takes it");
+        bind(loopback())
+            .expect("a free port")
+            .send_to(&[1; LARGEST_DATAGRAM + 1], to)
+            .expect("loopback takes it");
         let mut inbox = Inbox::new();
         assert_eq!(inbox.receive(&sockets[0]).0, 1);
         assert!(inbox.datagram(0).is_none());
@@ -276,7 +319,9 @@ mod tests {
     #[test]
     fn what_the_kernel_dropped_is_counted() {
         let socket = bind(loopback()).expect("a free port");
-        socket2::SockRef::from(&socket).set_recv_buffer_size(4096).expect("a small buffer");
+        socket2::SockRef::from(&socket)
+            .set_recv_buffer_size(4096)
+            .expect("a small buffer");
         let to = socket.local_addr().expect("bound");
         let sender = bind(loopback()).expect("a free port");
         for _ in 0..200 {
@@ -296,7 +341,10 @@ mod tests {
     #[test]
     fn shards_share_a_port() {
         let sockets = bind_shards(loopback(), 3).expect("a free port");
-        let ports: Vec<_> = sockets.iter().map(|socket| socket.local_addr().expect("bound").port()).collect();
+        let ports: Vec<_> = sockets
+            .iter()
+            .map(|socket| socket.local_addr().expect("bound").port())
+            .collect();
         assert!(ports.iter().all(|port| *port == ports[0]));
         assert!(port_is_taken(sockets[0].local_addr().expect("bound")));
     }

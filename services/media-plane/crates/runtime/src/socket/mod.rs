@@ -1,4 +1,4 @@
-//! All that is asked of the operating system, and the only place with unsafe code: batched UDP, waking, pinning.
+//! Sockets, and waking and sleeping around them: all that is asked of the operating system, and the only unsafe code.
 
 mod address;
 mod thread;

@@ -14,8 +14,12 @@ pub(crate) fn pin_to_core(nth: usize) -> bool {
     }
     let limit = libc::CPU_SETSIZE.cast_unsigned() as usize;
     // SAFETY: CPU_ISSET is given numbers below CPU_SETSIZE.
-    let cores: Vec<usize> = (0..limit).filter(|core| unsafe { libc::CPU_ISSET(*core, &allowed) }).collect();
-    let Some(core) = (!cores.is_empty()).then(|| cores[nth % cores.len()]) else { return false };
+    let cores: Vec<usize> = (0..limit)
+        .filter(|core| unsafe { libc::CPU_ISSET(*core, &allowed) })
+        .collect();
+    let Some(core) = (!cores.is_empty()).then(|| cores[nth % cores.len()]) else {
+        return false;
+    };
     // SAFETY: as above.
     let mut wanted: libc::cpu_set_t = unsafe { zeroed() };
     // SAFETY: `core` came out of such a set.
@@ -28,7 +32,14 @@ pub(crate) fn pin_to_core(nth: usize) -> bool {
 pub(crate) fn sleep_until(moment: Time) {
     let until = super::wake::timespec(std::time::Duration::from_micros(moment.as_micros()));
     // SAFETY: a timespec that outlives the call; the rest is not asked for.
-    unsafe { libc::clock_nanosleep(libc::CLOCK_MONOTONIC, libc::TIMER_ABSTIME, &raw const until, std::ptr::null_mut()) };
+    unsafe {
+        libc::clock_nanosleep(
+            libc::CLOCK_MONOTONIC,
+            libc::TIMER_ABSTIME,
+            &raw const until,
+            std::ptr::null_mut(),
+        )
+    };
 }
 
 #[cfg(test)]

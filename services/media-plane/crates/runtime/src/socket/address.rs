@@ -30,7 +30,9 @@ impl Address {
                 raw.v4 = libc::sockaddr_in {
                     sin_family: family(libc::AF_INET),
                     sin_port: address.port().to_be(),
-                    sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address.ip().octets()) },
+                    sin_addr: libc::in_addr {
+                        s_addr: u32::from_ne_bytes(address.ip().octets()),
+                    },
                     sin_zero: [0; 8],
                 };
                 (raw, length::<libc::sockaddr_in>())
@@ -40,7 +42,9 @@ impl Address {
                     sin6_family: family(libc::AF_INET6),
                     sin6_port: address.port().to_be(),
                     sin6_flowinfo: address.flowinfo(),
-                    sin6_addr: libc::in6_addr { s6_addr: address.ip().octets() },
+                    sin6_addr: libc::in6_addr {
+                        s6_addr: address.ip().octets(),
+                    },
                     sin6_scope_id: address.scope_id(),
                 };
                 (Self { v6 }, length::<libc::sockaddr_in6>())
@@ -63,7 +67,12 @@ impl Address {
                 let raw = unsafe { self.v6 };
                 let ip = Ipv6Addr::from(raw.sin6_addr.s6_addr);
                 let port = u16::from_be(raw.sin6_port);
-                Some(SocketAddr::V6(SocketAddrV6::new(ip, port, raw.sin6_flowinfo, raw.sin6_scope_id)))
+                Some(SocketAddr::V6(SocketAddrV6::new(
+                    ip,
+                    port,
+                    raw.sin6_flowinfo,
+                    raw.sin6_scope_id,
+                )))
             }
             _ => None,
         }

@@ -43,7 +43,11 @@ impl Signal {
 
 /// Waits for a datagram, a signal or the end of `longest`. Clears the signal.
 pub(crate) fn wait(socket: &UdpSocket, signal: &Signal, longest: Duration) {
-    let watch = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    let watch = |fd| libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    };
     let mut watched = [watch(socket.as_raw_fd()), watch(signal.raw_fd())];
     let longest = timespec(longest);
     // SAFETY: two pollfds and a timespec that outlive the call; no signal mask is given.
@@ -75,7 +79,9 @@ mod tests {
 
         signal.raise();
         wait(&socket, &signal, long);
-        socket.send_to(b"x", socket.local_addr().expect("bound")).expect("loopback takes it");
+        socket
+            .send_to(b"x", socket.local_addr().expect("bound"))
+            .expect("loopback takes it");
         wait(&socket, &signal, long);
         socket.recv(&mut [0; 1]).expect("a datagram");
         assert!(start.elapsed() < long);
