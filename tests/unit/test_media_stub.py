@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from antiphon.edge import _media
 
 ROOT = Path(__file__).parents[2]

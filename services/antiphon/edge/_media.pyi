@@ -76,7 +76,7 @@ class MediaPlane:
         """Drops the link; its sessions close with reason worker."""
 
     def workers(self) -> dict[str, dict[str, object]]:
-        """Links by worker id: connected (bool), rtt_ms (float or None), sessions (int), target (str), error (str or None)."""
+        """Links by worker id: connected (bool), rtt_ms (float or None), sessions (int), target, error (str or None)."""
 
     def take_events(self) -> list[tuple[str, str, dict[str, object]]]:
         """Events since the last call: (kind, session or worker id, details).
