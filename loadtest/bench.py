@@ -1,0 +1,144 @@
+"""`make bench`: the floor, the engine alone, the whole path and its peers, measured in one run on one load.
+
+Prints tables with ratios and a verdict on each target, and writes `bench-results/bench.json` and `bench.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import platform
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from measuring import servers
+from measuring.judgement import COMPARED, IDLE, Results, markdown, verdicts
+from measuring.tools import ROOT, BenchError, Caller, Figures, Load, build_caller, build_pion, say
+
+WARM_UP = Load(calls=10, window=1.0)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is measured. Seconds and numbers of sessions."""
+
+    window: float
+    floor: tuple[int, ...]
+    pion: tuple[int, ...]
+    str0m: tuple[int, ...]
+    antiphon: tuple[int, ...]
+    setups: int
+
+
+QUICK = Extent(5.0, (COMPARED, 0), (COMPARED,), (), (COMPARED, IDLE), 60)
+FULL = Extent(10.0, (IDLE, 100, COMPARED, 500, 0), (100, COMPARED), (COMPARED,), (COMPARED, IDLE, 100, 500), 100)
+
+
+def main() -> int:
+    """Runs the benchmark. Returns 1 if a target is missed and `--check` was given."""
+    arguments = _arguments()
+    results = Results(machine=_machine())
+    extent = QUICK if arguments.quick else FULL
+    try:
+        caller = Caller(build_caller(), results.notes)
+        if "engine" in arguments.only:
+            results.engine = [caller.engine(sessions) for sessions in (1, COMPARED)]
+        if "floor" in arguments.only:
+            _measure_floor(caller, extent, results)
+        if "peers" in arguments.only:
+            _measure_peers(caller, extent, results)
+        if "antiphon" in arguments.only:
+            _measure_antiphon(caller, extent, results)
+    except BenchError as error:
+        results.notes.append(str(error))
+        say(f"bench: {error}")
+    _write(arguments.output, results)
+    print(markdown(results))
+    missed = any(verdict.met is False for verdict in verdicts(results))
+    return int(arguments.check and missed)
+
+
+def _arguments() -> argparse.Namespace:
+    parts = ["engine", "floor", "peers", "antiphon"]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="about a minute instead of five")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
+    parser.add_argument("--only", action="append", choices=parts, help="measure this part; more than once for several")
+    parser.add_argument("--output", type=Path, default=ROOT / "bench-results", help="directory of the results")
+    arguments = parser.parse_args()
+    arguments.only = arguments.only or parts
+    return arguments
+
+
+def _machine() -> Figures:
+    model = ""
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return {
+        "cpu": model or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _measure_floor(caller: Caller, extent: Extent, results: Results) -> None:
+    for sessions in extent.floor:
+        say(f"floor, {sessions or 'saturated'}")
+        results.floor[sessions] = caller.floor(sessions, extent.window / 2)
+
+
+def _measure_peers(caller: Caller, extent: Extent, results: Results) -> None:
+    pion = build_pion() if extent.pion else None
+    if pion is not None:
+        with servers.echo_program([str(pion)]) as server:
+            _measure(caller, server, "Pion", extent.pion, results.pion, extent, results)
+    if extent.str0m:
+        with servers.echo_program([str(caller.program), "peer"]) as server:
+            _measure(caller, server, "str0m", extent.str0m, results.str0m, extent, results)
+
+
+def _measure_antiphon(caller: Caller, extent: Extent, results: Results) -> None:
+    say("starting Antiphon")
+    with servers.antiphon() as server:
+        _measure(caller, server, "antiphon", extent.antiphon, results.antiphon, extent, results)
+
+
+def _measure(
+    caller: Caller,
+    server: servers.Server,
+    name: str,
+    sizes: tuple[int, ...],
+    found: dict[int, Figures],
+    extent: Extent,
+    results: Results,
+) -> None:
+    """Memory is read from the first size: later ones reuse what it has left behind."""
+    caller.load(server.url, WARM_UP, server.processes)
+    for sessions in sizes:
+        say(f"{name}, {sessions} sessions")
+        try:
+            found[sessions] = caller.load(server.url, Load(sessions, extent.window), server.processes)
+        except BenchError as error:
+            results.notes.append(f"{name} at {sessions} sessions: {error}")
+            say(results.notes[-1])
+    say(f"{name}, {extent.setups} set-ups")
+    silent = Load(extent.setups, window=3.0, rate=25.0, silent=True)
+    results.setup[name] = caller.load(server.url, silent, server.processes)
+
+
+def _write(directory: Path, results: Results) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    found = dataclasses.asdict(results) | {"verdicts": [dataclasses.asdict(verdict) for verdict in verdicts(results)]}
+    (directory / "bench.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    (directory / "bench.md").write_text(markdown(results), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

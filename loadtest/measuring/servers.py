@@ -1,0 +1,123 @@
+"""Servers to be measured, each a context manager that gives a URL for offers and the processes to watch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from measuring.tools import ROOT, BenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REGION = "frankfurt"
+CAPACITY = 600
+_START = 60.0
+
+
+class Server:
+    """A running server: where offers are posted to, and the processes whose costs count, by name."""
+
+    def __init__(self, url: str, processes: dict[str, int]) -> None:
+        self.url = url
+        self.processes = processes
+
+
+@contextlib.contextmanager
+def echo_program(command: list[str]) -> Iterator[Server]:
+    """A program that prints its URL and echoes until it is ended: Pion, str0m."""
+    with _running(command, {}) as (process, lines):
+        url = _wait_for(lines, process, re.compile(r"(http://\S+)"))
+        yield Server(url, {"server": process.pid})
+
+
+@contextlib.contextmanager
+def antiphon() -> Iterator[Server]:
+    """A cluster as `antiphon up` starts it; the load goes to one edge of it and the one worker, with the echo agent."""
+    env = {
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "services"), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "ANTIPHON_EDGE__CAPACITY": str(CAPACITY),
+        "ANTIPHON_WORKER__CAPACITY": str(CAPACITY),
+        "ANTIPHON_LOG__LEVEL": "warning",
+    }
+    command = [sys.executable, "-m", "antiphon.cli", "up", "--port=0", "--base-port=0", "--no-console"]
+    with _running(command, env) as (process, lines):
+        base = _wait_for(lines, process, re.compile(r"ready: (http://\S+)"))
+        processes = _services(process.pid)
+        missing = {"edge", "worker", "signaling"} - set(processes)
+        if missing:
+            raise BenchError(f"antiphon up runs no {', '.join(sorted(missing))}")
+        yield Server(f"{base}/v1/sessions?agent=echo&region={REGION}", processes)
+
+
+def _services(parent: int) -> dict[str, int]:
+    """Process ids of the cluster's services: children of `antiphon up`, known by what they were told."""
+    found = {}
+    for directory in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            status = (directory / "stat").read_text().rpartition(")")[2].split()
+            if int(status[1]) != parent:
+                continue
+            arguments = (directory / "cmdline").read_bytes().split(b"\0")
+            environment = (directory / "environ").read_bytes().split(b"\0")
+            for service in ("edge", "worker", "signaling"):
+                elsewhere = service == "edge" and f"ANTIPHON_REGION__NAME={REGION}".encode() not in environment
+                if service.encode() in arguments and not elsewhere:
+                    found[service] = int(directory.name)
+    return found
+
+
+@contextlib.contextmanager
+def _running(command: list[str], env: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], deque[str]]]:
+    lines: deque[str] = deque(maxlen=200)
+    with tempfile.TemporaryDirectory(prefix="antiphon-bench-") as directory:
+        process = subprocess.Popen(
+            command,
+            cwd=directory,
+            env={**os.environ, **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        reader = threading.Thread(target=_read, args=(process, lines), daemon=True)
+        reader.start()
+        try:
+            yield process, lines
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            reader.join(5)
+
+
+def _read(process: subprocess.Popen[str], lines: deque[str]) -> None:
+    if process.stdout is not None:
+        for line in process.stdout:
+            lines.append(line.rstrip())
+
+
+def _wait_for(lines: deque[str], process: subprocess.Popen[str], pattern: re.Pattern[str]) -> str:
+    end = time.monotonic() + _START
+    while time.monotonic() < end:
+        for line in list(lines):
+            if found := pattern.search(line):
+                return found[1]
+        if process.poll() is not None:
+            break
+        time.sleep(0.05)
+    tail = "\n".join(list(lines)[-20:])
+    raise BenchError(f"{Path(str(process.args[0])).name} did not start:\n{tail}")  # type: ignore[index]

@@ -1,0 +1,111 @@
+"""Builds the load and its peers, and runs the load. What is missing on this machine is said, not guessed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+MEDIA_PLANE = ROOT / "services" / "media-plane"
+PION = ROOT / "loadtest" / "peers" / "pion-echo"
+LATE = 3
+"""Exit code of a load that could not keep its own schedule."""
+TRIES = 3
+
+Figures = dict[str, Any]
+
+
+class BenchError(Exception):
+    """Something could not be measured; the text says what, and why."""
+
+
+def say(text: str) -> None:
+    """Progress, apart from results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _run(command: list[str], directory: Path, what: str) -> None:
+    done = subprocess.run(command, cwd=directory, check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise BenchError(f"cannot build {what}:\n{done.stderr.strip()}")
+
+
+def _target_directory() -> Path:
+    return Path(os.environ.get("CARGO_TARGET_DIR", MEDIA_PLANE / "target"))
+
+
+def build_caller() -> Path:
+    """The native load, optimised."""
+    say("building the load")
+    _run(["cargo", "build", "--quiet", "--release", "--package", "antiphon-caller"], MEDIA_PLANE, "antiphon-caller")
+    return _target_directory() / "release" / "antiphon-caller"
+
+
+def build_pion() -> Path | None:
+    """Pion's echo; none where there is no Go, or its modules cannot be had."""
+    if shutil.which("go") is None:
+        say("go is missing: Pion is left out (install Go 1.24 or later to compare with it)")
+        return None
+    program = _target_directory() / "peers" / "pion-echo"
+    say("building Pion's echo")
+    try:
+        _run(["go", "build", "-o", str(program), "."], PION, "Pion's echo")
+    except BenchError as error:
+        say(f"{error}\nPion is left out")
+        return None
+    return program
+
+
+@dataclass(frozen=True)
+class Load:
+    """How the load is run. `silent` calls send nothing: what a set-up costs."""
+
+    calls: int
+    window: float
+    rate: float = 50.0
+    settle: float = 1.0
+    silent: bool = False
+
+
+@dataclass
+class Caller:
+    """The native load as a program."""
+
+    program: Path
+    notes: list[str] = field(default_factory=list)
+    """What went wrong on the way and did not end the run."""
+
+    def load(self, url: str, load: Load, watch: dict[str, int]) -> Figures:
+        """Runs the load on a server. Tries again when the machine was too busy for its schedule."""
+        command = ["load", url, "--json", f"--calls={load.calls}", f"--window={load.window}", f"--rate={load.rate}"]
+        command += [f"--settle={load.settle}", *(["--silent"] if load.silent else [])]
+        command += [f"--watch={name}={pid}" for name, pid in watch.items()]
+        return self._measure(command)[0]
+
+    def floor(self, sessions: int, window: float) -> Figures:
+        """The least of echo servers; 0 sessions saturate it."""
+        return self._measure(["floor", f"--sessions={sessions}", f"--window={window}"])[0]
+
+    def engine(self, sessions: int) -> Figures:
+        """The engine without sockets, against its cipher alone."""
+        return self._measure(["engine", f"--sessions={sessions}"])[0]
+
+    def _measure(self, arguments: list[str]) -> list[Figures]:
+        for _ in range(TRIES):
+            done = subprocess.run([str(self.program), *arguments], check=False, capture_output=True, text=True)
+            if done.returncode == 0:
+                found = json.loads(done.stdout)
+                return found if isinstance(found, list) else [found]
+            reason = done.stderr.strip()
+            if done.returncode != LATE:
+                break
+            note = f"{' '.join(arguments)}: {reason}"
+            self.notes.append(note)
+            say(note)
+        raise BenchError(reason)
