@@ -85,12 +85,8 @@ impl Header {
             _ if self.padding => return Err(RtpError),
             _ => 0,
         };
-        let end = packet.len() - padding;
-        if end < self.length {
-            Err(RtpError)
-        } else {
-            Ok(self.length..end)
-        }
+        let length = payload.len().checked_sub(padding).ok_or(RtpError)?;
+        Ok(self.length..self.length + length)
     }
 
     /// The header's extension elements, one- or two-byte; malformed data ends the walk.

@@ -79,6 +79,16 @@ impl Cipher {
         }
     }
 
+    /// From session keys, which the vectors of RFC 7714 give.
+    #[cfg(test)]
+    pub(super) fn gcm(key: &[u8], salt: [u8; 12]) -> Self {
+        let algorithm = if key.len() == 16 { &AES_128_GCM } else { &AES_256_GCM };
+        Self::Gcm {
+            key: LessSafeKey::new(UnboundKey::new(algorithm, key).unwrap()),
+            salt,
+        }
+    }
+
     /// Seals `packet`, whose last bytes are room for the tag, behind its `header` bytes.
     pub(super) fn seal_rtp(&self, packet: &mut [u8], header: usize, ssrc: u32, index: u64) {
         match self {
