@@ -188,6 +188,10 @@ impl Ingest {
         let announced = self.settle(now, placed, &fills[..count], counters, out);
         for (place, block) in blocks.enumerate() {
             if block.primary {
+                if block.payload_type != self.opus {
+                    counters.unknown_payload += 1;
+                    continue;
+                }
                 self.emit(
                     block.payload,
                     arrival.header.marker,

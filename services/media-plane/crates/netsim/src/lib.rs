@@ -7,6 +7,6 @@ mod link;
 mod nat;
 mod random;
 
-pub use link::{Counts, Link, LinkConfig, Loss};
+pub use link::{Counts, Fate, Link, LinkConfig, Loss};
 pub use nat::{Datagram, Nat};
 pub use random::{Random, Seed};

@@ -40,6 +40,17 @@ pub struct LinkConfig {
     pub reorder_us: u64,
 }
 
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fate {
+    /// It does not arrive.
+    pub lost: bool,
+    /// It arrives twice.
+    pub duplicated: bool,
+    /// Later ones pass it.
+    pub held_back: bool,
+}
+
 /// What happened to packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -92,25 +103,30 @@ impl<T: Clone> Link<T> {
     }
 
     /// Sends a packet.
-    pub fn send(&mut self, now_us: u64, packet: T) {
+    pub fn send(&mut self, now_us: u64, packet: T) -> Fate {
+        let mut fate = Fate::default();
         self.counts.sent += 1;
         if self.loses() {
             self.counts.lost += 1;
-            return;
+            fate.lost = true;
+            return fate;
         }
         let jitter = self.random.below(self.config.jitter_us + 1);
         let mut at = (now_us + self.config.delay_us + jitter).max(self.latest);
         if self.random.chance(self.config.reorder) {
             self.counts.held_back += 1;
+            fate.held_back = true;
             at += self.config.reorder_us;
         } else {
             self.latest = at;
         }
         if self.random.chance(self.config.duplicate) {
             self.counts.duplicated += 1;
+            fate.duplicated = true;
             self.enqueue(at, packet.clone());
         }
         self.enqueue(at, packet);
+        fate
     }
 
     fn enqueue(&mut self, at: u64, packet: T) {

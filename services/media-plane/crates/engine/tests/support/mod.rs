@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use antiphon_engine::stun::{Kind, classify};
 use antiphon_engine::{
     EngineConfig, Event, Gap, IngestFrame, OpenSession, Output, PlayoutFrame, PlayoutReport, Session, SessionState,
     Time,
 };
-use antiphon_netsim::{Datagram, Link, LinkConfig, Nat, Seed};
+use antiphon_netsim::{Datagram, Fate, Link, LinkConfig, Nat, Seed};
 use str0m::change::SdpAnswer;
 use str0m::channel::{ChannelConfig, ChannelId};
 use str0m::media::{Direction, MediaKind, Mid, Pt};
@@ -172,6 +173,9 @@ pub struct Call {
     next_packet: u64,
     timestamp: u32,
     pub peer_is_silent: bool,
+    /// What the network did to each RTP packet of the caller.
+    pub media_fates: Vec<Fate>,
+    pub answer: String,
 }
 
 impl Call {
@@ -207,6 +211,7 @@ impl Call {
             data_channel: config.negotiated,
         };
         let (session, answer) = Session::accept(&engine_config(), &open, START).expect("an offer that can be answered");
+        let written = answer.clone();
         let answer = SdpAnswer::from_sdp_string(&answer).expect("an answer that str0m reads");
         rtc.sdp_api()
             .accept_answer(pending, answer)
@@ -229,6 +234,8 @@ impl Call {
             next_packet: 0,
             timestamp: 123_456,
             peer_is_silent: false,
+            media_fates: Vec::new(),
+            answer: written,
         };
         call.drive_peer();
         call
@@ -351,7 +358,11 @@ impl Call {
                         to: transmit.destination,
                         bytes: transmit.contents.to_vec(),
                     };
-                    self.up.send(self.now.as_micros(), self.nat.outward(datagram));
+                    let is_media = classify(&datagram.bytes) == Kind::Rtp;
+                    let fate = self.up.send(self.now.as_micros(), self.nat.outward(datagram));
+                    if is_media {
+                        self.media_fates.push(fate);
+                    }
                 }
                 Ok(str0m::Output::Event(str0m::Event::RtpPacket(packet))) => {
                     self.heard.push(Heard { at: self.now, packet });
@@ -374,9 +385,13 @@ impl Call {
 
     /// The caller sends a packet `sequence_step` and `samples` after the one before.
     pub fn send_packet(&mut self, sequence_step: u64, samples: u32, marker: bool, payload: &[u8]) {
+        self.send_packet_as(self.payload_type(), sequence_step, samples, marker, payload);
+    }
+
+    pub fn send_packet_as(&mut self, pt: Pt, sequence_step: u64, samples: u32, marker: bool, payload: &[u8]) {
         self.next_packet += sequence_step;
         self.timestamp = self.timestamp.wrapping_add(samples);
-        let (number, timestamp, instant, pt) = (self.next_packet, self.timestamp, self.instant(), self.payload_type());
+        let (number, timestamp, instant) = (self.next_packet, self.timestamp, self.instant());
         let mut api = self.rtc.direct_api();
         let stream = api.stream_tx_by_mid(self.mid, None).expect("a stream to send");
         let extensions = ExtensionValues {
