@@ -24,6 +24,9 @@ const MAX_PACKET: u32 = 1_060;
 const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 5_000);
 /// Label of the channel that was agreed beforehand.
 const NEGOTIATED_LABEL: &str = "antiphon";
+/// What may wait for that channel to open: a worker speaks as soon as DTLS is up, and SCTP takes a round trip or two more.
+const MAX_EARLY_MESSAGES: usize = 32;
+const MAX_EARLY_BYTES: usize = 16 * 1024;
 /// DCEP message types (RFC 8832 8.2.1).
 const DCEP_OPEN: u8 = 0x03;
 const DCEP_ACK: u8 = 0x02;
@@ -55,6 +58,10 @@ pub(crate) struct Channels {
     transport: Arc<TransportConfig>,
     negotiated: Option<u16>,
     open: Vec<Channel>,
+    early: Vec<(bool, Vec<u8>)>,
+    early_bytes: usize,
+    /// The channel that early messages wait for has opened.
+    heard: bool,
     max_send: u32,
     established: bool,
 }
@@ -89,6 +96,9 @@ impl Channels {
             transport,
             negotiated,
             open: Vec::new(),
+            early: Vec::new(),
+            early_bytes: 0,
+            heard: false,
             max_send,
             established: false,
         }
@@ -128,7 +138,7 @@ impl Channels {
             .find(|channel| channel.label == label)
             .map(|channel| channel.id)
         else {
-            return false;
+            return label == NEGOTIATED_LABEL && self.keep_early(binary, payload);
         };
         if payload.len() > self.max_send as usize || self.waiting() + payload.len() > MAX_WAITING {
             return false;
@@ -146,6 +156,28 @@ impl Channels {
         association
             .stream(id)
             .is_ok_and(|mut stream| stream.write_with_ppi(payload, ppi).is_ok())
+    }
+
+    fn keep_early(&mut self, binary: bool, payload: &[u8]) -> bool {
+        let room = !self.heard
+            && self.early.len() < MAX_EARLY_MESSAGES
+            && self.early_bytes + payload.len() <= MAX_EARLY_BYTES
+            && payload.len() <= self.max_send as usize;
+        if room {
+            self.early_bytes += payload.len();
+            self.early.push((binary, payload.to_vec()));
+        }
+        room
+    }
+
+    fn send_early(&mut self) {
+        if self.heard || !self.open.iter().any(|channel| channel.label == NEGOTIATED_LABEL) {
+            return;
+        }
+        self.heard = true;
+        for (binary, payload) in std::mem::take(&mut self.early) {
+            self.send(NEGOTIATED_LABEL, binary, &payload);
+        }
     }
 
     fn waiting(&mut self) -> usize {
@@ -191,6 +223,7 @@ impl Channels {
                 _ => {}
             }
         }
+        self.send_early();
         self.transmit(now, sink);
     }
 
@@ -325,5 +358,59 @@ impl<'a> Open<'a> {
             reliability_value: u32::from_be_bytes([head[4], head[5], head[6], head[7]]),
             label: std::str::from_utf8(rest.get(..label_length)?).ok()?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Carries packets both ways until neither end has more to say; returns what `right` was told.
+    fn talk(left: &mut Channels, right: &mut Channels, now: Instant) -> Vec<Vec<u8>> {
+        let mut told = Vec::new();
+        loop {
+            let (mut to_left, mut to_right) = (Vec::new(), Vec::new());
+            left.drive(now, &mut |event| {
+                if let ChannelEvent::Transmit(packet) = event {
+                    to_right.push(packet.to_vec());
+                }
+            });
+            right.drive(now, &mut |event| match event {
+                ChannelEvent::Transmit(packet) => to_left.push(packet.to_vec()),
+                ChannelEvent::Message { payload, .. } => told.push(payload),
+                ChannelEvent::Open { .. } => {}
+            });
+            if to_left.is_empty() && to_right.is_empty() {
+                return told;
+            }
+            to_left.iter().for_each(|packet| left.receive(now, packet));
+            to_right.iter().for_each(|packet| right.receive(now, packet));
+        }
+    }
+
+    #[test]
+    fn what_is_said_before_the_channel_opens_is_heard_once_it_does() {
+        let now = Instant::now();
+        let (mut edge, mut caller) = (Channels::new(Some(0), 5_000, 0), Channels::new(Some(0), 5_000, 0));
+        assert!(edge.send("antiphon", false, b"first"));
+        assert!(edge.send("antiphon", false, b"second"));
+        assert!(!edge.send("another", false, b"nobody waits for this one"));
+        edge.start(false);
+        caller.start(true);
+        let mut told = talk(&mut edge, &mut caller, now);
+        assert!(edge.send("antiphon", false, b"third"));
+        told.extend(talk(&mut edge, &mut caller, now + Duration::from_millis(10)));
+        assert_eq!(told, [&b"first"[..], b"second", b"third"]);
+    }
+
+    #[test]
+    fn what_waits_for_the_channel_is_bounded() {
+        let mut edge = Channels::new(None, 5_000, 0);
+        let taken = (0..100).filter(|_| edge.send("antiphon", false, b"too early")).count();
+        assert_eq!(taken, MAX_EARLY_MESSAGES);
+        let mut edge = Channels::new(None, 5_000, 0);
+        assert!(!edge.send("antiphon", false, &[0; MAX_EARLY_BYTES + 1]));
     }
 }
