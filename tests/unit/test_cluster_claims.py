@@ -1,4 +1,4 @@
-"""Who gets a session: against a real Valkey."""
+"""Who gets a session: against a real server."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @pytest_asyncio.fixture
-async def cluster(valkey: EmbeddedValkey) -> AsyncIterator[Cluster]:
-    async with Cluster(valkey.url) as found:
+async def cluster(server: EmbeddedValkey) -> AsyncIterator[Cluster]:
+    async with Cluster(server.url) as found:
         yield found
 
 
@@ -138,10 +138,10 @@ async def test_a_record_can_be_amended_by_its_owner(cluster: Cluster) -> None:
     assert (record.ufrag, record.placement) == ("u", {"edge": "near"})
 
 
-async def test_epochs_grow_over_a_loss_of_all_data(cluster: Cluster, valkey: EmbeddedValkey) -> None:
+async def test_epochs_grow_over_a_loss_of_all_data(cluster: Cluster, server: EmbeddedValkey) -> None:
     async with kept(cluster, edge(), worker()):
         first = await claim(cluster)
-        async with Redis.from_url(valkey.url) as redis:
+        async with Redis.from_url(server.url) as redis:
             await redis.flushall()
             await redis.function_flush()
         await until(lambda: _can_claim(cluster))
@@ -154,13 +154,13 @@ async def _can_claim(cluster: Cluster) -> bool:
 
 
 async def test_an_edges_word_restores_its_sessions_after_a_loss_of_all_data(
-    cluster: Cluster, valkey: EmbeddedValkey
+    cluster: Cluster, server: EmbeddedValkey
 ) -> None:
     held: dict[str, int] = {}
     async with kept(cluster, edge(capacity=1), worker(), sessions=lambda: held):
         first = await claim(cluster)
         held["ses_x"] = first.epoch
-        async with Redis.from_url(valkey.url) as redis:
+        async with Redis.from_url(server.url) as redis:
             await redis.flushall()
 
         async def restored() -> bool:
@@ -173,8 +173,8 @@ async def test_an_edges_word_restores_its_sessions_after_a_loss_of_all_data(
             await claim(cluster, "ses_y")
 
 
-async def test_a_slot_that_no_edge_holds_expires(valkey: EmbeddedValkey) -> None:
-    async with Cluster(valkey.url, slot_s=0.3) as cluster, kept(cluster, edge(capacity=1), worker()):
+async def test_a_slot_that_no_edge_holds_expires(server: EmbeddedValkey) -> None:
+    async with Cluster(server.url, slot_s=0.3) as cluster, kept(cluster, edge(capacity=1), worker()):
         await claim(cluster, "ses_1")
 
         async def free() -> bool:

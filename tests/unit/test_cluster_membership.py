@@ -1,4 +1,4 @@
-"""Who is there: against a real Valkey, which is killed and comes back."""
+"""Who is there: against a real server, which is killed and comes back."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ async def next_with(changes: AsyncIterator[Membership], *names: str) -> Membersh
     raise AssertionError("the watch ended")
 
 
-async def test_members_come_and_leave_and_watchers_hear_at_once(valkey: EmbeddedValkey) -> None:
-    async with Cluster(valkey.url) as cluster:
+async def test_members_come_and_leave_and_watchers_hear_at_once(server: EmbeddedValkey) -> None:
+    async with Cluster(server.url) as cluster:
         changes = cluster.watch()
         await next_with(changes)
         async with kept(cluster, edge(), worker()):
@@ -42,10 +42,10 @@ async def test_members_come_and_leave_and_watchers_hear_at_once(valkey: Embedded
         assert time.monotonic() - began < 0.9  # pushed, not polled
 
 
-async def test_a_member_that_falls_silent_is_gone_after_its_lease(valkey: EmbeddedValkey) -> None:
+async def test_a_member_that_falls_silent_is_gone_after_its_lease(server: EmbeddedValkey) -> None:
     async with (
-        Cluster(valkey.url, lease_s=0.3) as cluster,
-        Cluster(valkey.url, lease_s=0.3) as other,
+        Cluster(server.url, lease_s=0.3) as cluster,
+        Cluster(server.url, lease_s=0.3) as other,
         kept(cluster, edge()),
     ):
         silent = asyncio.create_task(other.keep(worker))
@@ -70,9 +70,9 @@ async def _there(cluster: Cluster, *names: str) -> bool:
     return await members(cluster) == set(names)
 
 
-async def test_changed_records_reach_watchers(valkey: EmbeddedValkey) -> None:
+async def test_changed_records_reach_watchers(server: EmbeddedValkey) -> None:
     current = edge()
-    async with Cluster(valkey.url) as cluster:
+    async with Cluster(server.url) as cluster:
         keeping = asyncio.create_task(cluster.keep(lambda: current))
         changes = cluster.watch()
         await next_with(changes, "edge-a")
@@ -86,8 +86,8 @@ async def test_changed_records_reach_watchers(valkey: EmbeddedValkey) -> None:
             await keeping
 
 
-async def test_an_outage_keeps_the_last_known_and_members_return_by_themselves(valkey: EmbeddedValkey) -> None:
-    async with Cluster(valkey.url) as cluster:
+async def test_an_outage_keeps_the_last_known_and_members_return_by_themselves(server: EmbeddedValkey) -> None:
+    async with Cluster(server.url) as cluster:
         seen: list[frozenset[str]] = []
 
         async def watch() -> None:
@@ -97,12 +97,12 @@ async def test_an_outage_keeps_the_last_known_and_members_return_by_themselves(v
         async with kept(cluster, edge(), worker()):
             watching = asyncio.create_task(watch())
             await until(lambda: seen and seen[-1] == {"edge-a", "worker-a"})
-            await valkey.kill()
+            await server.kill()
             with pytest.raises(UnavailableError):
                 await cluster.members()
             await asyncio.sleep(1.5)
             seen.clear()
-            await valkey.start()  # empty, without functions
+            await server.start()  # empty, without functions
             await until(lambda: _back(cluster))
             await asyncio.sleep(1.2)
             assert all(names == {"edge-a", "worker-a"} for names in seen), "members must not flicker"
@@ -118,25 +118,25 @@ async def _back(cluster: Cluster) -> bool:
 
 
 async def test_those_who_do_not_return_after_a_loss_of_memory_are_gone_in_the_end(
-    valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch
+    server: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("antiphon.cluster.watch.LEASE_S", 0.5)
-    async with Cluster(valkey.url) as cluster, Cluster(valkey.url) as redis_user:
+    async with Cluster(server.url) as cluster, Cluster(server.url) as redis_user:
         changes = cluster.watch()
         async with kept(redis_user, edge()):
             lost = asyncio.create_task(redis_user.keep(worker))
             await next_with(changes, "edge-a", "worker-a")
             lost.cancel()
-            async with Redis.from_url(valkey.url) as redis:
+            async with Redis.from_url(server.url) as redis:
                 await redis.flushall()
             with suppress(asyncio.CancelledError):
                 await lost
             await next_with(changes, "edge-a")
 
 
-async def test_of_two_processes_under_one_id_the_later_has_it(valkey: EmbeddedValkey) -> None:
+async def test_of_two_processes_under_one_id_the_later_has_it(server: EmbeddedValkey) -> None:
     earlier, later = edge(control="127.0.0.1:1"), edge(control="127.0.0.1:2")
-    async with Cluster(valkey.url) as first, Cluster(valkey.url) as second, kept(first, earlier):
+    async with Cluster(server.url) as first, Cluster(server.url) as second, kept(first, earlier):
         async with kept(second, later):
             await until(lambda: _control(first, later.control))
             await asyncio.sleep(1.2)  # the earlier renews meanwhile
@@ -155,6 +155,21 @@ async def test_errors_do_not_show_the_password() -> None:
     assert "hunter2" not in str(caught.value)
 
 
-async def test_cells_that_share_a_redis_do_not_mix(valkey: EmbeddedValkey) -> None:
-    async with Cluster(valkey.url, cell="eu") as eu, Cluster(valkey.url, cell="us") as us, kept(eu, edge()):
+async def test_cells_that_share_a_redis_do_not_mix(server: EmbeddedValkey) -> None:
+    async with Cluster(server.url, cell="eu") as eu, Cluster(server.url, cell="us") as us, kept(eu, edge()):
         assert await us.edges() == []
+
+
+async def test_keeping_and_watching_end_at_once_whenever_they_are_cancelled(server: EmbeddedValkey) -> None:
+    async def come_and_go(number: int) -> None:
+        async with Cluster(server.url, cell=str(number)) as cluster:
+            keeping = asyncio.create_task(cluster.keep(edge))
+            await next_with(cluster.watch(), "edge-a")
+            await asyncio.sleep(number * 0.0001)
+            keeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await keeping
+
+    for _ in range(5):
+        async with asyncio.timeout(10):
+            await asyncio.gather(*(come_and_go(number) for number in range(20)))

@@ -16,6 +16,8 @@ from antiphon import telemetry
 from antiphon.errors import UnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from redis.asyncio.client import PubSub
 
 _SOURCE = files("antiphon.cluster").joinpath("functions.lua").read_text(encoding="utf-8")
@@ -45,7 +47,13 @@ class Functions:
             max_connections=256,
         )
 
+        self._work: set[asyncio.Task[Any]] = set()
+
     async def close(self) -> None:
+        for work in self._work:
+            work.cancel()
+        if self._work:
+            await asyncio.wait(self._work)
         await self._redis.aclose()
 
     def subscribe(self) -> PubSub:
@@ -61,8 +69,7 @@ class Functions:
         """Raises UnavailableError where Redis gives no answer in time."""
         try:
             with _SECONDS.labels(name).time():
-                async with asyncio.timeout(_CALL_S):
-                    return await self._call(name, args)
+                return await self._bounded(self._call(name, args))
         except ResponseError as error:
             _FAILED.labels(name, type(error).__name__).inc()
             raise UnavailableError(f"the cluster's Redis refuses {name}: {error}") from None
@@ -72,6 +79,25 @@ class Functions:
             raise UnavailableError(
                 f"the cluster's Redis does not answer ({type(error).__name__}); check redis.url and that it runs"
             ) from None
+
+    async def _bounded(self, call: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401
+        """Waits from outside: redis-py sends under `asyncio.wait_for`, which in Python 3.11 can lose a cancellation."""
+        work = asyncio.create_task(call)
+        self._work.add(work)
+        work.add_done_callback(self._finished)
+        try:
+            await asyncio.wait((work,), timeout=_CALL_S)
+        finally:
+            if not work.done():
+                work.cancel()
+        if not work.done():
+            raise TimeoutError
+        return work.result()
+
+    def _finished(self, work: asyncio.Task[Any]) -> None:
+        self._work.discard(work)
+        if not work.cancelled():
+            work.exception()  # nobody waits for it any more, or has it from result()
 
     async def _call(self, name: str, args: tuple[str | float, ...]) -> Any:  # noqa: ANN401
         function = f"antiphon_{name}_{_VERSION}"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from antiphon.cluster.functions import Functions
 
 _log = telemetry.get_logger("cluster")
+_UNBORN = "0"  # a memory that no member has written to yet
 
 
 class Watch:
@@ -31,16 +32,15 @@ class Watch:
         self._changed = asyncio.Condition()
         self._pushed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._born = ""
+        self._born = _UNBORN
         self._before: Membership | None = None  # believed until `_believe_until`, after the memory was lost
         self._believe_until = 0.0
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        while running := [task for task in self._tasks if not task.done()]:
+            for task in running:
+                task.cancel()  # again, until it is heard: see Functions on redis-py and cancellation
+            await asyncio.wait(running, timeout=0.1)
         self._tasks.clear()
 
     async def changes(self) -> AsyncIterator[Membership]:
@@ -76,7 +76,7 @@ class Watch:
 
     def _settle(self, born: str, found: Membership) -> Membership:
         """A memory that was lost fills again within a second or so: until then, those who were there still are."""
-        if self._born and born != self._born:
+        if self._born not in {_UNBORN, born}:
             _log.warning("the cluster's Redis lost its memory; members register anew")
             self._before, self._believe_until = self.known, time.monotonic() + LEASE_S
         self._born = born
