@@ -1,0 +1,87 @@
+"""`antiphon up` as a person runs it: it comes up, heals, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from antiphon.client import RATE, read_audio, write_wav
+from tests.integration.test_calls import sentence
+from tests.support.cluster import LocalCluster, alive
+from tests.support.compare import find
+from tests.support.wait import until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.cluster import LocalCluster as Cluster
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_everything_cleanly(how: signal.Signals) -> None:
+    with LocalCluster() as cluster:
+        children = cluster.processes()
+        names = " ".join(children.values())
+        for part in ("valkey", "cli signaling", "cli edge", "cli worker"):
+            assert part in names
+        assert cluster.stop(how) == 0
+    assert not [line for pid, line in children.items() if alive(pid)]
+    assert not cluster.log("did not stop")
+    assert not cluster.log("Traceback")
+
+
+async def test_an_edge_that_crashes_comes_back(cluster: Cluster) -> None:
+    before = await until(lambda: cluster.pid("edge"), what="an edge")
+    os.kill(before, signal.SIGKILL)
+    await until(lambda: not alive(before))
+
+    def whole() -> bool:
+        edges = cluster.get("/v1/edges").json()["edges"]
+        return len(edges) == 2 and cluster.get("/readyz").status_code == 200
+
+    await until(lambda: len([line for line in cluster.processes().values() if line.endswith("cli edge")]) == 2)
+    await until(whole, what="both edges")
+
+
+async def test_every_service_shows_metrics(cluster: Cluster) -> None:
+    assert "antiphon_" in cluster.get("/metrics").text
+
+
+def antiphon_call(cluster: Cluster, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "antiphon.cli", "call", "--url", cluster.url, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+
+
+def test_call_plays_records_and_tells(cluster: Cluster, tmp_path: Path) -> None:
+    said = sentence("Pack my box with five dozen jugs.")
+    write_wav(tmp_path / "in.wav", said)
+    out = tmp_path / "out.wav"
+    result = antiphon_call(
+        cluster, "--agent", "parrot", "--play", str(tmp_path / "in.wav"), "--record", str(out), "--region", "virginia"
+    )
+    assert result.returncode == 0, result.stderr
+    for words in ("edge-virginia", "worker", "set-up", "DTLS", "round trip", "turn 1", "answer 1", "recorded"):
+        assert words in result.stdout
+    assert find(said[RATE // 4 :], read_audio(out)).correlation > 0.8
+
+
+def test_call_tells_the_same_as_json(cluster: Cluster, tmp_path: Path) -> None:
+    write_wav(tmp_path / "in.wav", sentence("Hello there."))
+    result = antiphon_call(cluster, "--agent", "echo", "--play", str(tmp_path / "in.wav"), "--json")
+    assert result.returncode == 0, result.stderr
+    told = json.loads(result.stdout)
+    assert told["edge"].startswith("edge-")
+    assert told["heard"]
+    assert told["statistics"]["packets_received"] > 0
+
+
+def test_call_names_an_unknown_agent(cluster: Cluster) -> None:
+    result = antiphon_call(cluster, "--agent", "nobody")
+    assert result.returncode == 1
+    assert "nobody" in result.stderr
