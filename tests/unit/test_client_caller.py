@@ -127,7 +127,7 @@ async def test_a_refusal_passes_through_and_leaves_nothing_open(answerer: Answer
     async def refuse(_sdp: str, **_asked: Any) -> Placed:
         raise CallRefusedError("no agent nobody (HTTP 404)", status=404)
 
-    answerer.create = refuse  # type: ignore[method-assign]
+    answerer.create = cast("Any", refuse)  # type: ignore[method-assign]
     call = caller(answerer, agent="nobody")
     with pytest.raises(CallRefusedError, match="no agent nobody"):
         await call.connect()
