@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.cluster import LocalCluster as Cluster
+    from tests.support.cluster import Valkey
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
@@ -85,3 +86,21 @@ def test_call_names_an_unknown_agent(cluster: Cluster) -> None:
     result = antiphon_call(cluster, "--agent", "nobody")
     assert result.returncode == 1
     assert "nobody" in result.stderr
+
+
+def test_several_worker_processes_share_one_command(cluster_valkey: Valkey, cluster: Cluster) -> None:
+    command = [sys.executable, "-m", "antiphon.cli", "worker", "--processes", "2"]
+    env = os.environ | {
+        "ANTIPHON_REDIS__URL": cluster_valkey.url,
+        "ANTIPHON_WORKER__ID": "several",
+        "ANTIPHON_WORKER__PORT": "0",
+        "ANTIPHON_WORKER__HTTP_PORT": "0",
+    }
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env) as running:
+        assert running.stdout is not None
+        assert any("2 worker processes are ready" in line for line in running.stdout)
+        ids = {worker["id"] for worker in cluster.get("/v1/workers").json()["workers"]}
+        assert {"several-0", "several-1"} <= ids
+        running.send_signal(signal.SIGINT)
+        assert running.wait(timeout=60) == 0
+        running.stdout.read()

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from antiphon.cli import services
-from antiphon.errors import AntiphonError
 
 app = typer.Typer(
     name="antiphon",
@@ -54,10 +53,7 @@ def up(
     config = services.read_config(None)
     files = tuple(_existing(file) for file in agents or ())
     plan = Plan(port, base_port, redis_url, files, shards, workers, console)
-    try:
-        asyncio.run(services.until_signal(bring_up(plan, config, Printer())))
-    except AntiphonError as error:
-        services.fail(str(error))
+    services.supervise(bring_up(plan, config, Printer()))
 
 
 @app.command()
@@ -91,10 +87,18 @@ def worker(
     """Run a worker: the built-in agents, and those of your files."""
     settings = services.read_config(config)
     paths = tuple(_existing(file) for file in files or ())
+    if processes > 1:
+        from antiphon.cli.output import Printer
+        from antiphon.cli.workers import run_several
+
+        arguments = tuple(str(path) for path in paths)
+        arguments += ("--reload",) if reload else ()
+        arguments += ("--config", str(config)) if config else ()
+        services.supervise(run_several(settings, arguments, processes, Printer()))
+        return
     from antiphon.worker import run
 
-    start = functools.partial(run, agent_files=paths, processes=processes, reload=reload)
-    services.serve(settings, settings.worker.id, start)
+    services.serve(settings, settings.worker.id, functools.partial(run, agent_files=paths, reload=reload))
 
 
 @app.command()

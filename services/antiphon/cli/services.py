@@ -52,6 +52,14 @@ def serve(config: Config, service: str, run: Callable[[Config], Coroutine[Any, A
         fail(str(error))
 
 
+def supervise(work: Coroutine[Any, Any, None]) -> None:
+    """Runs a supervisor of other processes until a signal."""
+    try:
+        asyncio.run(until_signal(work))
+    except (AntiphonError, OSError) as error:
+        fail(str(error))
+
+
 async def until_signal(work: Coroutine[Any, Any, None]) -> None:
     """Awaits work; the first SIGINT or SIGTERM cancels it and lets it clean up, the second ends the process."""
     task = asyncio.ensure_future(work)
