@@ -10,6 +10,8 @@ const SHORTEST: Duration = Duration::from_millis(1_000);
 const VARIES_MS: u64 = 800;
 /// The first report comes soon, so that the round trip is known early.
 const FIRST: Duration = Duration::from_millis(200);
+/// 1 January 2026 in seconds since 1900.
+const NTP_ORIGIN: u64 = 3_976_214_400;
 /// Longest RTCP packet that we send, sealed.
 pub(crate) const MAX_RTCP: usize = 256;
 
@@ -122,11 +124,12 @@ impl Reporter {
     }
 }
 
-/// NTP format of the engine's clock: RFC 3550 6.4.1 allows an origin other than 1900 where wall time is not known.
+/// NTP format of the engine's clock: RFC 3550 6.4.1 allows an origin other than 1900 where wall time is not known. Ours is of
+/// this century, since some peers (str0m) turn NTP time into their own and know no time before 1970.
 fn ntp(now: Time) -> u64 {
     let micros = now.as_micros();
     let fraction = ((micros % 1_000_000) << 32) / 1_000_000;
-    ((micros / 1_000_000 + 1) << 32) | fraction
+    ((micros / 1_000_000 + NTP_ORIGIN) << 32) | fraction
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "RFC 3550 6.4.1: the middle 32 bits")]
