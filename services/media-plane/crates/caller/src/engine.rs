@@ -397,3 +397,22 @@ fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_packet_makes_a_frame_and_each_frame_a_packet() {
+        let report = run(3, 600, 160).unwrap();
+        assert_eq!(report.sessions, 3);
+        assert!(report.pairs >= 600, "{report:?}");
+        assert!(report.engine_ns > 0.0 && report.cipher_ns > 0.0, "{report:?}");
+    }
+
+    #[test]
+    fn media_is_told_from_reports_and_checks() {
+        assert!(is_media(&[0x80, 111]) && is_media(&[0x90, 0x80 | 111]));
+        assert!(!is_media(&[0x80, 200]) && !is_media(&[0, 1]) && !is_media(&[22, 254]) && !is_media(&[0x80]));
+    }
+}
