@@ -167,6 +167,7 @@ pub fn run(plan: &Plan, signaling: &Arc<dyn Signaling>) -> Result<Report, LoadEr
     // What a set-up leaves to be done a moment later (a link's message, a log line) is its cost too.
     thread::sleep(plan.settle.min(Duration::from_millis(300)));
     let ramped = read(&plan.watch);
+    let ramped_time = Duration::from_nanos(clock.now() - begin);
     shared.enter(Phase::Settle);
     thread::sleep(plan.settle);
     let window_begin = read(&plan.watch);
@@ -208,7 +209,7 @@ pub fn run(plan: &Plan, signaling: &Arc<dyn Signaling>) -> Result<Report, LoadEr
         let setup = ramped[index].cpu.since(&before[index].cpu);
         let server = ServerReport::of(
             &window,
-            setup.values().sum(),
+            (setup.values().sum(), ramped_time),
             before[index].memory,
             // Buffers fill with the first media: weigh after it.
             window_end[index].memory,

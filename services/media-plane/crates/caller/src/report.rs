@@ -54,7 +54,8 @@ pub struct ServerReport {
     pub cpu_us_per_pair: Option<f64>,
     /// Cores that were busy in the window.
     pub cores: f64,
-    /// CPU time of a set-up, in ms; absent if media flowed during set-ups.
+    /// CPU time of a set-up, in ms, less what the process used meanwhile just by standing there (as in the window, with
+    /// all sessions up and silent); absent if media flowed during set-ups.
     pub cpu_ms_per_setup: Option<f64>,
     /// Resident memory that a session added, in KiB.
     pub rss_kib_per_session: f64,
@@ -74,11 +75,14 @@ impl ServerReport {
         let pairs = (report.echoed > 0).then_some(report.echoed as f64);
         let sessions = f64::from(report.up);
         let unit = pairs.unwrap_or(report.window_s);
+        let (setup_ns, setup_time) = setup;
+        let standing_ns = total as f64 / report.window_s * setup_time.as_secs_f64();
+        let setup_ms = (setup_ns as f64 - standing_ns).max(0.0) / 1e6 / sessions;
         let grown = |after: u64, before: u64| (after as f64 - before as f64) / sessions;
         Self {
             cpu_us_per_pair: pairs.map(|pairs| total as f64 / 1e3 / pairs),
             cores: total as f64 / 1e9 / report.window_s,
-            cpu_ms_per_setup: report.silent.then(|| setup_ns as f64 / 1e6 / sessions),
+            cpu_ms_per_setup: report.silent.then_some(setup_ms),
             rss_kib_per_session: grown(after.rss_kib, before.rss_kib),
             pss_kib_per_session: grown(after.pss_kib, before.pss_kib),
             rss_kib_before: before.rss_kib,
