@@ -70,7 +70,13 @@ pub struct ServerReport {
 impl ServerReport {
     /// Divides what a process used by what it carried.
     #[must_use]
-    pub fn of(window: &BTreeMap<String, u64>, setup_ns: u64, before: Memory, after: Memory, report: &Report) -> Self {
+    pub fn of(
+        window: &BTreeMap<String, u64>,
+        setup: (u64, Duration),
+        before: Memory,
+        after: Memory,
+        report: &Report,
+    ) -> Self {
         let total: u64 = window.values().sum();
         let pairs = (report.echoed > 0).then_some(report.echoed as f64);
         let sessions = f64::from(report.up);
