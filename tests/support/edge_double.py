@@ -36,12 +36,15 @@ class EdgeDouble(edge_pb2_grpc.EdgeControlServiceServicer):
         self.closed: list[edge_pb2.CloseSessionRequest] = []
         self.live: dict[str, int] = {}
         self.refusal: Refusal | None = None
+        self.unreachable_worker = ""
         self.delay_s = 0.0
 
     async def OpenSession(self, request: edge_pb2.OpenSessionRequest, context: Any) -> edge_pb2.OpenSessionResponse:  # noqa: N802
         self.opened.append(request)
         await asyncio.sleep(self.delay_s)
         await self._refuse(context)
+        if request.worker == self.unreachable_worker:
+            await _abort(context, Refusal(grpc.StatusCode.UNAVAILABLE, "link_down", "no link to that worker"))
         self.live[request.session] = request.epoch
         return edge_pb2.OpenSessionResponse(answer=ANSWER, ufrag=f"AAe{len(self.opened)}")
 

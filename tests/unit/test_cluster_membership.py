@@ -155,6 +155,12 @@ async def test_errors_do_not_show_the_password() -> None:
     assert "hunter2" not in str(caught.value)
 
 
+async def test_a_crowd_of_callers_waits_its_turn(server: EmbeddedValkey) -> None:
+    async with Cluster(server.url) as cluster, kept(cluster, edge()):
+        crowd = await asyncio.gather(*(cluster.edges() for _ in range(300)))
+        assert all(found == [edge()] for found in crowd)
+
+
 async def test_cells_that_share_a_redis_do_not_mix(server: EmbeddedValkey) -> None:
     async with Cluster(server.url, cell="eu") as eu, Cluster(server.url, cell="us") as us, kept(eu, edge()):
         assert await us.edges() == []

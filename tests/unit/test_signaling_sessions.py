@@ -253,6 +253,15 @@ async def test_another_edge_is_asked_when_the_chosen_one_is_out_of_reach(valkey:
         assert (reply.status_code, reply.json()["edge"]) == (201, "edge-f")
 
 
+async def test_another_worker_is_taken_when_the_edge_cannot_reach_the_chosen_one(valkey: EmbeddedValkey) -> None:
+    async with site(valkey) as here, kept(here.cluster, worker("worker-b", sessions=5)):
+        here.frankfurt.unreachable_worker = "worker-a"
+        told = (await here.http.post("/v1/sessions", json={"sdp": OFFER})).json()
+        assert (told["edge"], told["worker"]) == ("edge-f", "worker-b")
+        why = {one["id"]: one["why"] for one in told["placement"]["workers"]}
+        assert why["worker-a"].startswith("out of the edge's reach")
+
+
 async def test_an_edge_that_answers_too_late_is_told_to_let_go(
     valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ import hashlib
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
@@ -27,6 +27,7 @@ _LIBRARY = _SOURCE.replace("@VERSION@", _VERSION)
 
 _CALL_S = 3.0
 _SOCKET_S = 1.5
+_CONNECTIONS = 32  # Redis runs one call at a time; more of them would only wait there instead of here
 
 _SECONDS = telemetry.histogram("cluster_call_seconds", "Time of a call to Redis.", ["function"])
 _FAILED = telemetry.counter("cluster_call_failures", "Calls to Redis without an answer.", ["function", "reason"])
@@ -37,15 +38,17 @@ class Functions:
 
     def __init__(self, url: str, cell: str) -> None:
         self.prefix = f"{{antiphon:{cell}}}"
-        self._redis: Redis = Redis.from_url(
+        pool = BlockingConnectionPool.from_url(
             url,
+            max_connections=_CONNECTIONS,
+            timeout=_CALL_S,
             decode_responses=True,
             socket_timeout=_SOCKET_S,
             socket_connect_timeout=_SOCKET_S,
             health_check_interval=10,
             retry=Retry(ConstantBackoff(0.05), 1),
-            max_connections=256,
         )
+        self._redis: Redis = Redis.from_pool(pool)
 
         self._work: set[asyncio.Task[Any]] = set()
 

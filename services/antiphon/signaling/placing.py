@@ -157,7 +157,7 @@ class Placer:
                     new_session_id(region),
                     agent=wish.agent,
                     edges=group,
-                    workers=search.workers.possible,
+                    workers=search.workers,
                     caller=wish.caller,
                     metadata=wish.metadata,
                     placement=search.explain(None),
@@ -199,13 +199,14 @@ class Placer:
 
 
 class _Search:
-    """Edges not yet asked, and what was learned of those that were."""
+    """Edges and workers not yet tried, and what was learned of those that were."""
 
     def __init__(self, edges: Ranking, workers: Ranking, evidence: Evidence) -> None:
-        self.edges = edges
-        self.workers = workers
         self.remaining = edges.possible
+        self.workers = workers.possible
         self.refused: dict[str, str] = {}
+        self._all_edges = edges
+        self._all_workers = workers
         self._evidence = evidence
         self._regions = {choice.id: choice.region for choice in edges.choices}
         self._attempts = 0
@@ -221,28 +222,34 @@ class _Search:
         self._last = self._last or error
 
     def failed(self, claim: Claim, error: EdgeRefusedError) -> None:
-        """Another edge may do better, unless it is the request's own fault. Raises what to tell then."""
+        """Another edge, or another worker where the link failed, may do better. Raises the request's own fault."""
         if error.blames_the_request:
             raise _blame(error) from None
         _log.warning("edge refused a session", edge=claim.edge.id, reason=error.reason, error=str(error))
-        self.refused[claim.edge.id] = error.reason.replace("_", " ")
         self._attempts += 1
         self._last = _failure(claim, error)
-        asked = () if self._attempts >= _ATTEMPTS else self.remaining
-        self.remaining = [name for name in asked if name != claim.edge.id]
+        others = [name for name in self.workers if name != claim.worker.id]
+        if error.reason == "link_down" and others:
+            self.refused[claim.worker.id] = "out of the edge's reach"
+            self.workers = others
+        else:
+            self.refused[claim.edge.id] = error.reason.replace("_", " ")
+            self.remaining = [name for name in self.remaining if name != claim.edge.id]
+        if self._attempts >= _ATTEMPTS:
+            self.remaining = []
 
     def nothing_left(self) -> Exception:
         if self._last is not None:
             return self._last
-        reasons = ", ".join(f"{choice.id} {choice.why}" for choice in self.edges.choices) or "none is there"
+        reasons = ", ".join(f"{choice.id} {choice.why}" for choice in self._all_edges.choices) or "none is there"
         return NoEdgeError(f"no edge can take a session: {reasons}")
 
     def explain(self, claim: Claim | None) -> dict[str, Any]:
         edge, worker = (claim.edge.id, claim.worker.id) if claim else ("", "")
         return {
             "caller": self._evidence.how,
-            "edges": self.edges.explain(edge, self.refused),
-            "workers": self.workers.explain(worker, self.refused),
+            "edges": self._all_edges.explain(edge, self.refused),
+            "workers": self._all_workers.explain(worker, self.refused),
         }
 
 
