@@ -463,10 +463,15 @@ export class Call extends EventTarget {
     this.#every(this.#options.statsIntervalMs ?? 1000, () => this.statistics().then(tell, () => {}));
   }
 
-  /** When DTLS or the channel closes: what the session's last message said is the reason; without one, the edge just left. */
+  /** When DTLS or the channel closes: the reason is what the session's last message said, else what its record says. */
   #closedByEdge() {
     if (this.#state === "connecting") this.#leave("error", this.#noMedia());
-    else this.#later(500, () => this.#end(this.#saidWhy ?? "remote"));
+    else this.#later(500, async () => this.#end(this.#saidWhy ?? (await this.#recordedReason()) ?? "remote"));
+  }
+
+  async #recordedReason() {
+    const signal = AbortSignal.timeout(2000);
+    return this.#cluster.session(this.#session.id, { signal }).then(({ reason }) => reason, () => null);
   }
 
   #noMedia() {

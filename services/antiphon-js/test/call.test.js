@@ -171,7 +171,16 @@ test("what the session's last message says is why the call ended", async () => {
   assert.deepEqual(ended[0][1], { reason: "hangup", error: null });
 });
 
-test("an edge that leaves without a word ends the call as remote", async () => {
+test("the session's record tells why, where the edge left without a word", async () => {
+  const browser = install({ replies: { "GET /v1/sessions/ses_a": () => Response.json({ id: "ses_a", state: "ended", reason: "api" }) } });
+  await connected(browser);
+  const ended = record(call, "ended");
+  browser.peer().channel.dispatchEvent(new Event("close"));
+  await until(() => ended.length, "the end");
+  assert.deepEqual(ended[0][1], { reason: "api", error: null });
+});
+
+test("an edge that leaves without a word or a record ends the call as remote", async () => {
   const browser = install();
   await connected(browser);
   const ended = record(call, "ended");
