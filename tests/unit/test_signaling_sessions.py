@@ -212,7 +212,7 @@ async def test_an_edges_verdict_on_an_offer_reaches_the_caller_with_its_line(val
         here.frankfurt.refusal = Refusal(
             grpc.StatusCode.INVALID_ARGUMENT,
             "bad_offer",
-            "line 7: no fingerprint",
+            "no fingerprint",
             {"line": "7", "expected": "a=fingerprint:sha-256 ..."},
         )
         reply = await here.http.post("/v1/sessions", content=OFFER, headers=SDP)

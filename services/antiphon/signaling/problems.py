@@ -56,8 +56,9 @@ def problem_of(error: errors.AntiphonError) -> Problem:  # noqa: PLR0911 - a tab
     text = str(error)
     match error:
         case errors.BadOfferError():
-            where: dict[str, Any] = {"line": error.line} if error.line else {}
-            return Problem(400, "bad_offer", text, **where)
+            if not error.line:
+                return Problem(400, "bad_offer", text)
+            return Problem(400, "bad_offer", f"line {error.line}: {text}", line=error.line)
         case errors.BadRequestError():
             return Problem(400, "bad_request", text)
         case errors.UnknownAgentError():
