@@ -40,7 +40,7 @@ $(VENV)/.ready: pyproject.toml | tools
 
 $(NATIVE): $(VENV)/.ready $(RUST_SOURCES)
 	@echo "building the media plane (the first time takes a few minutes)"
-	@source $(BIN)/activate && maturin develop --quiet --release
+	@source $(BIN)/activate && maturin develop --release > $(VENV)/build.log 2>&1 || { cat $(VENV)/build.log >&2; exit 1; }
 	@touch $@
 
 .PHONY: test
