@@ -13,7 +13,7 @@ def hear(probabilities: list[float], policy: TurnPolicy | None = None) -> list[T
 
 
 def test_voice_then_silence_is_one_turn() -> None:
-    started, ended = hear([0.0] * 10 + [0.7] * 30 + [0.0] * 25)
+    started, ended = hear([0.0] * 10 + [0.65] * 30 + [0.0] * 25)
     assert isinstance(started, TurnStarted)
     assert isinstance(ended, TurnEnded)
     assert abs(started.at_s - 10 * WINDOW) < 1e-9

@@ -15,7 +15,7 @@ class TurnPolicy:
     """Probability from which on a window is voice."""
     pause: float = 0.35
     """Probability below which it is none."""
-    sure: float = 0.85
+    sure: float = 0.7
     """Probability at which one window is enough."""
     onset_s: float = 0.06
     """Voice this long starts a turn."""
