@@ -9,8 +9,23 @@
 functions, not async ones: each method lets virtual time pass.
 """
 
-from antiphon.testing.call import AgentFailedError, SimulatedCall
-from antiphon.testing.edge import Heard
-from antiphon.testing.loop import VirtualTimeLoop
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from antiphon.testing.call import AgentFailedError, SimulatedCall
+    from antiphon.testing.edge import Heard
+    from antiphon.testing.loop import VirtualTimeLoop
 
 __all__ = ["AgentFailedError", "Heard", "SimulatedCall", "VirtualTimeLoop"]
+
+_HOMES = {"AgentFailedError": "call", "SimulatedCall": "call", "Heard": "edge", "VirtualTimeLoop": "loop"}
+
+
+def __getattr__(name: str) -> object:
+    """Imports on first use: pytest imports this package wherever Antiphon is installed."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
