@@ -139,5 +139,5 @@ async def test_watchdog_names_who_held_the_loop() -> None:
         await eventually(lambda: len(logs) >= 2)
     held, free = logs[:2]
     assert held["session"] == "ses_here_1"
-    assert "time.sleep(0.2)" in held["stack"]
+    assert "time.sleep(0.2)" in held["exception"]
     assert 50 <= free["held_ms"] < 1000

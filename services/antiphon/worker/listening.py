@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from antiphon.turns.voice import VoiceDetector
 
-_PRE_ROLL = CLOCK_RATE * 3 // 10
+_PRE_ROLL = CLOCK_RATE // 5
 _POST_ROLL = CLOCK_RATE // 5
 _KEEP_FRAMES = 4096
 _STALL_S = 0.15

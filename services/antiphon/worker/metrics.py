@@ -19,6 +19,7 @@ UTTERANCES = counter("worker_utterances", "Utterances of agents.", ["state"])
 AGENT_ERRORS = counter("worker_agent_errors", "Exceptions that ended a session.", ["agent"])
 RELOADS = counter("worker_reloads", "Times that agents' code was loaded again.", ["outcome"])
 LOOP_HELD = counter("worker_loop_held", "Times that something held the event loop.")
+LOOP_STARVED = counter("worker_loop_starved", "Times that the machine was too busy to wake the event loop in time.")
 LOOP_HELD_SECONDS = histogram("worker_loop_held_seconds", "How long it did.", buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5))
 CREDIT_WAIT_SECONDS = counter("worker_credit_wait_seconds", "Time that agents waited for playout credit.")
 

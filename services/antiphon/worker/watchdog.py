@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from antiphon.telemetry import get_logger
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 _log = get_logger("worker.watchdog")
 LIMIT_S = 0.05
 _KNOCK_S = 0.02
+_CALLS_SHOWN = 8
+_LOOPS_OWN = frozenset({"selectors.py", "base_events.py", "runners.py"})
+"""Where a loop's thread is while it waits; uvloop has no Python frames of its own."""
 
 
 class Watchdog:
@@ -45,22 +49,28 @@ class Watchdog:
             answered.clear()
             knocked = time.monotonic()
             self._loop.call_soon_threadsafe(answered.set)
-            if not answered.wait(LIMIT_S):
-                self._report()
+            if not answered.wait(LIMIT_S) and not self._stop.is_set():
+                reported = self._report()
                 while not answered.wait(0.1) and not self._stop.is_set():
                     pass
                 held_s = time.monotonic() - knocked
-                metrics.LOOP_HELD_SECONDS.observe(held_s)
-                _log.warning("event loop is free again", held_ms=round(held_s * 1000))
+                if reported:
+                    metrics.LOOP_HELD_SECONDS.observe(held_s)
+                    _log.warning("event loop is free again", held_ms=round(held_s * 1000))
 
-    def _report(self) -> None:
+    def _report(self) -> bool:
+        """Returns whether somebody's code holds the loop; else the machine was too busy to wake its thread."""
         frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001 - the one way to see another thread's stack
         task = asyncio.current_task(self._loop)
+        if frame is None or (task is None and Path(frame.f_code.co_filename).name in _LOOPS_OWN):
+            metrics.LOOP_STARVED.inc()
+            return False
         session = task.get_name().partition("/")[0] if task is not None and "/" in task.get_name() else None
         metrics.LOOP_HELD.inc()
-        _log.warning("event loop is held", over_ms=round(LIMIT_S * 1000), session=session, stack=_stack(frame))
+        _log.warning("event loop is held", over_ms=round(LIMIT_S * 1000), session=session, exception=_stack(frame))
+        return True
 
 
-def _stack(frame: FrameType | None) -> str:
+def _stack(frame: FrameType) -> str:
     """The innermost calls, outermost first."""
-    return "\n" + "".join(traceback.format_stack(frame)[-8:]) if frame is not None else ""
+    return "".join(traceback.format_stack(frame)[-_CALLS_SHOWN:]).rstrip()
