@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from antiphon.client import RATE, Caller, CallError, CallRefusedError
-from tests.integration.test_calls import heard, sentence
+from tests.integration.test_calls import ended_record, heard, sentence
 from tests.support.wait import until
 
 if TYPE_CHECKING:
@@ -67,3 +68,25 @@ async def test_a_call_goes_on_without_redis_and_new_ones_work_once_it_is_back(
             cluster_valkey.start()
         await until(lambda: works(cluster), seconds=110, what="new calls")
         assert not call.ended
+
+
+async def test_an_edge_that_is_stopped_says_goodbye_and_comes_back(cluster: LocalCluster) -> None:
+    async with Caller(cluster.url, agent="echo", region="virginia") as call:
+        pid = await until(lambda: edge_of(cluster, call.edge), what="the call's edge")
+        os.kill(pid, signal.SIGTERM)
+        await asyncio.wait_for(call.wait_ended(), 60)
+    record = await until(lambda: ended_record(cluster, call.session), what="the session's record")
+    assert record["reason"] == "drain"
+
+    def both() -> bool:
+        return len(cluster.get("/v1/edges").json()["edges"]) == 2
+
+    await until(both, what="both edges")
+    await until(lambda: works(cluster), seconds=110, what="calls")
+
+
+def edge_of(cluster: LocalCluster, edge: str) -> int | None:
+    """The process that runs an edge, by its environment."""
+    mark = f"ANTIPHON_EDGE__ID={edge}".encode()
+    edges = [pid for pid, line in cluster.processes().items() if line.endswith("cli edge")]
+    return next((pid for pid in edges if mark in Path(f"/proc/{pid}/environ").read_bytes()), None)

@@ -14,7 +14,9 @@ from prometheus_client import REGISTRY, generate_latest
 
 from antiphon.cluster import Cluster
 from antiphon.config import load_config
+from antiphon.edge.metrics import EdgeMetrics
 from antiphon.edge.service import Edge
+from antiphon.edge.sessions import LiveSession
 from antiphon.wire.control.v1 import edge_pb2, edge_pb2_grpc
 from tests.support.plane import FakePlane
 from tests.support.wait import until
@@ -210,11 +212,18 @@ async def test_stopping_closes_the_plane_and_leaves_the_cluster(valkey: Embedded
         await edge.start()
         serving = asyncio.create_task(edge.serve())
         await until(edge.ready)
+        edge.book.opened(LiveSession(SESSION, 5, "echo", "worker"))
+        plane.live[SESSION] = 5
         serving.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await serving
+        edge.metrics.close = lambda: None  # type: ignore[method-assign]
         await edge.stop()
+        page = generate_latest(REGISTRY).decode()
+        EdgeMetrics.close(edge.metrics)
         assert plane.closed
+        assert edge.releases.done == 1
+        assert 'antiphon_edge_sessions_closed_total{reason="drain"} 1.0' in page
         assert await cluster.edges() == []
 
 

@@ -44,19 +44,30 @@ async def up(plan: Plan, config: Config, printer: Printer) -> None:
     """Runs the cluster until cancelled. Raises AntiphonError when it cannot start."""
     host = config.signaling.host
     port = ports.require(plan.port, host)
-    with tempfile.TemporaryDirectory(prefix="antiphon-") as scratch:
-        async with httpx.AsyncClient(timeout=2.0, trust_env=False) as http, Supervisor(printer) as supervisor:
-            children = Children(plan, scratch, http)
-            try:
-                if plan.redis_url is None:
-                    await supervisor.start(children.valkey())
-                await supervisor.start(*children.workers(), *children.edges())
-                await supervisor.start(children.signaling(host, port))
+    try:
+        with tempfile.TemporaryDirectory(prefix="antiphon-") as scratch:
+            async with httpx.AsyncClient(timeout=2.0, trust_env=False) as http, Supervisor(printer) as supervisor:
+                await _bring_up(Children(plan, scratch, http), supervisor, host, port)
                 printer.say(f"Antiphon is ready: http://{in_url(host)}:{port}")
-                await asyncio.Event().wait()
-            finally:
-                printer.say("Stopping")
-    printer.say("Stopped")
+                await _until_cancelled(printer)
+    finally:
+        printer.say("Stopped")
+
+
+async def _bring_up(children: Children, supervisor: Supervisor, host: str, port: int) -> None:
+    if children.plan.redis_url is None:
+        await supervisor.start(children.valkey())
+    async with asyncio.TaskGroup() as group:  # they start together, and stop in the reverse of this order
+        group.create_task(supervisor.start(*children.workers()))
+        group.create_task(supervisor.start(*children.edges()))
+        group.create_task(supervisor.start(children.signaling(host, port)))
+
+
+async def _until_cancelled(printer: Printer) -> None:
+    try:
+        await asyncio.Event().wait()
+    finally:
+        printer.say("Stopping")
 
 
 @dataclass

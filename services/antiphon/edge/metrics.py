@@ -22,7 +22,7 @@ _SETUP_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 
 _NAME = re.compile(r"[^a-zA-Z0-9_]")
 # Reasons come from our own code and the proto; anything else is counted as "other", so that labels stay bounded.
 _CLOSE_REASONS = frozenset(
-    {"bye", "hangup", "api", "consent", "dtls", "error", "worker", "refused", "shutdown", "timeout", "moved"}
+    {"bye", "hangup", "api", "consent", "dtls", "error", "worker", "refused", "drain", "timeout", "moved"}
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -134,10 +135,13 @@ class Edge:
         self.control.draining = True
         await self._server.stop(grace=0.2)
         self._events.stop()
+        for session in self.book:
+            with contextlib.suppress(PermissionError):  # a newer owner has it and will end it
+                self._plane.close_session(session.id, epoch=session.epoch, reason="drain")
         await asyncio.to_thread(self._plane.close)
         self._events.drain()
         for session in self.book:  # the plane closed them without a word
-            self.session_closed(session.id, {"reason": "shutdown"})
+            self.session_closed(session.id, {"reason": "drain"})
         await self.releases.finish(_LAST_RELEASES)
         self.metrics.close()
         log.info("edge stopped", edge=self._config.edge.id)
