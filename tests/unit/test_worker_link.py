@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -14,6 +16,7 @@ from antiphon.worker.call import Hearing
 from antiphon.worker.catalogue import load_agents
 from antiphon.worker.host import Host
 from antiphon.worker.link import LinkServer, gather_us
+from antiphon.worker.listening import Listener
 from tests.support.eventually import eventually
 from tests.support.link_client import QUIET, LinkClient, packets_of
 
@@ -108,7 +111,9 @@ async def test_bye_of_the_caller_hangs_up(worker: LinkServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "payload", [b"", b"\xff", b"[]", b"{}", b'{"app": 1}', b'{"what": {}}', b'{"app": {}, "bye": {}}']
+    "payload",
+    [b"", b"\xff", b"[]", b"{}", b'{"app": 1}', b'{"what": {}}', b'{"app": {}, "bye": {}}', b"[" * 60_000],
+    ids=lambda payload: payload[:12].decode(errors="replace") or "empty",
 )
 async def test_malformed_messages_are_passed_over(worker: LinkServer, payload: bytes) -> None:
     async with client(worker) as link:
@@ -236,12 +241,26 @@ async def test_columns_of_different_lengths_are_refused_and_the_link_lives(worke
 async def test_more_links_are_told_to_gather_longer(worker: LinkServer) -> None:
     async with client(worker, "edge-0") as first:
         assert first.paces == [1000]
-        async with client(worker, "edge-1"), client(worker, "edge-2") as third:
-            assert third.paces == [gather_us(3)]
+        async with AsyncExitStack() as stack:
+            others = [await stack.enter_async_context(client(worker, f"edge-{n}")) for n in range(1, 5)]
+            assert others[-1].paces == [gather_us(5)]
             await first.next_control("pace")
         await first.next_control("pace")
-        assert first.paces == [1000, gather_us(3), 1000]
-    assert gather_us(20) == gather_us(100) == 10_000
+        assert first.paces == [1000, gather_us(5), 1000]
+    assert [gather_us(links) for links in (1, 4, 20, 40, 100)] == [1000, 1000, 5000, 10_000, 10_000]
+
+
+async def test_a_failure_in_one_session_leaves_the_others_alone(worker: LinkServer, monkeypatch: Any) -> None:
+    async with client(worker) as link:
+        await link.open(1, "echo")
+        await link.open(2, "stopper")
+        await link.next_control("data")
+        await link.next_control("data")
+        monkeypatch.setattr(Listener, "hear", lambda *_: 1 / 0)
+        await link.frames([(2, 0, QUIET), (1, 0, QUIET)])
+        assert list((await link.next_media()).frames.session) == [1]
+        hang_up = await link.next_control("hang_up")
+        assert (hang_up.session, hang_up.reason) == (2, "error")
 
 
 async def test_pings_are_answered(worker: LinkServer) -> None:

@@ -64,7 +64,7 @@ class SileroModel:
 
 
 class SileroVoice:
-    """A VoiceDetector. Its thread starts with the first stream and ends with `close`."""
+    """A VoiceDetector. Its thread starts with `start`, or the first stream, and ends with `close`."""
 
     def __init__(self) -> None:
         self._queue: deque[tuple[_Stream, Frame]] = deque()
@@ -73,11 +73,15 @@ class SileroVoice:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = False
 
-    def open(self, judged: Judged) -> VoiceStream:
+    def start(self) -> None:
+        """Loads the model, so that the first caller need not wait for it. Call it on the event loop."""
         if self._thread is None:
             self._loop = asyncio.get_running_loop()
             self._thread = threading.Thread(target=self._run, name="silero", daemon=True)
             self._thread.start()
+
+    def open(self, judged: Judged) -> VoiceStream:
+        self.start()
         return _Stream(self, judged)
 
     def close(self) -> None:

@@ -268,10 +268,15 @@ class Call:
     def _task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
-        if error is not None and not self.closed.is_set():
+        if error is not None:
+            self.fail(error, task.get_name().rpartition("/")[2])
+
+    def fail(self, error: BaseException, where: str) -> None:
+        """Ends this session, and only this one, for an exception in its code."""
+        if not self.closed.is_set():
             self.error = error
             metrics.AGENT_ERRORS.labels(self.info.agent).inc()
-            self.log.error("agent failed", task=task.get_name().rpartition("/")[2], exc_info=error)
+            self.log.error("agent failed", task=where, exc_info=error)
             self.hang_up("error", after_playout=False)
 
     def _handle(self, handler: Callable[..., Awaitable[None] | None], *arguments: object) -> None:
@@ -294,7 +299,10 @@ async def _call(handler: Callable[..., Awaitable[None] | None], *arguments: obje
 
 def parse_metadata(text: str) -> dict[str, object]:
     """Returns the application's JSON object; empty when there is none."""
-    metadata = json.loads(text) if text else {}
+    try:
+        metadata = json.loads(text) if text else {}
+    except RecursionError as error:
+        raise ValueError("metadata is nested too deep") from error
     if not isinstance(metadata, dict):
         raise ValueError("metadata is no JSON object")  # noqa: TRY004 - what came is wrong, not our types
     return metadata

@@ -21,8 +21,8 @@ def parse_client_message(payload: bytes) -> tuple[str, Any]:
     """Returns ("app", the application's data) or ("bye", None)."""
     try:
         message = json.loads(payload)
-    except ValueError as error:
-        raise BadMessageError("no JSON") from error
+    except (ValueError, RecursionError) as error:
+        raise BadMessageError("no JSON, or nested too deep") from error
     if not isinstance(message, dict) or len(message) != 1:
         raise BadMessageError("expected an object with one key")
     if isinstance(message.get("app"), dict):

@@ -36,6 +36,7 @@ async def run(config: Config, agent_files: Sequence[Path] = (), *, reload: bool 
         stack.enter_context(Watchdog())
         voice = SileroVoice()
         stack.callback(voice.close)
+        voice.start()
         host = Host(agents, Hearing(voice), settings.capacity)
         server = LinkServer(settings.id, host, stripes=settings.stripes)
         stack.push_async_callback(server.stop)

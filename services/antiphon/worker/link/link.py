@@ -137,6 +137,13 @@ class Link:
             self.outgoing.put_nowait(message)
 
     def handle_control(self, message: pb.ControlRequest) -> None:
+        try:
+            self._handle_control(message)
+        except Exception:  # noqa: BLE001 - one bad message must not end the link
+            metrics.dropped("message", "failed")
+            _log.exception("control message failed", edge=self.edge, kind=message.WhichOneof("message"))
+
+    def _handle_control(self, message: pb.ControlRequest) -> None:
         kind = message.WhichOneof("message")
         if kind == "opened":
             self._open(message.opened)
@@ -173,7 +180,10 @@ class Link:
         for handle, frame in ingest_rows(message.frames):
             count += 1
             if call := find(handle):
-                call.hear(frame)
+                try:
+                    call.hear(frame)
+                except Exception as error:  # noqa: BLE001 - the other sessions of the message go on
+                    call.fail(error, "hear")
             else:
                 unknown += 1
         metrics.FRAMES_IN.inc(count)
