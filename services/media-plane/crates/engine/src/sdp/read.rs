@@ -48,6 +48,10 @@ impl Offer {
                 "audio without a=rtcp-mux: RTCP has no port of its own here",
             ));
         }
+        if let Some(lite) = session.first("ice-lite") {
+            let message = "an ice-lite offer cannot be answered: this side is lite too, and neither would check a path";
+            return Err(OfferError::at(lite.line, message));
+        }
         // RFC 9143 7.1: the transport's attributes may stand in another m-line of the bundle, or at the session.
         let grouped = |mid: &str| bundle.as_ref().is_some_and(|mids| mids.contains(&mid));
         let together = grouped(media[audio_at].mid);

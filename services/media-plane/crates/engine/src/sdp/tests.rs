@@ -244,6 +244,7 @@ fn errors_name_the_line() {
             "sctp-port",
         ),
         (PION.replace("s=-", "nonsense"), 3, "not SDP"),
+        (PION.replace("t=0 0", "a=ice-lite"), 4, "ice-lite"),
         (String::from("{}"), 1, "v=0"),
         (String::from("v=0\r\ns=-\r\n"), 0, "no audio"),
         (format!("v=0\r\n{}", "a=x\r\n".repeat(3_000)), 2_001, "lines"),
@@ -337,6 +338,9 @@ proptest! {
             let answer = answer(&text);
             let count = |text: &str| text.lines().filter(|line| line.starts_with("m=")).count();
             prop_assert_eq!(count(&text), count(&answer));
+            // But for ice-lite, an answer reads as a full agent's offer.
+            let read = Offer::parse(&answer.replace("a=ice-lite\r\n", ""));
+            prop_assert!(read.is_ok(), "{:?}\n{}", read, answer);
         }
     }
 }
