@@ -5,6 +5,7 @@ const CHANNEL = "antiphon";
 const CHANNEL_ID = 0;
 const CONNECT_TIMEOUT_MS = 15_000;
 const RECONNECT_TIMEOUT_MS = 30_000;
+const BYE_GRACE_MS = 400;
 const SILENCE_DBFS = -100;
 
 // ---- Errors: one class for each thing that a page tells its user -------------------------------------------------
@@ -307,7 +308,7 @@ export class Call extends EventTarget {
     const { signal } = options;
     if (signal?.aborted) return void queueMicrotask(() => this.#end("cancelled"));
     this.#on(signal, "abort", () => this.#leave("cancelled"));
-    this.#on(globalThis, "pagehide", () => this.#leave("bye"));
+    this.#on(globalThis, "pagehide", () => this.#leave("bye", null, 0));
     this.#on(globalThis, "online", () => this.#reconnect());
     this.#setUp().catch((error) => this.#leave("error", asAntiphonError(error)));
   }
@@ -601,22 +602,31 @@ export class Call extends EventTarget {
 
   // ---- the end
 
-  async #leave(reason, error = null) {
+  /** Says bye and lets the session end by it, so that its record says so; after `graceMs` it is ended through the API. */
+  async #leave(reason, error = null, graceMs = BYE_GRACE_MS) {
     if (this.#state === "ended") return;
-    if (this.#channel?.readyState === "open") this.#channel.send(JSON.stringify({ bye: {} }));
+    const channel = this.#channel;
+    const open = channel?.readyState === "open";
+    if (open) channel.send(JSON.stringify({ bye: {} }));
+    const heard = open && graceMs > 0 ? new Promise((resolve) => channel.addEventListener("close", () => resolve(true))) : false;
+    this.#end(reason, error, { hold: heard !== false });
+    const over = heard && (await Promise.race([heard, sleep(graceMs)]));
+    this.#close();
     // keepalive: the request outlives the page.
-    const told = this.#session ? this.#cluster.end(this.#session.id, { keepalive: true }).catch(() => {}) : null;
-    this.#end(reason, error);
-    await told;
+    if (this.#session && !over) await this.#cluster.end(this.#session.id, { keepalive: true }).catch(() => {});
   }
 
-  #end(reason, error = null) {
+  #close() {
+    this.#channel?.close();
+    this.#peer?.close();
+  }
+
+  #end(reason, error = null, { hold = false } = {}) {
     if (this.#state === "ended") return;
     for (const timer of this.#timers) clearInterval(timer);
     for (const undo of this.#cleanups.splice(0)) undo();
     if (this.#ownsLocal && this.#local) stopTracks(this.#local);
-    this.#channel?.close();
-    this.#peer?.close();
+    if (!hold) this.#close();
     if (this.#element) this.#element.srcObject = null;
     this.#context?.close().catch(() => {});
     this.#meters = {};

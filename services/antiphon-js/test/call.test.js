@@ -120,7 +120,18 @@ test("hanging up says bye, deletes the session and lets the microphone go", asyn
   assert.deepEqual(ended, [["ended", { reason: "bye", error: null }]]);
 });
 
-test("a page that goes away hangs up", async () => {
+test("a session that ends by the bye is not deleted too", async () => {
+  const browser = install();
+  await connected(browser);
+  const left = call.hangUp();
+  assert.deepEqual([call.state, browser.peer().closed], ["ended", false], "over for the page, but the bye is under way");
+  browser.peer().channel.dispatchEvent(new Event("close"));
+  await left;
+  assert.equal(browser.peer().closed, true);
+  assert.equal(browser.server.of("DELETE /v1/sessions/ses_a").length, 0);
+});
+
+test("a page that goes away hangs up at once", async () => {
   const browser = install();
   const page = new EventTarget();
   globalThis.addEventListener = page.addEventListener.bind(page);

@@ -42,14 +42,14 @@ export function clearQuality() {
 function reasons(placement) {
   const lines = [];
   const candidates = [];
-  for (const [key, value] of Object.entries(placement ?? {})) {
-    if (typeof value === "string") lines.push(element("li", { textContent: `${sentence(key)}: ${value}` }));
+  for (const value of Object.values(placement ?? {})) {
+    if (typeof value === "string") lines.push(element("li", { textContent: sentence(value) }));
     else if (Array.isArray(value)) candidates.push(...value.filter((one) => one?.why).map(candidate));
   }
   return [...lines, ...candidates];
 }
 
-const sentence = (key) => key.charAt(0).toUpperCase() + key.slice(1).replaceAll("_", " ");
+const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1);
 
 function candidate({ id, chosen, why }) {
   const row = element("li", { className: chosen ? "candidate chosen" : "candidate" }, element("b", { textContent: id }), ` ${why}`);

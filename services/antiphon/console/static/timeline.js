@@ -213,11 +213,13 @@ export class Timeline {
       for (const turn of this.#turns.values()) this.#block(name, x(turn.start), x(turn.end ?? live), top, height, turn.withdrawn ? 0.06 : 0.16);
       return;
     }
-    for (const { start, end, heard, length, state } of this.#utterances.values()) {
+    const utterances = [...this.#utterances.values()];
+    for (const [index, { start, end, heard, length, state }] of utterances.entries()) {
       const over = end !== null;
       const solid = over ? start + heard : Math.min(live, start + (length || Infinity));
       this.#block(name, x(start), x(solid), top, height, 0.16);
-      if (over && state === "flushed" && end > solid) this.#hatch(name, x(solid), x(end), top, height);
+      const cut = Math.min(end, utterances[index + 1]?.start ?? Infinity);
+      if (over && state === "flushed" && cut > solid) this.#hatch(name, x(solid), x(cut), top, height);
     }
   }
 

@@ -274,7 +274,8 @@ impl Sink for Route {
                     hang_up.session,
                     Mail::Close {
                         slot,
-                        reason: "hangup",
+                        // A caller's bye reaches the edge as data, which only the worker reads.
+                        reason: if hang_up.reason == "bye" { "bye" } else { "hangup" },
                         after_playout,
                         link: Some(self.number),
                     },
