@@ -1,6 +1,7 @@
 //! A call in virtual time: a session of ours, str0m as the caller, and a simulated network with a NAT between them.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -26,6 +27,28 @@ pub const OUTSIDE: &str = "192.0.2.7:6000";
 
 /// Begins here, so that nothing rests on time being zero.
 pub const START: Time = Time(1_000_000_000);
+
+thread_local! {
+    /// Whether the engine is at work: tests that count its allocations look here.
+    pub static AT_WORK: Cell<bool> = const { Cell::new(false) };
+}
+
+fn marked<R>(inside: bool, run: impl FnOnce() -> R) -> R {
+    let before = AT_WORK.replace(inside);
+    let result = run();
+    AT_WORK.set(before);
+    result
+}
+
+/// Runs the engine.
+fn engine<R>(run: impl FnOnce() -> R) -> R {
+    marked(true, run)
+}
+
+/// Notes what the engine said.
+fn test<R>(run: impl FnOnce() -> R) -> R {
+    marked(false, run)
+}
 
 /// A 20 ms SILK packet whose body starts with `mark`.
 pub fn opus(mark: u8) -> Vec<u8> {
@@ -71,11 +94,11 @@ pub struct Said {
 
 impl Output for Said {
     fn transmit(&mut self, to: SocketAddr, datagram: &[u8]) {
-        self.datagrams.push((to, datagram.to_vec()));
+        test(|| self.datagrams.push((to, datagram.to_vec())));
     }
 
     fn frame(&mut self, frame: IngestFrame<'_>) {
-        self.frames.push(Frame {
+        let frame = test(|| Frame {
             at: self.now,
             sequence: frame.sequence,
             timestamp: frame.timestamp,
@@ -86,18 +109,19 @@ impl Output for Said {
             redundant: frame.redundant,
             payload: frame.payload.to_vec(),
         });
+        test(|| self.frames.push(frame));
     }
 
     fn gap(&mut self, gap: Gap) {
-        self.gaps.push((self.now, gap));
+        test(|| self.gaps.push((self.now, gap)));
     }
 
     fn playout(&mut self, report: PlayoutReport) {
-        self.reports.push((self.now, report));
+        test(|| self.reports.push((self.now, report)));
     }
 
     fn event(&mut self, event: Event) {
-        self.events.push((self.now, event));
+        test(|| self.events.push((self.now, event)));
     }
 }
 
@@ -204,13 +228,15 @@ impl Call {
             .collect();
         let (offer, pending) = changes.apply().expect("something was added");
         let offer = (config.offer)(offer.to_sdp_string());
+        let shared = engine_config();
         let open = OpenSession {
             offer: &offer,
             slot: 0x0100_0005,
             epoch: 77,
             data_channel: config.negotiated,
         };
-        let (session, answer) = Session::accept(&engine_config(), &open, START).expect("an offer that can be answered");
+        let (session, answer) =
+            engine(|| Session::accept(&shared, &open, START)).expect("an offer that can be answered");
         let written = answer.clone();
         let answer = SdpAnswer::from_sdp_string(&answer).expect("an answer that str0m reads");
         rtc.sdp_api()
@@ -291,11 +317,13 @@ impl Call {
         self.said.now = self.now;
         while let Some(datagram) = self.up.receive(self.now.as_micros()) {
             let mut bytes = datagram.bytes;
-            self.session
-                .receive(self.now, datagram.from, &mut bytes, &mut self.said);
+            engine(|| {
+                self.session
+                    .receive(self.now, datagram.from, &mut bytes, &mut self.said)
+            });
         }
         if self.session.deadline() <= self.now {
-            self.session.handle_timeout(self.now, &mut self.said);
+            engine(|| self.session.handle_timeout(self.now, &mut self.said));
         }
         self.carry();
         while let Some(datagram) = self.down.receive(self.now.as_micros()) {
@@ -410,28 +438,28 @@ impl Call {
 
     /// The worker sends a frame.
     pub fn play(&mut self, frame: PlayoutFrame<'_>) -> bool {
-        let taken = self.session.play(self.now, frame, &mut self.said);
+        let taken = engine(|| self.session.play(self.now, frame, &mut self.said));
         self.carry();
         taken
     }
 
     pub fn hold(&mut self) {
-        self.session.hold(self.now, &mut self.said);
+        engine(|| self.session.hold(self.now, &mut self.said));
         self.carry();
     }
 
     pub fn resume(&mut self) {
-        self.session.resume(self.now, &mut self.said);
+        engine(|| self.session.resume(self.now, &mut self.said));
         self.carry();
     }
 
     pub fn flush(&mut self, generation: u32) {
-        self.session.flush(self.now, generation, &mut self.said);
+        engine(|| self.session.flush(self.now, generation, &mut self.said));
         self.carry();
     }
 
     pub fn send_data(&mut self, label: &str, binary: bool, payload: &[u8]) -> bool {
-        let taken = self.session.send_data(self.now, label, binary, payload, &mut self.said);
+        let taken = engine(|| self.session.send_data(self.now, label, binary, payload, &mut self.said));
         self.carry();
         taken
     }

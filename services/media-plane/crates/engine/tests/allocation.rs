@@ -1,0 +1,93 @@
+//! An established packet costs no allocation, and a session little memory.
+
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use antiphon_engine::{PlayoutFrame, Session};
+use str0m::channel::ChannelConfig;
+use support::{AT_WORK, Call, CallConfig, DtlsVersion, frame, opus};
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    static HELD: Cell<isize> = const { Cell::new(0) };
+}
+
+/// Counts what the engine allocates, thread by thread.
+struct Counting;
+
+impl Counting {
+    fn count(allocations: usize, bytes: isize) {
+        if AT_WORK.get() {
+            ALLOCATIONS.set(ALLOCATIONS.get() + allocations);
+            HELD.set(HELD.get() + bytes);
+        }
+    }
+}
+
+// SAFETY: everything is handed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        Self::count(1, layout.size().cast_signed());
+        // SAFETY: the caller's duty is ours.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        Self::count(0, -layout.size().cast_signed());
+        // SAFETY: the caller's duty is ours.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        Self::count(1, size.cast_signed() - layout.size().cast_signed());
+        // SAFETY: the caller's duty is ours.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn echo(call: &mut Call, packets: usize, live: bool) {
+    for _ in 0..packets {
+        call.say(&opus(1));
+        for heard in call.said.frames.split_off(0) {
+            call.play(PlayoutFrame {
+                live,
+                ..frame(1, &heard.payload)
+            });
+        }
+    }
+}
+
+#[test]
+fn established_packets_cost_no_allocation() {
+    for live in [true, false] {
+        let mut call = Call::connected(CallConfig::default());
+        echo(&mut call, 100, live);
+        let before = ALLOCATIONS.get();
+        echo(&mut call, 1_000, live);
+        assert_eq!(ALLOCATIONS.get() - before, 0, "live: {live}");
+        assert!(call.session.stats().counters.packets_out > 1_000);
+    }
+}
+
+#[test]
+fn a_session_is_small() {
+    for dtls in [DtlsVersion::Dtls12, DtlsVersion::Dtls13] {
+        for channels in [vec![], vec![ChannelConfig::default()]] {
+            let with_channel = !channels.is_empty();
+            HELD.set(0);
+            let mut call = Call::connected(CallConfig {
+                dtls,
+                channels,
+                ..CallConfig::default()
+            });
+            echo(&mut call, 500, true);
+            let held = HELD.get().unsigned_abs() + size_of::<Session>();
+            assert!(held < 64 * 1024, "{dtls}, data channel: {with_channel}: {held} bytes");
+        }
+    }
+}
