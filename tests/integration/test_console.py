@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from playwright.async_api import Page, expect
+
 from tests.support import speech
 from tests.support.browser import CHROMIUM, RATE, WHY_SKIPPED, chromium, envelope, heard, likeness, listen
 from tests.support.wait import until
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
     from tests.support.cluster import LocalCluster
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason=WHY_SKIPPED)]
