@@ -18,9 +18,7 @@ from pathlib import Path
 
 from measuring import servers
 from measuring.judgement import COMPARED, IDLE, Results, markdown, verdicts
-from measuring.tools import ROOT, BenchError, Caller, Figures, Load, build_caller, build_pion, say
-
-WARM_UP = Load(calls=10, window=1.0)
+from measuring.tools import ROOT, WARM_UP, BenchError, Caller, Figures, Load, build_caller, build_pion, say
 
 
 @dataclass(frozen=True)
@@ -119,8 +117,8 @@ def _measure(
     extent: Extent,
     results: Results,
 ) -> None:
-    """Memory is read from the first size: later ones reuse what it has left behind."""
-    caller.load(server.url, WARM_UP, server.processes)
+    """Memory is weighed at the first size: later ones reuse what it has left behind."""
+    warm = caller.load(server.url, WARM_UP, server.processes)
     for sessions in sizes:
         say(f"{name}, {sessions} sessions")
         try:
@@ -128,6 +126,12 @@ def _measure(
         except BenchError as error:
             results.notes.append(f"{name} at {sessions} sessions: {error}")
             say(results.notes[-1])
+            continue
+        if sessions == sizes[0]:
+            results.weight[name] = {
+                process: (costs["kib_after"] - warm["servers"][process]["kib_after"]) / sessions
+                for process, costs in found[sessions]["servers"].items()
+            }
     say(f"{name}, {extent.setups} set-ups")
     silent = Load(extent.setups, window=3.0, rate=25.0, silent=True)
     results.setup[name] = caller.load(server.url, silent, server.processes)

@@ -27,6 +27,8 @@ class Results:
     antiphon: dict[int, Figures] = field(default_factory=dict)
     setup: dict[str, Figures] = field(default_factory=dict)
     """Runs of silent calls, by server."""
+    weight: dict[str, dict[str, float]] = field(default_factory=dict)
+    """KiB that a session adds, by server and process."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -57,7 +59,7 @@ def verdicts(results: Results) -> list[Verdict]:
     share = edge / pion if edge is not None and pion else None
     ratio = results.engine[0]["ratio"] if results.engine else None
     delay = idle["delay_ms"] if idle else None
-    memory = _server(at, "edge", "pss_kib_per_session")
+    memory = results.weight.get("antiphon", {}).get("edge")
     setup = _server(results.setup.get("antiphon"), "edge", "cpu_ms_per_setup")
     cores = _server(at, "worker", "cores")
     carried = at["up"] / cores if at and cores else None
@@ -134,8 +136,9 @@ def _load_table(results: Results) -> list[str]:
     for sessions, report in results.antiphon.items():
         rows.append(_row("Antiphon edge", sessions, _server(report, "edge", "cpu_us_per_pair"), report, results))
         rows.append(_row("Antiphon worker", sessions, _server(report, "worker", "cpu_us_per_pair"), None, results))
-    head = "| server | sessions | CPU us a pair | of floor | of Pion | echo ms p50 / p99 | lost | load late, ms p99 |"
-    return [head, "|---|---|---|---|---|---|---|---|", *rows, ""]
+    names = ["server", "sessions", "CPU us a pair", "of floor", "of Pion", "echo ms p50 / p99", "lost"]
+    names += ["load late, ms p99", "other work, cores"]
+    return [f"| {' | '.join(names)} |", "|---" * len(names) + "|", *rows, ""]
 
 
 def _row(name: str, sessions: int, cost: float | None, report: Figures | None, results: Results) -> str:
@@ -147,10 +150,11 @@ def _row(name: str, sessions: int, cost: float | None, report: Figures | None, r
     cells = [name, str(sessions or ""), f"{cost:.1f}" if cost is not None else ""]
     cells += [ratio(floor["cpu_us_per_pair"] if floor and sessions else None), ratio(pion)]
     if report is None:
-        cells += ["", "", ""]
+        cells += [""] * 4
     else:
         delay = report["delay_ms"]
-        cells += [f"{delay['p50']:.2f} / {delay['p99']:.2f}", str(report["lost"]), f"{report['lateness_p99_ms']:.2f}"]
+        cells += [f"{delay['p50']:.2f} / {delay['p99']:.2f}", str(report["lost"])]
+        cells += [f"{report['lateness_p99_ms']:.2f}", f"{report['other_cores']:.2f}"]
     return f"| {' | '.join(cells)} |"
 
 
@@ -159,9 +163,8 @@ def _setup_table(results: Results) -> list[str]:
     for server, report in results.setup.items():
         answer, connected = report["answer_ms"], report["setup_ms"]
         times = f"{answer['p50']:.1f} / {answer['p99']:.1f} | {connected['p50']:.1f} / {connected['p99']:.1f}"
-        measured = results.antiphon if server == "antiphon" else results.pion if server == "Pion" else results.str0m
         for name, costs in report["servers"].items():
-            weight = _server(measured.get(COMPARED), name, "pss_kib_per_session")
+            weight = results.weight.get(server, {}).get(name)
             cells = f"{costs['cpu_ms_per_setup']:.2f} | {times} | {'' if weight is None else f'{weight:.0f}'}"
             rows.append(f"| {server} {'' if name == 'server' else name} | {cells} |".replace("  ", " "))
     head = "| set-up | CPU ms | answer ms p50 / p99 | connected ms p50 / p99 | KiB a session (PSS) |"

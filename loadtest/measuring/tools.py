@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ PION = ROOT / "loadtest" / "peers" / "pion-echo"
 LATE = 3
 """Exit code of a load that could not keep its own schedule."""
 TRIES = 3
+CALM = 0.3
+"""Cores that other work may take without being told of."""
 
 Figures = dict[str, Any]
 
@@ -73,6 +76,10 @@ class Load:
     silent: bool = False
 
 
+WARM_UP = Load(calls=10, window=1.0)
+"""Fills a server's caches and pools; nothing of it is judged."""
+
+
 @dataclass
 class Caller:
     """The native load as a program."""
@@ -80,13 +87,19 @@ class Caller:
     program: Path
     notes: list[str] = field(default_factory=list)
     """What went wrong on the way and did not end the run."""
+    patience: float = 60.0
+    """Seconds, for the whole run, in which the machine's other work is waited for."""
 
     def load(self, url: str, load: Load, watch: dict[str, int]) -> Figures:
         """Runs the load on a server. Tries again when the machine was too busy for its schedule."""
         command = ["load", url, "--json", f"--calls={load.calls}", f"--window={load.window}", f"--rate={load.rate}"]
         command += [f"--settle={load.settle}", *(["--silent"] if load.silent else [])]
         command += [f"--watch={name}={pid}" for name, pid in watch.items()]
-        return self._measure(command)[0]
+        found = self._measure(command)[0]
+        if found["other_cores"] > CALM and not load.silent and load.calls > WARM_UP.calls:
+            cores = f"{found['other_cores']:.1f} cores"
+            self.notes.append(f"{load.calls} calls of {url}: other work on this machine took {cores} meanwhile")
+        return found
 
     def floor(self, sessions: int, window: float) -> Figures:
         """The least of echo servers; 0 sessions saturate it."""
@@ -98,6 +111,7 @@ class Caller:
 
     def _measure(self, arguments: list[str]) -> list[Figures]:
         for _ in range(TRIES):
+            self._wait_for_calm()
             done = subprocess.run([str(self.program), *arguments], check=False, capture_output=True, text=True)
             if done.returncode == 0:
                 found = json.loads(done.stdout)
@@ -109,3 +123,17 @@ class Caller:
             self.notes.append(note)
             say(note)
         raise BenchError(reason)
+
+    def _wait_for_calm(self) -> None:
+        while self.patience > 0 and _busy_cores(0.5) > CALM:
+            self.patience -= 0.5
+
+
+def _busy_cores(seconds: float) -> float:
+    def busy() -> int:
+        fields = [int(field) for field in Path("/proc/stat").read_text(encoding="ascii").split("\n")[0].split()[1:9]]
+        return sum(fields) - fields[3] - fields[4]
+
+    before = busy()
+    time.sleep(seconds)
+    return (busy() - before) / os.sysconf("SC_CLK_TCK") / seconds

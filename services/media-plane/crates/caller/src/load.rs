@@ -12,7 +12,7 @@ use str0m::crypto::dtls::DtlsVersion;
 use crate::call::{CallConfig, CallError, SETUP_LIMIT};
 use crate::clock::Clock;
 use crate::pool::{Job, Phase, Pool, Reply, Share, Shared};
-use crate::procfs::{Cpu, Memory, Watched};
+use crate::procfs::{Cpu, Memory, Watched, busy_and_own_ns};
 use crate::report::{Report, ServerReport};
 use crate::signaling::Signaling;
 use crate::tally::Tally;
@@ -171,10 +171,12 @@ pub fn run(plan: &Plan, signaling: &Arc<dyn Signaling>) -> Result<Report, LoadEr
     shared.enter(Phase::Settle);
     thread::sleep(plan.settle);
     let window_begin = read(&plan.watch);
+    let busy_begin = busy_and_own_ns()?;
     shared.enter(Phase::Measure);
     thread::sleep(if up == 0 { Duration::ZERO } else { plan.window });
     shared.enter(Phase::Drain);
     let window_end = read(&plan.watch);
+    let busy_end = busy_and_own_ns()?;
     if !plan.silent && up > 0 {
         thread::sleep(DRAIN);
     }
@@ -204,8 +206,10 @@ pub fn run(plan: &Plan, signaling: &Arc<dyn Signaling>) -> Result<Report, LoadEr
 
     let (ramped, window_begin, window_end) = (ramped?, window_begin?, window_end?);
     let mut report = Report::of(&tally, plan, up, shared.failed(), failure, ramp_time);
+    let mut known_ns = busy_end.1.saturating_sub(busy_begin.1);
     for (index, watched) in plan.watch.iter().enumerate() {
         let window = window_end[index].cpu.since(&window_begin[index].cpu);
+        known_ns += window.values().sum::<u64>();
         let setup = ramped[index].cpu.since(&before[index].cpu);
         let server = ServerReport::of(
             &window,
@@ -217,6 +221,8 @@ pub fn run(plan: &Plan, signaling: &Arc<dyn Signaling>) -> Result<Report, LoadEr
         );
         report.servers.insert(watched.name.clone(), server);
     }
+    let busy_ns = busy_end.0.saturating_sub(busy_begin.0);
+    report.other_cores = busy_ns.saturating_sub(known_ns) as f64 / 1e9 / report.window_s;
     Ok(report)
 }
 

@@ -82,6 +82,30 @@ impl Cpu {
     }
 }
 
+/// Time in ns that all cores together were busy since the machine started, and that this process had of it.
+///
+/// # Errors
+/// If `/proc/stat` cannot be read.
+pub fn busy_and_own_ns() -> io::Result<(u64, u64)> {
+    /// The kernel tells these times in hundredths of a second, whatever its own tick is (`USER_HZ`).
+    const TICK_NS: u64 = 10_000_000;
+    let text = fs::read_to_string("/proc/stat")?;
+    let first = text.lines().next().unwrap_or_default();
+    let ticks: Vec<u64> = first
+        .split_whitespace()
+        .skip(1)
+        .filter_map(|field| field.parse().ok())
+        .collect();
+    // user, nice, system, (idle, iowait,) irq, softirq, steal.
+    let busy: u64 = [0, 1, 2, 5, 6, 7].iter().filter_map(|field| ticks.get(*field)).sum();
+    let own: u64 = Cpu::of(std::process::id())?
+        .threads
+        .values()
+        .map(|(_, on_cpu)| on_cpu)
+        .sum();
+    Ok((busy * TICK_NS, own))
+}
+
 /// Memory of a process in KiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {

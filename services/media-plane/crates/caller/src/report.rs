@@ -57,12 +57,12 @@ pub struct ServerReport {
     /// CPU time of a set-up, in ms, less what the process used meanwhile just by standing there (as in the window, with
     /// all sessions up and silent); absent if media flowed during set-ups.
     pub cpu_ms_per_setup: Option<f64>,
-    /// Resident memory that a session added, in KiB.
-    pub rss_kib_per_session: f64,
-    /// The same, with shared pages counted by their share.
-    pub pss_kib_per_session: f64,
-    /// Resident memory before the first call, in KiB.
-    pub rss_kib_before: u64,
+    /// Memory that a session of this run added, in KiB; what earlier ones left behind is used again.
+    pub kib_per_session: f64,
+    /// Memory before the first call, in KiB (PSS: shared pages counted by their share).
+    pub kib_before: u64,
+    /// Memory with all calls, at the end of the window, in KiB (PSS).
+    pub kib_after: u64,
     /// CPU time by thread name: us a pair, or us a second if none flowed.
     pub threads: BTreeMap<String, f64>,
 }
@@ -84,14 +84,13 @@ impl ServerReport {
         let (setup_ns, setup_time) = setup;
         let standing_ns = total as f64 / report.window_s * setup_time.as_secs_f64();
         let setup_ms = (setup_ns as f64 - standing_ns).max(0.0) / 1e6 / sessions;
-        let grown = |after: u64, before: u64| (after as f64 - before as f64) / sessions;
         Self {
             cpu_us_per_pair: pairs.map(|pairs| total as f64 / 1e3 / pairs),
             cores: total as f64 / 1e9 / report.window_s,
             cpu_ms_per_setup: report.silent.then_some(setup_ms),
-            rss_kib_per_session: grown(after.rss_kib, before.rss_kib),
-            pss_kib_per_session: grown(after.pss_kib, before.pss_kib),
-            rss_kib_before: before.rss_kib,
+            kib_per_session: (after.pss_kib as f64 - before.pss_kib as f64) / sessions,
+            kib_before: before.pss_kib,
+            kib_after: after.pss_kib,
             threads: window
                 .iter()
                 .map(|(name, spent)| (name.clone(), *spent as f64 / 1e3 / unit))
@@ -137,6 +136,9 @@ pub struct Report {
     pub lateness_p99_ms: f64,
     /// The load's own CPU time a pair, in us; absent if none flowed.
     pub own_cpu_us_per_pair: Option<f64>,
+    /// Cores that were busy in the window with neither the load nor a watched process: figures of a machine that has
+    /// other work are not to be trusted.
+    pub other_cores: f64,
     /// What the watched processes cost, by name.
     pub servers: BTreeMap<String, ServerReport>,
 }
@@ -163,6 +165,7 @@ impl Report {
             corrupt: tally.corrupt,
             lateness_p99_ms: tally.lateness.quantile_ms(0.99),
             own_cpu_us_per_pair: (tally.echoed > 0).then(|| tally.cpu_ns as f64 / 1e3 / tally.echoed as f64),
+            other_cores: 0.0,
             servers: BTreeMap::new(),
         }
     }
@@ -197,6 +200,7 @@ impl fmt::Display for Report {
                 self.own_cpu_us_per_pair.unwrap_or_default()
             )?;
         }
+        write!(f, "\nother work on this machine: {:.2} cores", self.other_cores)?;
         for (name, server) in &self.servers {
             write!(f, "\n{name}: {:.2} cores", server.cores)?;
             if let Some(cost) = server.cpu_us_per_pair {
@@ -205,11 +209,7 @@ impl fmt::Display for Report {
             if let Some(cost) = server.cpu_ms_per_setup {
                 write!(f, ", {cost:.2} ms a set-up")?;
             }
-            write!(
-                f,
-                ", {:.0} KiB a session (PSS {:.0})",
-                server.rss_kib_per_session, server.pss_kib_per_session
-            )?;
+            write!(f, ", {:.0} KiB a session", server.kib_per_session)?;
         }
         Ok(())
     }
