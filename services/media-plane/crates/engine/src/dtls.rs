@@ -5,6 +5,7 @@ use std::sync::Arc;
 use dimpl::{Dtls, Output, ProtocolVersion, SrtpProfile};
 
 use crate::config::EngineConfig;
+use crate::profiles;
 use crate::sdp::Fingerprint;
 use crate::srtp::{self, Profile, Receiver, Sender, Side};
 use crate::time::Time;
@@ -78,11 +79,13 @@ impl Transport {
         &mut self,
         config: &EngineConfig,
         now: Time,
-        datagram: &[u8],
+        datagram: &mut [u8],
         sink: &mut impl FnMut(DtlsEvent<'_>),
     ) {
-        if self.state == State::Over {
-            return;
+        match self.state {
+            State::Over => return,
+            State::Handshake => profiles::hide(datagram),
+            State::Established => {}
         }
         let done = self
             .dtls

@@ -12,6 +12,7 @@ mod ingest;
 pub mod opus;
 pub mod output;
 mod playout;
+mod profiles;
 pub mod red;
 mod report;
 pub mod rtcp;

@@ -316,7 +316,7 @@ impl Session {
         }
     }
 
-    fn drive_dtls(&mut self, now: Time, datagram: Option<&[u8]>, out: &mut impl Output) {
+    fn drive_dtls(&mut self, now: Time, datagram: Option<&mut [u8]>, out: &mut impl Output) {
         let Some(to) = self.target() else { return };
         let Some(dtls) = &mut self.dtls else { return };
         let (config, channels) = (&*self.config, &mut self.channels);
