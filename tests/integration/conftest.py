@@ -27,5 +27,5 @@ def cluster_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]
 @pytest.fixture(scope="session")
 def cluster(cluster_valkey: Valkey) -> Iterator[LocalCluster]:
     """`antiphon up` with the agents of agents.py; who breaks it waits until it is whole again."""
-    with LocalCluster("--redis-url", cluster_valkey.url, "--agents", str(AGENTS)) as running:
+    with LocalCluster("--redis-url", cluster_valkey.url, "--agents", str(AGENTS), "--shards", "2") as running:
         yield running

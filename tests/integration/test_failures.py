@@ -90,3 +90,14 @@ def edge_of(cluster: LocalCluster, edge: str) -> int | None:
     mark = f"ANTIPHON_EDGE__ID={edge}".encode()
     edges = [pid for pid, line in cluster.processes().items() if line.endswith("cli edge")]
     return next((pid for pid in edges if mark in Path(f"/proc/{pid}/environ").read_bytes()), None)
+
+
+async def test_a_call_goes_on_while_signaling_is_restarted(cluster: LocalCluster) -> None:
+    async with Caller(cluster.url, agent="echo") as call:
+        pid = await until(lambda: cluster.pid("signaling"), what="signaling")
+        os.kill(pid, signal.SIGKILL)
+        said = sentence("Nobody at the front desk, and yet we talk.")
+        await call.play(said)
+        await heard(call, said, 0.9)
+        await until(lambda: works(cluster), seconds=110, what="new calls")
+        assert not call.ended

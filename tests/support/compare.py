@@ -33,3 +33,15 @@ def find(what: NDArray[np.int16], where: NDArray[np.int16]) -> Match:
     scores = products / loudness
     best = int(np.argmax(scores))
     return Match(float(scores[best]), best)
+
+
+def likeness(what: NDArray[np.int16], where: NDArray[np.int16], *, piece: int = 19_200) -> float:
+    """Median correlation of the pieces of `what` (of so many samples, silent ones left out) with their best places.
+
+    A busy machine delays a frame here and there; what follows it is then shifted, which one correlation of the whole
+    takes for another sound.
+    """
+    pieces = [what[start : start + piece] for start in range(0, len(what) - piece + 1, piece)] or [what]
+    loudest = max(float(np.abs(one).mean()) for one in pieces)
+    loud = [one for one in pieces if float(np.abs(one).mean()) > loudest / 10]
+    return float(np.median([find(one, where).correlation for one in loud]))

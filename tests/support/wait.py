@@ -13,11 +13,17 @@ T = TypeVar("T")
 
 
 @overload
-async def until(condition: Callable[[], Awaitable[T | None]], *, seconds: float = 60.0, what: str = "") -> T: ...
+async def until(
+    condition: Callable[[], Awaitable[T | None]], *, seconds: float = 60.0, every: float = 0.02, what: str = ""
+) -> T: ...
 @overload
-async def until(condition: Callable[[], T | None], *, seconds: float = 60.0, what: str = "") -> T: ...
-async def until(condition: Callable[[], Any], *, seconds: float = 60.0, what: str = "the condition") -> Any:
-    """Returns the first true value of `condition()`, asked again and again; TimeoutError after `seconds`."""
+async def until(
+    condition: Callable[[], T | None], *, seconds: float = 60.0, every: float = 0.02, what: str = ""
+) -> T: ...
+async def until(
+    condition: Callable[[], Any], *, seconds: float = 60.0, every: float = 0.02, what: str = "the condition"
+) -> Any:
+    """Returns the first true value of `condition()`, asked each `every` seconds; TimeoutError after `seconds`."""
     try:
         async with asyncio.timeout(seconds):
             while True:
@@ -25,7 +31,7 @@ async def until(condition: Callable[[], Any], *, seconds: float = 60.0, what: st
                 result = await value if inspect.isawaitable(value) else value
                 if result:
                     return result
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(every)
     except TimeoutError:
         msg = f"{what} did not come true within {seconds:.0f} s"
         raise TimeoutError(msg) from None
