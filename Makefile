@@ -73,6 +73,10 @@ format: build ## format Python and Rust in place
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
 	@cargo fmt --manifest-path $(MEDIA)/Cargo.toml --all
 
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZ_SECONDS (20), on the stable toolchain
+	@$(MEDIA)/fuzz/run
+
 .PHONY: bench
 bench: build ## measure: floor, engine, whole path, peers; ARGS=--quick for a minute's worth
 	@$(BIN)/python loadtest/bench.py $(ARGS)

@@ -1,0 +1,179 @@
+//! What is tried on any bytes: that nothing panics, and what must hold of whatever is accepted.
+
+use antiphon_engine::sdp::{Answer, Fingerprint, Offer, OwnStream, parse_fragment};
+use antiphon_engine::srtp::{MAX_OVERHEAD, Profile, Receiver, Sender};
+use antiphon_engine::stun::{BindingRequest, Kind, classify};
+use antiphon_engine::ufrag::Sealer;
+use antiphon_engine::{opus as opus_packet, red as red_payload, rtcp as rtcp_packet, rtp as rtp_packet};
+use antiphon_link::columns_agree;
+use antiphon_link::proto::{ControlResponse, MediaResponse};
+use prost::Message;
+
+/// Key and salt of the SRTP target; its seeds are sealed under them.
+pub const SRTP_KEY: [u8; 16] = [3; 16];
+/// Long enough for every profile.
+pub const SRTP_SALT: [u8; 14] = [5; 14];
+/// Secret of the ufrag target.
+pub const SECRET: &[u8] = b"a secret of the fuzzer";
+/// Password of the STUN target's seeds.
+pub const PASSWORD: &[u8] = b"a password of the fuzzer";
+
+/// Binding requests.
+pub fn stun(data: &[u8]) {
+    if let Ok(request) = BindingRequest::parse(data) {
+        assert_eq!(classify(data), Kind::Stun);
+        let _ = (request.local_ufrag(), request.remote_ufrag());
+        assert!(request.has_integrity() || !request.verify(PASSWORD));
+    }
+}
+
+/// Sealed ufrags: what opens seals to the same text again.
+pub fn ufrag(data: &[u8]) {
+    let sealer = Sealer::new(SECRET);
+    if let Ok(ufrag) = sealer.open(data) {
+        assert_eq!(sealer.seal(&ufrag).as_bytes()[..], *data);
+    }
+    let _ = sealer.password(data);
+}
+
+/// Offers: an answer has as many m-lines, and reads as a full agent's offer but for ice-lite.
+pub fn sdp(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(offer) = Offer::parse(text) else { return };
+    let fingerprint = Fingerprint::of(b"certificate");
+    let answer = Answer {
+        session_id: 1,
+        ufrag: "ufrag",
+        password: "a-password-of-the-edge",
+        fingerprint: &fingerprint,
+        candidates: &[([192, 0, 2, 1], 4000).into()],
+        stream: OwnStream {
+            ssrc: 1,
+            cname: "cname",
+            stream: "stream",
+            track: "track",
+        },
+        max_message_size: 65_536,
+    }
+    .write(&offer);
+    let answer = answer.replace("a=ice-lite\r\n", "");
+    let read = Offer::parse(&answer).unwrap_or_else(|error| panic!("{error}\n{answer}"));
+    assert_eq!(read.sections.len(), offer.sections.len());
+    assert_eq!(read.audio.opus.payload_type, offer.audio.opus.payload_type);
+}
+
+/// Trickle-ICE fragments.
+pub fn sdpfrag(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        let _ = parse_fragment(text);
+    }
+}
+
+/// RTP headers, extensions and padding.
+pub fn rtp(data: &[u8]) {
+    let Ok(header) = rtp_packet::Header::parse(data) else {
+        return;
+    };
+    assert!(header.length <= data.len());
+    for (id, element) in header.extensions(data) {
+        assert_ne!(id, 0);
+        let _ = rtp_packet::audio_level(element);
+    }
+    if let Ok(payload) = header.payload(data) {
+        assert!(payload.start == header.length && payload.end <= data.len());
+    }
+}
+
+/// RTCP compounds.
+pub fn rtcp(data: &[u8]) {
+    use rtcp_packet::Packet;
+    for packet in rtcp_packet::compound(data) {
+        match packet {
+            Ok(Packet::SenderReport { reports, .. } | Packet::ReceiverReport { reports, .. }) => {
+                assert!(reports.count() <= 31);
+            }
+            Ok(Packet::Bye { sources }) => assert!(sources.count() <= 31),
+            Ok(Packet::Nack { lost, .. }) => assert!(lost.count() <= data.len() / 4 * 17),
+            Ok(Packet::Sdes { .. } | Packet::Other { .. }) | Err(_) => {}
+        }
+    }
+}
+
+/// RED payloads: what is read can be written and reads the same.
+pub fn red(data: &[u8]) {
+    let Ok(blocks) = red_payload::blocks(data) else { return };
+    let blocks: Vec<_> = blocks
+        .map(|block| (u32::from(block.timestamp_offset), block.payload))
+        .collect();
+    let Some(((_, primary), redundant)) = blocks.split_last() else {
+        unreachable!("a primary block is always there")
+    };
+    let mut buffer = vec![0; data.len()];
+    let length = red_payload::write(&mut buffer, 111, redundant, primary).expect("no longer than what was read");
+    let again = red_payload::blocks(&buffer[..length]).expect("what we write");
+    assert!(
+        again
+            .map(|block| (u32::from(block.timestamp_offset), block.payload))
+            .eq(blocks)
+    );
+}
+
+/// Opus packets.
+pub fn opus(data: &[u8]) {
+    if let Some(samples) = opus_packet::duration(data) {
+        assert!((120..=5_760).contains(&samples) && samples % 120 == 0);
+    }
+    let _ = opus_packet::is_dtx(data);
+}
+
+/// SRTP and SRTCP: the first octet chooses the profile, the rest is a datagram; what is taken once is refused the
+/// second time, and what is not sealed by us is refused at once.
+pub fn srtp(data: &[u8]) {
+    let Some((choice, datagram)) = data.split_first() else {
+        return;
+    };
+    let profile = if choice % 2 == 0 {
+        Profile::AeadAes128Gcm
+    } else {
+        Profile::Aes128CmSha1_80
+    };
+    let salt = &SRTP_SALT[..profile.salt_len()];
+    let mut receiver = Receiver::new(profile, &SRTP_KEY, salt).expect("lengths of the profile");
+    if receiver.open_rtp(&mut datagram.to_vec()).is_ok() {
+        assert!(receiver.open_rtp(&mut datagram.to_vec()).is_err());
+    }
+    if receiver.open_rtcp(&mut datagram.to_vec()).is_ok() {
+        assert!(receiver.open_rtcp(&mut datagram.to_vec()).is_err());
+    }
+
+    let mut sender = Sender::new(profile, &SRTP_KEY, salt).expect("lengths of the profile");
+    let mut receiver = Receiver::new(profile, &SRTP_KEY, salt).expect("lengths of the profile");
+    let mut buffer = datagram.to_vec();
+    buffer.resize(datagram.len() + MAX_OVERHEAD, 0);
+    if let Ok(length) = sender.seal_rtp(&mut buffer, datagram.len()) {
+        let opened = receiver.open_rtp(&mut buffer[..length]).expect("what we sealed");
+        assert_eq!(&buffer[..opened.length], datagram);
+    }
+}
+
+/// Messages of a worker on the link, and the walk over their columns.
+pub fn link(data: &[u8]) {
+    if let Ok(message) = ControlResponse::decode(data) {
+        assert_eq!(
+            ControlResponse::decode(&message.encode_to_vec()[..]).as_ref(),
+            Ok(&message)
+        );
+    }
+    let Ok(message) = MediaResponse::decode(data) else {
+        return;
+    };
+    if columns_agree(&message)
+        && let Some(frames) = &message.frames
+    {
+        let mut payload = &frames.payload[..];
+        for size in &frames.size {
+            payload = payload.split_at(*size as usize).1;
+        }
+        assert!(payload.is_empty());
+    }
+}

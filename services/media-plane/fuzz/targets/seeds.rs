@@ -1,0 +1,194 @@
+//! Writes the first inputs of each target into the folder that `SEEDS` names: `SEEDS=corpus seeds -runs=0`. It has a
+//! target's shape since everything here is built with coverage, which only links with libFuzzer.
+#![no_main]
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use antiphon_engine::rtcp::{ReportBlock, SenderInfo, Writer};
+use antiphon_engine::rtp::HeaderWriter;
+use antiphon_engine::srtp::{Profile, Sender};
+use antiphon_engine::stun::{Check, Role};
+use antiphon_engine::ufrag::{Sealer, Ufrag};
+use antiphon_engine::{opus, red, sdp};
+use antiphon_fuzz::{PASSWORD, SECRET, SRTP_KEY, SRTP_SALT};
+use antiphon_link::proto::{
+    ControlResponse, DataMessage, MediaResponse, PlayoutCommands, PlayoutFrames, Welcome, control_response,
+};
+use prost::Message;
+
+const OFFERS: [&str; 7] = [
+    include_str!("../../crates/engine/tests/offers/aiortc.sdp"),
+    include_str!("../../crates/engine/tests/offers/chromium.sdp"),
+    include_str!("../../crates/engine/tests/offers/chromium-max-bundle.sdp"),
+    include_str!("../../crates/engine/tests/offers/firefox.sdp"),
+    include_str!("../../crates/engine/tests/offers/gstreamer.sdp"),
+    include_str!("../../crates/engine/tests/offers/pion.sdp"),
+    include_str!("../../crates/engine/tests/offers/safari.sdp"),
+];
+
+libfuzzer_sys::fuzz_target!(
+    init: {
+        let folder = std::env::var_os("SEEDS").expect("SEEDS names a folder");
+        write_all(Path::new(&folder)).expect("the folder can be written");
+    },
+    |_data: &[u8]| {}
+);
+
+fn write_all(root: &Path) -> io::Result<()> {
+    let sealed = sealed_ufrag();
+    write(root, "stun", &[check(&sealed, true), check(b"other", false)])?;
+    write(root, "ufrag", std::slice::from_ref(&sealed))?;
+    write(root, "sdp", &OFFERS.map(|offer| offer.as_bytes().to_vec()))?;
+    let fragment = sdp::write_fragment(
+        "ufragufr",
+        "a-password-of-the-fuzzer",
+        "0",
+        &[([192, 0, 2, 1], 9).into()],
+    );
+    write(root, "sdpfrag", &[fragment.into_bytes()])?;
+    write(root, "rtp", &[rtp(1), padded()])?;
+    write(root, "rtcp", &[report()])?;
+    write(root, "red", &[redundant()])?;
+    write(
+        root,
+        "opus",
+        &[opus::SILENCE.to_vec(), vec![31 << 3 | 3, 0x80 | 3, 1, 1, 7, 7, 7]],
+    )?;
+    write(root, "srtp", &srtp())?;
+    write(root, "link", &link())
+}
+
+fn write(root: &Path, target: &str, seeds: &[Vec<u8>]) -> io::Result<()> {
+    let folder = root.join(target);
+    fs::create_dir_all(&folder)?;
+    for (index, seed) in seeds.iter().enumerate() {
+        fs::write(folder.join(format!("seed-{index}")), seed)?;
+    }
+    Ok(())
+}
+
+fn sealed_ufrag() -> Vec<u8> {
+    Sealer::new(SECRET)
+        .seal(&Ufrag {
+            edge: 1,
+            slot: 2,
+            restart: 0,
+            epoch: 3,
+        })
+        .as_bytes()
+        .to_vec()
+}
+
+fn check(ufrag: &[u8], use_candidate: bool) -> Vec<u8> {
+    let username = [ufrag, b":peer"].concat();
+    let role = if use_candidate {
+        Role::Controlling(1)
+    } else {
+        Role::Controlled(1)
+    };
+    let check = Check {
+        transaction: [9; 12],
+        username: &username,
+        password: PASSWORD,
+        priority: 7,
+        use_candidate,
+        role,
+    };
+    let mut buffer = vec![0; 256];
+    let length = check.write(&mut buffer);
+    buffer.truncate(length);
+    buffer
+}
+
+fn rtp(sequence: u16) -> Vec<u8> {
+    let header = HeaderWriter {
+        marker: true,
+        payload_type: 111,
+        sequence,
+        timestamp: 960,
+        ssrc: 1,
+        mid: Some((4, b"0")),
+        level: Some((1, 0x9e)),
+    };
+    let mut packet = vec![0; 64];
+    let length = header.write(&mut packet);
+    packet.truncate(length);
+    packet.extend(opus::SILENCE);
+    packet
+}
+
+fn padded() -> Vec<u8> {
+    let mut packet = rtp(2);
+    packet[0] |= 0x20;
+    packet.extend([0, 0, 3]);
+    packet
+}
+
+fn report() -> Vec<u8> {
+    let mut buffer = vec![0; 256];
+    let mut writer = Writer::new(&mut buffer);
+    writer
+        .sender_report(1, &SenderInfo::default(), &[ReportBlock::default()])
+        .sdes(1, b"cname")
+        .nack(1, 2, &[1, 2, 40])
+        .bye(1);
+    let length = writer.length();
+    buffer.truncate(length);
+    buffer
+}
+
+fn redundant() -> Vec<u8> {
+    let mut buffer = vec![0; 64];
+    let length = red::write(&mut buffer, 111, &[(960, b"before")], b"now").expect("it fits");
+    buffer.truncate(length);
+    buffer
+}
+
+fn srtp() -> Vec<Vec<u8>> {
+    let mut seeds = Vec::new();
+    for (choice, profile) in [Profile::AeadAes128Gcm, Profile::Aes128CmSha1_80]
+        .into_iter()
+        .enumerate()
+    {
+        let mut sender =
+            Sender::new(profile, &SRTP_KEY, &SRTP_SALT[..profile.salt_len()]).expect("lengths of the profile");
+        let mut buffer = rtp(1);
+        let length = buffer.len();
+        buffer.resize(length + 20, 0);
+        let length = sender.seal_rtp(&mut buffer, length).expect("room for the tag");
+        seeds.push([&[choice as u8], &buffer[..length]].concat());
+        let mut buffer = report();
+        let length = buffer.len();
+        buffer.resize(length + 20, 0);
+        let length = sender.seal_rtcp(&mut buffer, length).expect("room for the tag");
+        seeds.push([&[choice as u8], &buffer[..length]].concat());
+    }
+    seeds
+}
+
+fn link() -> Vec<Vec<u8>> {
+    let media = MediaResponse {
+        frames: Some(PlayoutFrames {
+            session: vec![1, 2],
+            utterance: vec![1, 1],
+            generation: vec![1, 1],
+            duration: vec![960, 960],
+            flags: vec![0, 1],
+            size: vec![3, 3],
+            payload: [opus::SILENCE, opus::SILENCE].concat().into(),
+        }),
+        commands: Some(PlayoutCommands {
+            session: vec![1],
+            command: vec![1],
+            generation: vec![2],
+        }),
+    };
+    let control = |message| ControlResponse { message: Some(message) }.encode_to_vec();
+    vec![
+        media.encode_to_vec(),
+        control(control_response::Message::Welcome(Welcome::default())),
+        control(control_response::Message::Data(DataMessage::default())),
+    ]
+}
