@@ -116,7 +116,7 @@ impl Attempt {
             media.spawn(carry_media(
                 shared.clone(),
                 channel,
-                OutletStream::new(greeting, outlet.clone()),
+                OutletStream::new(greeting, outlet.clone(), shared.counters.clone()),
             ));
             self.outlets.push(outlet);
         }

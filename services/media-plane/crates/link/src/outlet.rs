@@ -2,6 +2,7 @@
 //! batch goes, and what it held is told in the next.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
@@ -10,6 +11,7 @@ use crossbeam_queue::ArrayQueue;
 use tokio_stream::Stream;
 
 use crate::batch::{Batch, BatchPool};
+use crate::counters::LinkCounters;
 
 /// Batches that may wait for a stream; at one a millisecond a quarter of a second, at one each 10 ms 2.5 s.
 const DEPTH: usize = 256;
@@ -86,14 +88,16 @@ impl Outlet {
 #[derive(Debug)]
 pub(crate) struct OutletStream {
     greeting: Option<Batch>,
-    outlet: std::sync::Arc<Outlet>,
+    outlet: Arc<Outlet>,
+    counters: Arc<LinkCounters>,
 }
 
 impl OutletStream {
-    pub(crate) fn new(greeting: Batch, outlet: std::sync::Arc<Outlet>) -> Self {
+    pub(crate) fn new(greeting: Batch, outlet: Arc<Outlet>, counters: Arc<LinkCounters>) -> Self {
         Self {
             greeting: Some(greeting),
             outlet,
+            counters,
         }
     }
 }
@@ -102,10 +106,14 @@ impl Stream for OutletStream {
     type Item = Batch;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Batch>> {
-        match self.greeting.take() {
+        let next = match self.greeting.take() {
             Some(greeting) => Poll::Ready(Some(greeting)),
             None => self.outlet.poll_batch(context),
+        };
+        if next.is_ready() {
+            self.counters.link_messages_out.add_shared(1);
         }
+        next
     }
 }
 
