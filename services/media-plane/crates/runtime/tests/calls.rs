@@ -1,0 +1,204 @@
+//! Calls over real sockets: str0m callers, a plane, and a worker that echoes.
+
+mod support;
+
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use antiphon_link::proto::{HangUp, control_request, control_response};
+use antiphon_runtime::EdgeEvent;
+use support::{Edge, Manner, SESSION_LIMIT};
+
+const ECHO: Manner = Manner {
+    stripes: 1,
+    gather_us: 1_000,
+    echo: true,
+    deaf: false,
+};
+
+#[test]
+fn calls_connect_and_hear_their_echo() {
+    let edge = Edge::start(1, Manner { stripes: 2, ..ECHO });
+
+    let report = edge.call(4, Duration::from_secs(2));
+
+    assert_eq!((report.up, report.failed), (4, 0), "{:?}", report.failure);
+    assert!(report.sent > 300, "{}", report.sent);
+    assert_eq!((report.lost, report.duplicates, report.corrupt), (0, 0, 0));
+    let counters = edge.plane.counters();
+    assert!(counters["ingest_frames"] >= report.sent);
+    assert_eq!(
+        (
+            counters["drop_ingest"],
+            counters["drop_playout_refused"],
+            counters["handed_over"]
+        ),
+        (0, 0, 0)
+    );
+}
+
+#[test]
+fn a_session_tells_its_worker_and_its_edge_how_it_came_up_and_ended() {
+    let edge = Edge::start(1, ECHO);
+
+    edge.call(1, Duration::from_millis(500));
+
+    let control_request::Message::Opened(opened) = edge.heard() else {
+        panic!("expected a session to open")
+    };
+    assert_eq!(
+        (opened.id.as_str(), opened.epoch, opened.agent.as_str()),
+        ("session-0", 1, "echo")
+    );
+    let control_request::Message::Connected(connected) = edge.heard() else {
+        panic!("expected it to connect")
+    };
+    assert_eq!(connected.session, opened.session);
+    for step in ["answer", "first_check", "nominated", "dtls"] {
+        assert!(
+            connected.setup_us.contains_key(step),
+            "{step} is missing in {:?}",
+            connected.setup_us
+        );
+    }
+    let control_request::Message::Closed(closed) = edge.heard() else {
+        panic!("expected it to close")
+    };
+    assert_eq!(closed.session, opened.session);
+
+    let events = edge.events_until(|event| matches!(event, EdgeEvent::SessionClosed { .. }));
+    assert!(
+        matches!(&events[..], [
+        EdgeEvent::LinkUp { .. },
+        EdgeEvent::SessionConnected { session, security, .. },
+        EdgeEvent::SessionClosed { session: closed, epoch: 1, setup_us, quality, .. },
+    ] if session == closed
+        && security.contains("AEAD_AES_128_GCM")
+        && setup_us.contains_key("first_packet")
+        && quality["packets_in"] > 20.0),
+        "{events:?}"
+    );
+    assert!(edge.plane.sessions().is_empty());
+}
+
+#[test]
+fn a_caller_that_lands_on_another_shard_is_handed_to_its_own() {
+    let edge = Edge::start(3, ECHO);
+
+    let report = edge.call(9, Duration::from_secs(2));
+
+    assert_eq!((report.up, report.failed), (9, 0), "{:?}", report.failure);
+    assert_eq!((report.lost, report.duplicates), (0, 0));
+    let counters = edge.plane.counters();
+    assert!(
+        counters["handed_over"] > 0,
+        "nine callers on three shards, all at home by chance?"
+    );
+    assert_eq!(counters["drop_ring_full"], 0);
+}
+
+#[test]
+fn junk_is_counted_and_calls_go_on() {
+    let edge = Edge::start(1, ECHO);
+    let stranger = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let forged_request = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
+    let address = edge.plane.address();
+    let flood = std::thread::spawn(move || {
+        for _ in 0..500 {
+            for junk in [&[0x80; 120][..], &[22; 60], &[0xff], &[0; 2_500], &forged_request] {
+                stranger.send_to(junk, address).expect("loopback takes it");
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    });
+
+    let report = edge.call(2, Duration::from_secs(1));
+    flood.join().expect("no panic");
+
+    assert_eq!((report.up, report.lost), (2, 0));
+    edge.until(|| edge.plane.counters()["drop_bad_ufrag"] == 500);
+    let counters = edge.plane.counters();
+    assert_eq!(
+        (counters["drop_unknown_flow"], counters["drop_truncated"]),
+        (1_500, 500)
+    );
+    assert_eq!(counters["drop_rxq_overflow"], 0);
+}
+
+#[test]
+fn a_wrong_password_opens_no_path() {
+    let edge = Edge::start(1, ECHO);
+    let ufrag = edge.open_silent("s").ufrag;
+
+    edge.check(&ufrag, b"not the derived password");
+
+    edge.until(|| edge.plane.counters()["drop_bad_integrity"] == 1);
+    assert_eq!(edge.plane.session("s").expect("live").state, "new");
+}
+
+#[test]
+fn a_lost_worker_ends_its_sessions_and_a_new_one_takes_others() {
+    let mut edge = Edge::start(2, ECHO);
+    edge.open_silent("a");
+    edge.open_silent("b");
+
+    edge.restart_worker();
+
+    let closed = |event: &EdgeEvent| matches!(event, EdgeEvent::SessionClosed { reason: "worker", .. });
+    let mut count = 0;
+    edge.events_until(|event| {
+        count += u32::from(closed(event));
+        count == 2
+    });
+    edge.until(|| edge.plane.workers()["w"].link.connected);
+    edge.open_silent("c");
+    assert_eq!(edge.plane.sessions(), ["c"]);
+    assert_eq!(edge.plane.workers()["w"].sessions, 1);
+}
+
+#[test]
+fn the_agent_may_hang_up_and_the_edge_may_close() {
+    let edge = Edge::start(2, ECHO);
+    edge.open_silent("a");
+    let control_request::Message::Opened(opened) = edge.heard() else {
+        panic!("expected a session to open")
+    };
+    edge.say(control_response::Message::HangUp(HangUp {
+        session: opened.session,
+        ..HangUp::default()
+    }));
+    let events = edge.events_until(|event| matches!(event, EdgeEvent::SessionClosed { .. }));
+    assert!(
+        matches!(events.last(), Some(EdgeEvent::SessionClosed { reason: "hangup", .. })),
+        "{events:?}"
+    );
+
+    edge.open_silent("b");
+    assert!(edge.plane.close_session("b", 0, "api").is_err(), "an old owner may not");
+    assert_eq!(edge.plane.close_session("b", 1, "api"), Ok(true));
+    let events = edge.events_until(|event| matches!(event, EdgeEvent::SessionClosed { .. }));
+    assert!(
+        matches!(events.last(), Some(EdgeEvent::SessionClosed { reason: "api", .. })),
+        "{events:?}"
+    );
+    assert_eq!(edge.plane.close_session("b", 1, "api"), Ok(false));
+}
+
+#[test]
+fn a_session_has_room_only_within_the_capacity() {
+    let edge = Edge::start(1, ECHO);
+    for number in 0..SESSION_LIMIT {
+        edge.open_silent(&number.to_string());
+    }
+    assert!(edge.try_open_silent("one more").is_err());
+}
+
+#[test]
+fn closing_says_goodbye_to_the_worker() {
+    let edge = Edge::start(1, ECHO);
+    edge.open_silent("s");
+    edge.plane.close();
+    assert!(matches!(edge.heard(), control_request::Message::Opened(_)));
+    assert!(matches!(edge.heard(), control_request::Message::Closed(_)));
+    edge.plane.close();
+}

@@ -1,0 +1,182 @@
+//! An edge with a worker, and callers for it.
+
+#[path = "../../../link/tests/support/mod.rs"]
+mod worker;
+
+use std::net::UdpSocket;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use antiphon_caller::call::CallConfig;
+use antiphon_caller::clock::Clock;
+use antiphon_caller::load::{self, Plan};
+use antiphon_caller::report::Report;
+use antiphon_caller::signaling::{self, Signaling, SignalingError};
+use antiphon_engine::stun::{Check, Role};
+use antiphon_link::proto::{control_request, control_response};
+use antiphon_runtime::{Answer, EdgeEvent, OpenRequest, Plane, PlaneConfig, SessionError};
+use str0m::crypto::dtls::DtlsVersion;
+pub use worker::Manner;
+use worker::{PATIENCE, TestWorker};
+
+pub const SESSION_LIMIT: usize = 16;
+
+pub struct Edge {
+    pub plane: Arc<Plane>,
+    worker: Option<TestWorker>,
+    manner: Manner,
+}
+
+impl Edge {
+    pub fn start(shards: usize, manner: Manner) -> Self {
+        let worker = TestWorker::start(manner);
+        let config = PlaneConfig {
+            edge: "edge-1".into(),
+            region: "here".into(),
+            secret: *b"0123456789abcdef",
+            bind: "127.0.0.1:0".parse().expect("a literal"),
+            advertise: Vec::new(),
+            shards,
+            capacity: SESSION_LIMIT,
+        };
+        let plane = Plane::start(&config).expect("a free port");
+        plane.connect_worker("w", &worker.address.to_string());
+        let edge = Self {
+            plane: Arc::new(plane),
+            worker: Some(worker),
+            manner,
+        };
+        edge.until(|| edge.plane.workers()["w"].link.connected);
+        assert!(matches!(edge.heard(), control_request::Message::Hello(_)));
+        edge
+    }
+
+    /// Carries calls for a while and ends them.
+    pub fn call(&self, calls: u32, window: Duration) -> Report {
+        let settle = Duration::from_millis(300);
+        let plan = Plan {
+            calls,
+            settle,
+            window,
+            ..Plan::default()
+        };
+        let signaling: Arc<dyn Signaling> = Arc::new(Direct {
+            plane: self.plane.clone(),
+            next: AtomicU64::new(0),
+        });
+        load::run(&plan, &signaling).expect("calls come up")
+    }
+
+    /// A session whose caller never says anything.
+    pub fn try_open_silent(&self, session: &str) -> Result<Answer, SessionError> {
+        let bind = [127, 0, 0, 1].into();
+        let config = CallConfig::new(bind, 160, true, DtlsVersion::Auto).expect("a configuration");
+        let (_call, offer) = antiphon_caller::call::Call::offer(&config, 0, Clock::start()).expect("an offer");
+        self.plane.open(&request(session, &offer))
+    }
+
+    pub fn open_silent(&self, session: &str) -> Answer {
+        self.try_open_silent(session).expect("room")
+    }
+
+    /// A STUN check from a new address.
+    pub fn check(&self, ufrag: &str, password: &[u8]) {
+        let username = format!("{ufrag}:them");
+        let check = Check {
+            transaction: [1; 12],
+            username: username.as_bytes(),
+            password,
+            priority: 1,
+            use_candidate: true,
+            role: Role::Controlling(1),
+        };
+        let mut buffer = [0; 256];
+        let length = check.write(&mut buffer);
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        socket
+            .send_to(&buffer[..length], self.plane.address())
+            .expect("loopback takes it");
+    }
+
+    pub fn restart_worker(&mut self) {
+        let address = self.worker.take().expect("always one").kill();
+        self.worker = Some(TestWorker::start_at(address, self.manner));
+    }
+
+    fn worker(&self) -> &TestWorker {
+        self.worker.as_ref().expect("always one")
+    }
+
+    pub fn heard(&self) -> control_request::Message {
+        self.worker().heard()
+    }
+
+    pub fn say(&self, message: control_response::Message) {
+        self.worker().say(message);
+    }
+
+    /// Takes events until one is `last`.
+    pub fn events_until(&self, mut last: impl FnMut(&EdgeEvent) -> bool) -> Vec<EdgeEvent> {
+        let mut events = Vec::new();
+        let mut seen = false;
+        self.until(|| {
+            let new = self.plane.take_events();
+            seen |= new.iter().any(&mut last);
+            events.extend(new);
+            seen
+        });
+        events
+    }
+
+    pub fn until(&self, mut done: impl FnMut() -> bool) {
+        let until = Instant::now() + PATIENCE;
+        while !done() {
+            assert!(Instant::now() < until, "it did not come: {:?}", self.plane.counters());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// Signaling without a network.
+struct Direct {
+    plane: Arc<Plane>,
+    next: AtomicU64,
+}
+
+impl Signaling for Direct {
+    fn offer(&self, sdp: &str) -> Result<signaling::Answer, SignalingError> {
+        let session = format!("session-{}", self.next.fetch_add(1, Ordering::Relaxed));
+        match self.plane.open(&request(&session, sdp)) {
+            Ok(answer) => Ok(signaling::Answer {
+                sdp: answer.sdp,
+                location: Some(session),
+            }),
+            Err(error) => Err(SignalingError::Refused {
+                status: 400,
+                body: error.to_string(),
+            }),
+        }
+    }
+
+    fn end(&self, location: &str) -> Result<(), SignalingError> {
+        let closed = self.plane.close_session(location, 1, "api");
+        closed.map(|_| ()).map_err(|error| SignalingError::Refused {
+            status: 400,
+            body: error.to_string(),
+        })
+    }
+}
+
+fn request<'a>(session: &'a str, offer: &'a str) -> OpenRequest<'a> {
+    OpenRequest {
+        session,
+        epoch: 1,
+        offer,
+        agent: "echo",
+        worker: "w",
+        metadata: "{}",
+        caller: "",
+        data_channel: None,
+    }
+}
