@@ -118,9 +118,11 @@ fn junk_is_counted_and_calls_go_on() {
     assert_eq!((report.up, report.lost), (2, 0));
     edge.until(|| edge.plane.counters()["drop_bad_ufrag"] == 500);
     let counters = edge.plane.counters();
-    assert_eq!(
-        (counters["drop_unknown_flow"], counters["drop_truncated"]),
-        (1_500, 500)
+    assert_eq!(counters["drop_truncated"], 500);
+    let late_farewells = 10; // what callers still said after their sessions had ended
+    assert!(
+        (1_500..=1_500 + late_farewells).contains(&counters["drop_unknown_flow"]),
+        "{counters:?}"
     );
     assert_eq!(counters["drop_rxq_overflow"], 0);
 }
