@@ -30,8 +30,6 @@ SCRIPT = (
     (20.0, ""),
 )
 """Seconds of silence, then words."""
-SECONDS = 15.3
-"""From the call's beginning to the picture."""
 
 
 def microphone(folder: Path) -> Path:
@@ -55,7 +53,8 @@ async def shoot(url: str, file: Path, *, dark: bool, width: int) -> None:
             await page.goto(url)
             await page.locator("#talk:enabled").click()
             await page.locator('#stage[data-state="connected"]').wait_for()
-            await asyncio.sleep(SECONDS)
+            await page.locator("#events .agent").nth(2).wait_for(state="attached", timeout=40_000)
+            await asyncio.sleep(0.2)  # in the middle of the third answer
             await page.mouse.move(0, 0)
             await page.screenshot(path=file, full_page=True)
             await page.locator("#talk").click()

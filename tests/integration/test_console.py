@@ -112,6 +112,7 @@ async def test_the_page_tells_where_the_call_went_and_why(cluster: LocalCluster,
         await expect(page.locator("#route-worker")).to_contain_text("worker")
         await expect(page.locator("#why .chosen").first).to_contain_text(f"edge-{region}")
         await expect(page.locator("#setup-total")).to_have_text(re.compile(r"Connected in \d+"))
+        await expect(page.locator("#security")).to_have_text(re.compile(r"DTLS ?1\.[23].* (AEAD|AES)"), timeout=SOON)
         for step in ("Microphone", "Offer", "Placement, answer", "Path (ICE)", "Encryption (DTLS)", "First audio"):
             row = page.locator("#waterfall li", has_text=step)
             await expect(row.locator("b")).to_have_text(re.compile(r"[\d.]+ m?s$"), timeout=SOON)

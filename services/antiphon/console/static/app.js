@@ -2,7 +2,7 @@
 
 import { Cluster, connect, devices } from "/sdk/antiphon.js";
 import { Meters } from "/meters.js";
-import { clearQuality, element, EventList, showQuality, showRoute, showSteps } from "/panels.js";
+import { clearQuality, element, EventList, showQuality, showRoute, showSecurity, showSteps } from "/panels.js";
 import { SessionTable } from "/sessions.js";
 import { Timeline } from "/timeline.js";
 import { advice, clock, plural, reason, STATES } from "/words.js";
@@ -19,7 +19,7 @@ const cluster = () => new Cluster({ token: token ?? undefined });
 const timeline = new Timeline(byId("timeline"));
 const meters = new Meters();
 const events = new EventList();
-const table = new SessionTable(cluster, { mine: () => call?.session?.id ?? null, failed: (error) => lookedFor(error) });
+const table = new SessionTable(cluster, { mine: () => call?.session?.id ?? null, seen: showSecurity, failed: (error) => lookedFor(error) });
 
 function stored(key, value) {
   try {
@@ -103,6 +103,7 @@ function talk() {
   calm();
   clearQuality();
   showRoute(null);
+  showSecurity(null);
   const placed = connect({
     token: token ?? undefined,
     agent: chosen("agent") ?? undefined,

@@ -24,6 +24,7 @@ export function showQuality(statistics) {
     buffer: [ms(received.bufferMs), false],
   };
   for (const [id, [text, poor]] of Object.entries(figures)) {
+    if (text === "") continue; // nothing came in this second: the last figure stands
     byId(id).textContent = text;
     byId(id).classList.toggle("poor", poor);
   }
@@ -81,8 +82,14 @@ export function showSteps(steps) {
     return row;
   });
   byId("waterfall").replaceChildren(...rows);
+  const [microphone] = steps;
   const ready = steps.find((step) => step.name === "dtls" && step.done);
-  byId("setup-total").textContent = ready ? `Connected in ${ms(ready.endMs)} ms` : "";
+  byId("setup-total").textContent = ready ? `Connected in ${ms(ready.endMs - microphone.endMs)} ms, microphone aside` : "";
+}
+
+/** How the call is sealed, as its edge sees it. */
+export function showSecurity(session) {
+  byId("security").textContent = session?.security ? `Sealed with ${session.security}` : "";
 }
 
 function bar(step, end) {
@@ -95,7 +102,7 @@ function bar(step, end) {
     return track;
   }
   const from = Math.min(1, step.startMs / end);
-  fill.style.left = `${from * 100}%`;
+  fill.style.left = `min(${from * 100}%, 100% - 4px)`;
   fill.style.width = step.endMs === null ? "0" : `${((step.endMs - step.startMs) / end) * 100}%`;
   if (step.endMs !== null && !step.done) fill.className = "failed";
   return track;

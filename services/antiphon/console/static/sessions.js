@@ -11,12 +11,14 @@ export class SessionTable {
   #count = document.getElementById("sessions-count");
   #empty = this.#body.firstElementChild;
   #cluster;
-  #mine = () => null;
+  #mine;
+  #seen;
   #failed;
 
-  constructor(cluster, { mine, failed }) {
+  constructor(cluster, { mine, seen, failed }) {
     this.#cluster = cluster;
     this.#mine = mine;
+    this.#seen = seen;
     this.#failed = failed;
     setInterval(() => document.hidden || this.refresh(), REFRESH_MS);
   }
@@ -44,7 +46,10 @@ export class SessionTable {
     const row = element("tr", { title: id });
     const cell = (text, className = "") => element("td", { className, textContent: text });
     const first = cell(agent || "–");
-    if (mine) first.append(element("em", { textContent: "you" }));
+    if (mine) {
+      first.append(element("em", { textContent: "you" }));
+      this.#seen(session);
+    }
     const sent = (quality.packets_in ?? 0) + (quality.lost ?? 0);
     const loss = sent > 0 ? Math.max(0, quality.lost ?? 0) / sent : null;
     const rtt = quality.rtt_ms ? `${ms(quality.rtt_ms)} ms` : "–";
