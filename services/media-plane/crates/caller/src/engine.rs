@@ -297,7 +297,13 @@ impl Pair {
 /// [`EngineError`].
 pub fn run(sessions: usize, pairs: usize, payload: usize) -> Result<EngineReport, EngineError> {
     let refused = |error: antiphon_engine::ConfigError| EngineError::Refused(error.to_string());
-    let config = EngineConfig::new(&[1; 32], 1, vec![SocketAddr::from(([127, 0, 0, 1], 9_999))]).map_err(refused)?;
+    let config = EngineConfig::new(
+        &[1; 32],
+        1,
+        vec![SocketAddr::from(([127, 0, 0, 1], 9_999))],
+        Instant::now(),
+    )
+    .map_err(refused)?;
     let config = Arc::new(config);
     let calls = CallConfig::new(
         [127, 0, 0, 1].into(),

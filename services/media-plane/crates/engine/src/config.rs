@@ -40,17 +40,18 @@ pub struct EngineConfig {
     pub(crate) certificate: dimpl::DtlsCertificate,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) dtls: Arc<dimpl::Config>,
-    base: Instant,
+    origin: Instant,
 }
 
 impl EngineConfig {
     /// Makes the certificate (ECDSA P-256) and the DTLS settings.
     ///
     /// `secret` seals ufrags and derives ICE passwords: the same for all edges of a cluster.
+    /// `origin` is the moment that `Time(0)` stands for; the libraries below want an `Instant`.
     ///
     /// # Errors
     /// [`ConfigError`].
-    pub fn new(secret: &[u8], edge: u32, advertise: Vec<SocketAddr>) -> Result<Self, ConfigError> {
+    pub fn new(secret: &[u8], edge: u32, advertise: Vec<SocketAddr>, origin: Instant) -> Result<Self, ConfigError> {
         if advertise.is_empty() {
             return Err(ConfigError::NoAddress);
         }
@@ -73,18 +74,18 @@ impl EngineConfig {
             fingerprint: Fingerprint::of(&certificate.certificate),
             certificate,
             dtls: Arc::new(dtls),
-            base: Instant::now(),
+            origin,
         })
     }
 
-    /// A moment as the libraries below want it. The base is arbitrary: no clock is read after set-up.
+    /// A moment as the libraries below want it.
     pub(crate) fn instant(&self, time: Time) -> Instant {
-        self.base + Duration::from_micros(time.as_micros())
+        self.origin + Duration::from_micros(time.as_micros())
     }
 
     /// The inverse of [`Self::instant`], rounded up so that a deadline never comes early.
     pub(crate) fn time(&self, instant: Instant) -> Time {
-        let nanos = instant.saturating_duration_since(self.base).as_nanos();
+        let nanos = instant.saturating_duration_since(self.origin).as_nanos();
         Time(u64::try_from(nanos.div_ceil(1_000)).unwrap_or(u64::MAX))
     }
 }

@@ -190,6 +190,7 @@ impl Plane {
             &config.secret,
             number_of(&config.edge),
             advertised(config, address),
+            Instant::now(),
         )?);
         let mailboxes: Arc<[Mailbox]> = (0..config.shards).map(|_| Mailbox::new()).collect::<io::Result<_>>()?;
         let registry = Arc::new(Registry::new(config.shards, config.capacity));

@@ -63,7 +63,8 @@ pub fn address(text: &str) -> SocketAddr {
 
 pub fn engine_config() -> Arc<EngineConfig> {
     static CONFIG: OnceLock<Arc<EngineConfig>> = OnceLock::new();
-    let make = || Arc::new(EngineConfig::new(&[7; 16], 9, vec![address(EDGE)]).expect("a configuration"));
+    let make =
+        || Arc::new(EngineConfig::new(&[7; 16], 9, vec![address(EDGE)], Instant::now()).expect("a configuration"));
     Arc::clone(CONFIG.get_or_init(make))
 }
 
