@@ -138,3 +138,17 @@ async def test_an_unknown_agent_is_refused_in_words(cluster: LocalCluster) -> No
         async with Caller(cluster.url, agent="nobody"):
             pass
     assert refused.value.status == 404
+
+
+async def test_parrot_falls_silent_when_spoken_over(cluster: LocalCluster) -> None:
+    async with Caller(cluster.url, agent="parrot") as call:
+        await call.play(np.zeros(RATE // 2, np.int16))
+        await call.play(sentence("Once upon a time there was a parrot who would not stop talking, whatever they did."))
+        await until(lambda: call.hearing.stretches, what="the parrot's voice")
+        begin, _ = await call.play(sentence("No, please."))
+        await call.wait_for(lambda: call.journal.utterances[1].over, within=60)
+        first = call.journal.utterances[1]
+        silent_after = call.hearing.stretches[0].end - begin
+    assert first.state == "flushed"
+    assert 0 < first.heard_ms < first.length_ms
+    assert silent_after < 0.5  # on an idle machine about 0.1 s: a frame, a window of the voice detector, the way back
