@@ -39,3 +39,23 @@ fn the_steps_of_a_set_up_are_timed() {
     assert!(steps[0].1 >= 20_000, "{steps:?}");
     assert!(matches!(call.said.events[0].1, Event::PathSelected { .. }));
 }
+
+#[test]
+fn the_edge_starts_dtls_when_the_offer_waits() {
+    // Then str0m, as the server, chooses the profile.
+    let versions = [
+        (DtlsVersion::Dtls12, "DTLS1.2 AEAD_AES_256_GCM"),
+        (DtlsVersion::Dtls13, "DTLS1.3 AEAD_AES_256_GCM"),
+    ];
+    for (dtls, security) in versions {
+        let mut call = Call::connected(CallConfig {
+            dtls,
+            offer: |offer| offer.replace("a=setup:actpass", "a=setup:passive"),
+            ..CallConfig::default()
+        });
+        call.say(&opus(1));
+        call.run_ms(100);
+        assert_eq!(call.said.frames.len(), 1);
+        assert_eq!(call.said.security(), Some(security));
+    }
+}

@@ -5,8 +5,12 @@
 //! the present, so that an under-run does not become lasting delay. Frames lie one behind the other in one byte queue that is
 //! recycled: an established frame costs no allocation.
 
+mod utterance;
+
 use std::collections::VecDeque;
 use std::time::Duration;
+
+use utterance::Utterance;
 
 use crate::opus;
 use crate::output::{PlayoutReport, PlayoutState};
@@ -22,10 +26,6 @@ const MAX_SAMPLES: u64 = 10 * 48_000;
 const MAX_UTTERANCES: usize = 32;
 /// Largest Opus packet that fits a datagram.
 pub(crate) const MAX_PAYLOAD: usize = 1_200;
-/// While an utterance plays.
-const REPORT: Duration = Duration::from_millis(100);
-/// Live audio has no credit that waits for reports.
-const REPORT_LIVE: Duration = Duration::from_secs(1);
 /// A driver that slept longer than this has no burst to make up for.
 const STALLED: Duration = Duration::from_millis(100);
 /// Live frames may come this late before the time line moves.
@@ -61,56 +61,6 @@ struct Frame {
     generation: u32,
     duration: u32,
     size: usize,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Utterance {
-    id: u32,
-    generation: u32,
-    queued: u64,
-    sent: u64,
-    /// When the last frame that was sent ends.
-    ends: Time,
-    /// No more frames will come.
-    complete: bool,
-    live: bool,
-    underruns: u32,
-    state: PlayoutState,
-    report_at: Time,
-}
-
-impl Utterance {
-    fn drained(&self) -> bool {
-        self.sent == self.queued
-    }
-
-    fn heard(&self, now: Time, delay: Duration) -> u64 {
-        let outstanding = samples((self.ends + delay).since(now));
-        self.sent - outstanding.min(self.sent)
-    }
-
-    fn report(&mut self, now: Time, delay: Duration) -> PlayoutReport {
-        self.report_at = now + if self.live { REPORT_LIVE } else { REPORT };
-        PlayoutReport {
-            utterance: self.id,
-            queued: self.queued,
-            sent: self.sent,
-            heard: self.heard(now, delay),
-            state: self.state,
-            underruns: self.underruns,
-        }
-    }
-
-    /// When it has something to say next, besides its frames.
-    fn next(&self, due: Time, delay: Duration) -> Time {
-        match self.state {
-            PlayoutState::Playing if self.complete && self.drained() => self.report_at.min(self.ends + delay),
-            PlayoutState::Playing if self.drained() && !self.live => self.report_at.min(due),
-            PlayoutState::Playing => self.report_at,
-            PlayoutState::Starved if self.complete => self.ends + delay,
-            _ => Time::NEVER,
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -237,18 +187,8 @@ impl Playout {
         if self.utterances.len() == MAX_UTTERANCES {
             return None;
         }
-        self.utterances.push_back(Utterance {
-            id: frame.utterance,
-            generation: frame.generation,
-            queued: 0,
-            sent: 0,
-            ends: now,
-            complete: false,
-            live: frame.live,
-            underruns: 0,
-            state: PlayoutState::Playing,
-            report_at: Time::NEVER,
-        });
+        self.utterances
+            .push_back(Utterance::new(frame.utterance, frame.generation, frame.live, now));
         Some(self.utterances.len() - 1)
     }
 
@@ -518,11 +458,11 @@ impl Playout {
     }
 }
 
-fn samples(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros() * 48 / 1_000).unwrap_or(u64::MAX)
-}
-
 #[expect(clippy::cast_possible_truncation, reason = "the media clock wraps")]
 fn wrap(samples: u64) -> u32 {
     samples as u32
+}
+
+fn samples(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros() * 48 / 1_000).unwrap_or(u64::MAX)
 }

@@ -2,6 +2,9 @@
 //!
 //! It is always controlled. Nothing changes before MESSAGE-INTEGRITY is verified.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

@@ -1,23 +1,25 @@
 //! One caller: SDP, ICE-lite, DTLS, SRTP, data channels, ingest and playout joined into one state machine.
 
+mod media;
+mod transport;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::channels::{ChannelEvent, Channels, MAX_MESSAGE};
+use crate::channels::{Channels, MAX_MESSAGE};
 use crate::config::EngineConfig;
-use crate::dtls::{DtlsEvent, Keys, Transport};
+use crate::dtls::Transport;
 use crate::egress::Egress;
 use crate::ice::{Agent, Local};
-use crate::ingest::{Arrival, Ingest};
-use crate::output::{Event, Output};
-use crate::playout::{Played, Playout};
-use crate::report::{MAX_RTCP, Reporter, Sent};
-use crate::rtcp::{Packet, Writer, compound};
+use crate::ingest::Ingest;
+use crate::output::Output;
+use crate::playout::Playout;
+use crate::report::Reporter;
 use crate::sdp::{Answer, Offer, OfferError, OwnStream, parse_fragment, write_fragment};
-use crate::srtp::{MAX_OVERHEAD, OpenError, Receiver, Side};
-use crate::stats::{Counters, SessionState, SessionStats, SetupTimes, once};
-use crate::stun::{Kind, MAX_RESPONSE, classify};
+use crate::srtp::Receiver;
+use crate::stats::{Counters, SessionState, SessionStats, SetupTimes};
+use crate::stun::{Kind, classify};
 use crate::time::Time;
 use crate::ufrag::Ufrag;
 
@@ -171,273 +173,6 @@ impl Session {
         }
     }
 
-    fn receive_check(&mut self, now: Time, from: SocketAddr, datagram: &[u8], out: &mut impl Output) {
-        let mut response = [0; MAX_RESPONSE];
-        let checked = self.ice.check(now, from, datagram, &mut response);
-        if checked.response > 0 {
-            out.transmit(from, &response[..checked.response]);
-        }
-        if !checked.valid {
-            self.counters.bad_checks += 1;
-            return;
-        }
-        self.counters.checks += 1;
-        once(&mut self.setup.first_check, now);
-        self.first_peer.get_or_insert(from);
-        if checked.moved {
-            self.path_selected(now, out);
-        }
-        if self.state == SessionState::New {
-            self.state = SessionState::Connecting;
-            let side = if self.offer.we_are_active() {
-                Side::Client
-            } else {
-                Side::Server
-            };
-            let fingerprint = self.offer.fingerprint.clone();
-            self.dtls = Some(Box::new(Transport::new(&self.config, side, fingerprint, now)));
-            self.drive_dtls(now, None, out);
-        }
-    }
-
-    fn path_selected(&mut self, now: Time, out: &mut impl Output) {
-        let Some(remote) = self.ice.selected() else { return };
-        if self.setup.nominated.is_some() {
-            self.counters.path_changes += 1;
-        }
-        once(&mut self.setup.nominated, now);
-        out.event(Event::PathSelected { remote });
-    }
-
-    /// Where to send.
-    fn target(&self) -> Option<SocketAddr> {
-        self.ice.selected().or(self.first_peer)
-    }
-
-    fn receive_rtp(&mut self, now: Time, from: SocketAddr, datagram: &mut [u8], out: &mut impl Output) {
-        let Some(receiver) = &mut self.receiver else {
-            self.counters.early += 1;
-            return;
-        };
-        let opened = match receiver.open_rtp(datagram) {
-            Ok(opened) => opened,
-            Err(OpenError::Replayed) => {
-                self.counters.duplicates += 1;
-                return;
-            }
-            Err(error) => {
-                self.refuse(error);
-                return;
-            }
-        };
-        self.counters.packets_in += 1;
-        self.counters.bytes_in += datagram.len() as u64;
-        once(&mut self.setup.first_packet, now);
-        let packet = &datagram[..opened.length];
-        let Ok(payload) = opened.header.payload(packet) else {
-            self.counters.malformed += 1;
-            return;
-        };
-        let arrival = Arrival {
-            header: &opened.header,
-            index: opened.index,
-            packet,
-            payload: &packet[payload],
-        };
-        let newest = self.ingest.receive(now, &arrival, &mut self.counters, out);
-        if newest {
-            self.bye = None;
-        }
-        if self.ice.media(now, from, newest) {
-            self.path_selected(now, out);
-        }
-    }
-
-    fn refuse(&mut self, error: OpenError) {
-        let counter = match error {
-            OpenError::Forged => &mut self.counters.srtp_forged,
-            OpenError::TooOld => &mut self.counters.srtp_too_old,
-            OpenError::Replayed => &mut self.counters.srtcp_replayed,
-            OpenError::Malformed | OpenError::TooManyStreams => &mut self.counters.srtp_malformed,
-        };
-        *counter += 1;
-    }
-
-    fn receive_rtcp(&mut self, now: Time, from: SocketAddr, datagram: &mut [u8]) {
-        let Some(receiver) = &mut self.receiver else {
-            self.counters.early += 1;
-            return;
-        };
-        let length = match receiver.open_rtcp(datagram) {
-            Ok(length) => length,
-            Err(error) => {
-                self.refuse(error);
-                return;
-            }
-        };
-        self.counters.rtcp_in += 1;
-        self.ice.media(now, from, false);
-        for packet in compound(&datagram[..length]) {
-            match packet {
-                Ok(packet) => self.handle_rtcp(now, &packet),
-                Err(_) => self.counters.malformed += 1,
-            }
-        }
-    }
-
-    fn handle_rtcp(&mut self, now: Time, packet: &Packet<'_>) {
-        match packet {
-            Packet::SenderReport { ssrc, info, reports } => {
-                if self.ingest.ssrc() == Some(*ssrc) {
-                    self.reporter.sender_report(now, info.ntp);
-                }
-                self.handle_reports(now, reports.clone());
-            }
-            Packet::ReceiverReport { reports, .. } => self.handle_reports(now, reports.clone()),
-            Packet::Bye { sources } => {
-                let ours = self.ingest.ssrc();
-                if sources.clone().any(|source| Some(source) == ours) {
-                    self.bye = Some(now + BYE);
-                }
-            }
-            Packet::Nack { media_ssrc, lost, .. } if *media_ssrc == self.egress.ssrc => {
-                self.counters.nacked += lost.clone().count() as u64;
-            }
-            _ => {}
-        }
-    }
-
-    fn handle_reports(&mut self, now: Time, blocks: impl Iterator<Item = crate::rtcp::ReportBlock>) {
-        let ssrc = self.egress.ssrc;
-        for block in blocks.filter(|block| block.ssrc == ssrc) {
-            if let Some(round_trip) = self.reporter.receiver_report(now, &block) {
-                self.playout.set_round_trip(round_trip);
-            }
-        }
-    }
-
-    fn drive_dtls(&mut self, now: Time, datagram: Option<&mut [u8]>, out: &mut impl Output) {
-        let Some(to) = self.target() else { return };
-        let Some(dtls) = &mut self.dtls else { return };
-        let (config, channels) = (&*self.config, &mut self.channels);
-        let instant = config.instant(now);
-        let (mut keys, mut over) = (None, None);
-        let mut sink = |event: DtlsEvent<'_>| match event {
-            DtlsEvent::Transmit(datagram) => out.transmit(to, datagram),
-            DtlsEvent::Established(established) => keys = Some(established),
-            DtlsEvent::Data(packet) => {
-                if let Some(channels) = channels {
-                    channels.receive(instant, packet);
-                }
-            }
-            DtlsEvent::Closed => over = Some("dtls"),
-            DtlsEvent::Failed => over = Some("error"),
-        };
-        match datagram {
-            Some(datagram) => dtls.receive(config, now, datagram, &mut sink),
-            None => dtls.drive(config, now, &mut sink),
-        }
-        if let Some(keys) = keys {
-            self.connect(now, *keys, out);
-        }
-        if let Some(reason) = over {
-            self.finish(now, reason, out);
-            return;
-        }
-        self.drive_channels(now, out);
-    }
-
-    fn connect(&mut self, now: Time, keys: Keys, out: &mut impl Output) {
-        self.state = SessionState::Connected;
-        once(&mut self.setup.dtls, now);
-        self.egress.key(keys.sender);
-        self.receiver = Some(keys.receiver);
-        self.security = Some(keys.security.clone());
-        if let Some(data) = &self.offer.data {
-            let mut channels = Channels::new(self.negotiated, data.sctp_port, data.max_message_size);
-            channels.start(self.offer.we_are_active());
-            self.channels = Some(Box::new(channels));
-        }
-        self.reporter.start(now);
-        out.event(Event::Connected {
-            security: keys.security,
-        });
-        self.with_playout(now, out, |playout, counters, sink| playout.connect(now, counters, sink));
-    }
-
-    fn drive_channels(&mut self, now: Time, out: &mut impl Output) {
-        let (Some(channels), Some(dtls), Some(to)) = (
-            &mut self.channels,
-            &mut self.dtls,
-            self.ice.selected().or(self.first_peer),
-        ) else {
-            return;
-        };
-        let counters = &mut self.counters;
-        let mut sent = false;
-        channels.drive(self.config.instant(now), &mut |event| match event {
-            ChannelEvent::Transmit(packet) => {
-                dtls.send(packet);
-                sent = true;
-            }
-            ChannelEvent::Open { id, label } => out.event(Event::ChannelOpen {
-                id,
-                label: label.to_owned(),
-            }),
-            ChannelEvent::Message {
-                id,
-                label,
-                binary,
-                payload,
-            } => {
-                counters.messages_in += 1;
-                out.event(Event::Data {
-                    id,
-                    label: label.to_owned(),
-                    binary,
-                    payload,
-                });
-            }
-        });
-        if sent {
-            dtls.drive(&self.config, now, &mut |event| {
-                if let DtlsEvent::Transmit(datagram) = event {
-                    out.transmit(to, datagram);
-                }
-            });
-        }
-    }
-
-    /// Runs something of the playout, and sends and reports what it says.
-    fn with_playout<R, O: Output>(
-        &mut self,
-        now: Time,
-        out: &mut O,
-        run: impl FnOnce(&mut Playout, &mut Counters, &mut dyn FnMut(Played<'_>)) -> R,
-    ) -> R {
-        let to = self.target();
-        let mut sent = Counters::default();
-        let egress = &mut self.egress;
-        let result = run(&mut self.playout, &mut self.counters, &mut |played| match played {
-            Played::Packet {
-                marker,
-                timestamp,
-                payload,
-            } => {
-                if let Some(to) = to {
-                    egress.rtp(to, marker, timestamp, payload, &mut sent, out);
-                }
-            }
-            Played::Report(report) => out.playout(report),
-        });
-        if sent.packets_out > 0 {
-            self.counters.packets_out += sent.packets_out;
-            self.counters.bytes_out += sent.bytes_out;
-            once(&mut self.setup.first_frame_out, now);
-        }
-        result
-    }
-
     /// Time has come to [`Session::deadline`].
     pub fn handle_timeout(&mut self, now: Time, out: &mut impl Output) {
         if self.state == SessionState::Closed {
@@ -509,22 +244,6 @@ impl Session {
             .min(self.ingest.deadline())
             .min(self.playout.deadline())
             .min(self.reporter.deadline())
-    }
-
-    fn send_report(&mut self, now: Time, out: &mut impl Output) {
-        let Some(to) = self.target() else { return };
-        let mut buffer = [0; MAX_RTCP + MAX_OVERHEAD];
-        let sent = Sent {
-            ssrc: self.egress.ssrc,
-            packets: self.egress.packets,
-            octets: self.egress.octets,
-            timestamp: self.playout.timestamp_at(now),
-        };
-        let received = self.ingest.report();
-        let length = self
-            .reporter
-            .write(now, &sent, &self.cname, received, &mut buffer[..MAX_RTCP]);
-        self.egress.rtcp(to, &mut buffer, length, &mut self.counters, out);
     }
 
     /// Takes a frame to play. Returns whether it was accepted; else the counter in the stats says why.
@@ -599,37 +318,6 @@ impl Session {
         } else {
             self.finish(now, reason, out);
         }
-    }
-
-    fn finish(&mut self, now: Time, reason: &'static str, out: &mut impl Output) {
-        if self.state == SessionState::Closed {
-            return;
-        }
-        self.state = SessionState::Closed;
-        // Without consent nothing more may be sent (RFC 7675).
-        if let Some(to) = self.target().filter(|_| reason != "consent") {
-            let mut buffer = [0; MAX_RTCP + MAX_OVERHEAD];
-            let ssrc = self.egress.ssrc;
-            let length = Writer::new(&mut buffer[..MAX_RTCP])
-                .receiver_report(ssrc, &[])
-                .sdes(ssrc, &self.cname)
-                .bye(ssrc)
-                .length();
-            self.egress.rtcp(to, &mut buffer, length, &mut self.counters, out);
-            if let Some(dtls) = &mut self.dtls {
-                dtls.close();
-                dtls.drive(&self.config, now, &mut |event| {
-                    if let DtlsEvent::Transmit(datagram) = event {
-                        out.transmit(to, datagram);
-                    }
-                });
-            }
-        }
-        self.dtls = None;
-        self.channels = None;
-        self.receiver = None;
-        self.reporter.stop();
-        out.event(Event::Closed { reason });
     }
 
     /// Counters and measurements.

@@ -1,0 +1,163 @@
+//! Media of a session: RTP and RTCP of the caller, playout, and reports.
+
+use std::net::SocketAddr;
+
+use super::{BYE, Session};
+use crate::ingest::Arrival;
+use crate::output::Output;
+use crate::playout::{Played, Playout};
+use crate::report::{MAX_RTCP, Sent};
+use crate::rtcp::{Packet, ReportBlock, compound};
+use crate::srtp::{MAX_OVERHEAD, OpenError};
+use crate::stats::{Counters, once};
+use crate::time::Time;
+
+impl Session {
+    pub(super) fn receive_rtp(&mut self, now: Time, from: SocketAddr, datagram: &mut [u8], out: &mut impl Output) {
+        let Some(receiver) = &mut self.receiver else {
+            self.counters.early += 1;
+            return;
+        };
+        let opened = match receiver.open_rtp(datagram) {
+            Ok(opened) => opened,
+            Err(OpenError::Replayed) => {
+                self.counters.duplicates += 1;
+                return;
+            }
+            Err(error) => {
+                self.refuse(error);
+                return;
+            }
+        };
+        self.counters.packets_in += 1;
+        self.counters.bytes_in += datagram.len() as u64;
+        once(&mut self.setup.first_packet, now);
+        let packet = &datagram[..opened.length];
+        let Ok(payload) = opened.header.payload(packet) else {
+            self.counters.malformed += 1;
+            return;
+        };
+        let arrival = Arrival {
+            header: &opened.header,
+            index: opened.index,
+            packet,
+            payload: &packet[payload],
+        };
+        let newest = self.ingest.receive(now, &arrival, &mut self.counters, out);
+        if newest {
+            self.bye = None;
+        }
+        if self.ice.media(now, from, newest) {
+            self.path_selected(now, out);
+        }
+    }
+
+    pub(super) fn refuse(&mut self, error: OpenError) {
+        let counter = match error {
+            OpenError::Forged => &mut self.counters.srtp_forged,
+            OpenError::TooOld => &mut self.counters.srtp_too_old,
+            OpenError::Replayed => &mut self.counters.srtcp_replayed,
+            OpenError::Malformed | OpenError::TooManyStreams => &mut self.counters.srtp_malformed,
+        };
+        *counter += 1;
+    }
+
+    pub(super) fn receive_rtcp(&mut self, now: Time, from: SocketAddr, datagram: &mut [u8]) {
+        let Some(receiver) = &mut self.receiver else {
+            self.counters.early += 1;
+            return;
+        };
+        let length = match receiver.open_rtcp(datagram) {
+            Ok(length) => length,
+            Err(error) => {
+                self.refuse(error);
+                return;
+            }
+        };
+        self.counters.rtcp_in += 1;
+        self.ice.media(now, from, false);
+        for packet in compound(&datagram[..length]) {
+            match packet {
+                Ok(packet) => self.handle_rtcp(now, &packet),
+                Err(_) => self.counters.malformed += 1,
+            }
+        }
+    }
+
+    pub(super) fn handle_rtcp(&mut self, now: Time, packet: &Packet<'_>) {
+        match packet {
+            Packet::SenderReport { ssrc, info, reports } => {
+                if self.ingest.ssrc() == Some(*ssrc) {
+                    self.reporter.sender_report(now, info.ntp);
+                }
+                self.handle_reports(now, reports.clone());
+            }
+            Packet::ReceiverReport { reports, .. } => self.handle_reports(now, reports.clone()),
+            Packet::Bye { sources } => {
+                let ours = self.ingest.ssrc();
+                if sources.clone().any(|source| Some(source) == ours) {
+                    self.bye = Some(now + BYE);
+                }
+            }
+            Packet::Nack { media_ssrc, lost, .. } if *media_ssrc == self.egress.ssrc => {
+                self.counters.nacked += lost.clone().count() as u64;
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn handle_reports(&mut self, now: Time, blocks: impl Iterator<Item = ReportBlock>) {
+        let ssrc = self.egress.ssrc;
+        for block in blocks.filter(|block| block.ssrc == ssrc) {
+            if let Some(round_trip) = self.reporter.receiver_report(now, &block) {
+                self.playout.set_round_trip(round_trip);
+            }
+        }
+    }
+
+    /// Runs something of the playout, and sends and reports what it says.
+    pub(super) fn with_playout<R, O: Output>(
+        &mut self,
+        now: Time,
+        out: &mut O,
+        run: impl FnOnce(&mut Playout, &mut Counters, &mut dyn FnMut(Played<'_>)) -> R,
+    ) -> R {
+        let to = self.target();
+        let mut sent = Counters::default();
+        let egress = &mut self.egress;
+        let result = run(&mut self.playout, &mut self.counters, &mut |played| match played {
+            Played::Packet {
+                marker,
+                timestamp,
+                payload,
+            } => {
+                if let Some(to) = to {
+                    egress.rtp(to, marker, timestamp, payload, &mut sent, out);
+                }
+            }
+            Played::Report(report) => out.playout(report),
+        });
+        if sent.packets_out > 0 {
+            self.counters.packets_out += sent.packets_out;
+            self.counters.bytes_out += sent.bytes_out;
+            once(&mut self.setup.first_frame_out, now);
+        }
+        result
+    }
+
+    pub(super) fn send_report(&mut self, now: Time, out: &mut impl Output) {
+        let Some(to) = self.target() else { return };
+        let mut buffer = [0; MAX_RTCP + MAX_OVERHEAD];
+        let sent = Sent {
+            ssrc: self.egress.ssrc,
+            packets: self.egress.packets,
+            octets: self.egress.octets,
+            timestamp: self.playout.timestamp_at(now),
+        };
+        let received = self.ingest.report();
+        let length = self
+            .reporter
+            .write(now, &sent, &self.cname, received, &mut buffer[..MAX_RTCP]);
+        self.egress.rtcp(to, &mut buffer, length, &mut self.counters, out);
+    }
+}

@@ -1,0 +1,182 @@
+//! Transport of a session: checks, DTLS, data channels, and the end.
+
+use std::net::SocketAddr;
+
+use super::Session;
+use crate::channels::{ChannelEvent, Channels};
+use crate::dtls::{DtlsEvent, Keys, Transport};
+use crate::output::{Event, Output};
+use crate::report::MAX_RTCP;
+use crate::rtcp::Writer;
+use crate::srtp::{MAX_OVERHEAD, Side};
+use crate::stats::{SessionState, once};
+use crate::stun::MAX_RESPONSE;
+use crate::time::Time;
+
+impl Session {
+    pub(super) fn receive_check(&mut self, now: Time, from: SocketAddr, datagram: &[u8], out: &mut impl Output) {
+        let mut response = [0; MAX_RESPONSE];
+        let checked = self.ice.check(now, from, datagram, &mut response);
+        if checked.response > 0 {
+            out.transmit(from, &response[..checked.response]);
+        }
+        if !checked.valid {
+            self.counters.bad_checks += 1;
+            return;
+        }
+        self.counters.checks += 1;
+        once(&mut self.setup.first_check, now);
+        self.first_peer.get_or_insert(from);
+        if checked.moved {
+            self.path_selected(now, out);
+        }
+        if self.state == SessionState::New {
+            self.state = SessionState::Connecting;
+            let side = if self.offer.we_are_active() {
+                Side::Client
+            } else {
+                Side::Server
+            };
+            let fingerprint = self.offer.fingerprint.clone();
+            self.dtls = Some(Box::new(Transport::new(&self.config, side, fingerprint, now)));
+            self.drive_dtls(now, None, out);
+        }
+    }
+
+    pub(super) fn path_selected(&mut self, now: Time, out: &mut impl Output) {
+        let Some(remote) = self.ice.selected() else { return };
+        if self.setup.nominated.is_some() {
+            self.counters.path_changes += 1;
+        }
+        once(&mut self.setup.nominated, now);
+        out.event(Event::PathSelected { remote });
+    }
+
+    /// Where to send.
+    pub(super) fn target(&self) -> Option<SocketAddr> {
+        self.ice.selected().or(self.first_peer)
+    }
+
+    pub(super) fn drive_dtls(&mut self, now: Time, datagram: Option<&mut [u8]>, out: &mut impl Output) {
+        let Some(to) = self.target() else { return };
+        let Some(dtls) = &mut self.dtls else { return };
+        let (config, channels) = (&*self.config, &mut self.channels);
+        let instant = config.instant(now);
+        let (mut keys, mut over) = (None, None);
+        let mut sink = |event: DtlsEvent<'_>| match event {
+            DtlsEvent::Transmit(datagram) => out.transmit(to, datagram),
+            DtlsEvent::Established(established) => keys = Some(established),
+            DtlsEvent::Data(packet) => {
+                if let Some(channels) = channels {
+                    channels.receive(instant, packet);
+                }
+            }
+            DtlsEvent::Closed => over = Some("dtls"),
+            DtlsEvent::Failed => over = Some("error"),
+        };
+        match datagram {
+            Some(datagram) => dtls.receive(config, now, datagram, &mut sink),
+            None => dtls.drive(config, now, &mut sink),
+        }
+        if let Some(keys) = keys {
+            self.connect(now, *keys, out);
+        }
+        if let Some(reason) = over {
+            self.finish(now, reason, out);
+            return;
+        }
+        self.drive_channels(now, out);
+    }
+
+    pub(super) fn connect(&mut self, now: Time, keys: Keys, out: &mut impl Output) {
+        self.state = SessionState::Connected;
+        once(&mut self.setup.dtls, now);
+        self.egress.key(keys.sender);
+        self.receiver = Some(keys.receiver);
+        self.security = Some(keys.security.clone());
+        if let Some(data) = &self.offer.data {
+            let mut channels = Channels::new(self.negotiated, data.sctp_port, data.max_message_size);
+            channels.start(self.offer.we_are_active());
+            self.channels = Some(Box::new(channels));
+        }
+        self.reporter.start(now);
+        out.event(Event::Connected {
+            security: keys.security,
+        });
+        self.with_playout(now, out, |playout, counters, sink| playout.connect(now, counters, sink));
+    }
+
+    pub(super) fn drive_channels(&mut self, now: Time, out: &mut impl Output) {
+        let (Some(channels), Some(dtls), Some(to)) = (
+            &mut self.channels,
+            &mut self.dtls,
+            self.ice.selected().or(self.first_peer),
+        ) else {
+            return;
+        };
+        let counters = &mut self.counters;
+        let mut sent = false;
+        channels.drive(self.config.instant(now), &mut |event| match event {
+            ChannelEvent::Transmit(packet) => {
+                dtls.send(packet);
+                sent = true;
+            }
+            ChannelEvent::Open { id, label } => out.event(Event::ChannelOpen {
+                id,
+                label: label.to_owned(),
+            }),
+            ChannelEvent::Message {
+                id,
+                label,
+                binary,
+                payload,
+            } => {
+                counters.messages_in += 1;
+                out.event(Event::Data {
+                    id,
+                    label: label.to_owned(),
+                    binary,
+                    payload,
+                });
+            }
+        });
+        if sent {
+            dtls.drive(&self.config, now, &mut |event| {
+                if let DtlsEvent::Transmit(datagram) = event {
+                    out.transmit(to, datagram);
+                }
+            });
+        }
+    }
+
+    pub(super) fn finish(&mut self, now: Time, reason: &'static str, out: &mut impl Output) {
+        if self.state == SessionState::Closed {
+            return;
+        }
+        self.state = SessionState::Closed;
+        // Without consent nothing more may be sent (RFC 7675).
+        if let Some(to) = self.target().filter(|_| reason != "consent") {
+            let mut buffer = [0; MAX_RTCP + MAX_OVERHEAD];
+            let ssrc = self.egress.ssrc;
+            let length = Writer::new(&mut buffer[..MAX_RTCP])
+                .receiver_report(ssrc, &[])
+                .sdes(ssrc, &self.cname)
+                .bye(ssrc)
+                .length();
+            self.egress.rtcp(to, &mut buffer, length, &mut self.counters, out);
+            if let Some(dtls) = &mut self.dtls {
+                dtls.close();
+                dtls.drive(&self.config, now, &mut |event| {
+                    if let DtlsEvent::Transmit(datagram) = event {
+                        out.transmit(to, datagram);
+                    }
+                });
+            }
+        }
+        self.dtls = None;
+        self.channels = None;
+        self.receiver = None;
+        self.reporter.stop();
+        out.event(Event::Closed { reason });
+    }
+}
