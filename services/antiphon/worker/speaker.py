@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -102,8 +101,7 @@ class Speaker:
         finally:
             settled.cancel()
             producer.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await producer
+            await asyncio.gather(producer, return_exceptions=True)
         return utterance.said()
 
     async def _produce(self, utterance: Utterance, packets: AsyncIterator[Packet]) -> None:
