@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import random
 import socket
 from typing import Literal
 
@@ -28,6 +29,10 @@ def is_free(port: int, kind: Kind = "tcp", host: str = "127.0.0.1") -> bool:
 
 
 def any_free(kind: Kind = "tcp", host: str = "127.0.0.1") -> int:
+    """Returns one at random from below Linux's ephemeral range, so that no outgoing connection takes it meanwhile."""
+    for port in random.sample(range(20_000, 32_000), 200):
+        if is_free(port, kind, host):
+            return port
     with _socket(kind, host) as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])

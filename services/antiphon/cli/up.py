@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import httpx
@@ -102,7 +102,15 @@ class Children:
 
     def signaling(self, host: str, port: int) -> Child:
         env = {"HOST": host, "PORT": str(port), "CONSOLE": str(self.plan.console).lower()}
-        return self._service("signaling", "signaling", port, env, host=host)
+        child = self._service("signaling", "signaling", port, env, host=host)
+
+        async def ready() -> bool:
+            try:
+                return await child.ready() and await self._all_listed(f"http://{in_url(host)}:{port}")
+            except httpx.TransportError:
+                return False
+
+        return replace(child, ready=ready)
 
     def _worker(self, number: int) -> Child:
         name = "worker" if self.plan.workers == 1 else f"worker-{number}"
@@ -123,7 +131,17 @@ class Children:
         }
         child = self._service("edge", f"edge-{region}", http, env)
         place = {"NAME": region, "LATITUDE": str(latitude), "LONGITUDE": str(longitude)}
-        return _with_env(child, {f"ANTIPHON_REGION__{key}": value for key, value in place.items()})
+        return replace(child, env={**child.env, **{f"ANTIPHON_REGION__{key}": value for key, value in place.items()}})
+
+    async def _all_listed(self, url: str) -> bool:
+        """Whether signaling knows every edge and worker, so that the first call finds them."""
+        for kind, count in (("edges", len(REGIONS)), ("workers", self.plan.workers)):
+            response = await self.http.get(f"{url}/v1/{kind}")
+            if response.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+                return True  # it does not tell us
+            if response.is_error or len(response.json()[kind]) < count:
+                return False
+        return True
 
     def _service(
         self,
@@ -149,7 +167,3 @@ def _valkey_program() -> str:
     except ValkeyServerError as error:
         msg = f"there is no embedded Valkey for this machine ({error}): give a Redis with --redis-url"
         raise StartError(msg) from None
-
-
-def _with_env(child: Child, more: dict[str, str]) -> Child:
-    return Child(child.name, child.command, child.ready, {**child.env, **more})
