@@ -79,7 +79,7 @@ fuzz: ## run every fuzz target for FUZZ_SECONDS (20), on the stable toolchain
 
 .PHONY: bench
 bench: build ## measure: floor, engine, whole path, peers; ARGS=--quick for a minute's worth
-	@$(BIN)/python loadtest/bench.py $(ARGS)
+	@$(BIN)/python -m loadtest.bench $(ARGS)
 
 .PHONY: proto
 proto: $(VENV)/.ready ## generate services/antiphon/wire from proto/

@@ -16,9 +16,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from measuring import servers
-from measuring.judgement import COMPARED, IDLE, Results, markdown, verdicts
-from measuring.tools import ROOT, WARM_UP, BenchError, Caller, Figures, Load, build_caller, build_pion, say
+from loadtest.measuring import servers
+from loadtest.measuring.judgement import COMPARED, IDLE, Results, markdown, verdicts
+from loadtest.measuring.tools import ROOT, WARM_UP, BenchError, Caller, Figures, Load, build_caller, build_pion, say
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from measuring.tools import Figures
+    from loadtest.measuring.tools import Figures
 
 COMPARED = 300
 """Sessions at which servers are compared."""

@@ -15,7 +15,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from measuring.tools import ROOT, BenchError
+from loadtest.measuring.tools import ROOT, BenchError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,6 +110,8 @@ def _running(command: list[str], env: dict[str, str]) -> Iterator[tuple[subproce
                 process.kill()
                 process.wait()
             reader.join(5)
+            if process.stdout is not None:
+                process.stdout.close()
 
 
 def _read(process: subprocess.Popen[str], lines: deque[str]) -> None:
