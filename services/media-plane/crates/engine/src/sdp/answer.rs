@@ -48,30 +48,36 @@ impl Answer<'_> {
             "v=0\r\no=- {} 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n",
             self.session_id >> 1
         );
-        let accepted = || {
+        let accepted = |mid: &String| {
+            let named = |section: &&Section| section.mid == *mid;
             offer
                 .sections
                 .iter()
-                .filter(|section| section.kind != SectionKind::Rejected)
+                .find(named)
+                .is_some_and(|section| section.kind != SectionKind::Rejected)
         };
-        if offer.bundled {
-            text.push_str("a=group:BUNDLE");
-            accepted().for_each(|section| text.extend([" ", &section.mid]));
-            text.push_str("\r\n");
+        let bundle: Vec<&str> = offer
+            .bundle
+            .iter()
+            .filter(|mid| accepted(mid))
+            .map(String::as_str)
+            .collect();
+        if !bundle.is_empty() {
+            let _ = write!(text, "a=group:BUNDLE {}\r\n", bundle.join(" "));
         }
         text.push_str("a=ice-lite\r\na=msid-semantic: WMS *\r\n");
-        let mut first = true;
         for section in &offer.sections {
             match (section.kind, &offer.data) {
                 (SectionKind::Audio, _) => self.audio(&mut text, offer, section, &offer.audio),
                 (SectionKind::Data, Some(data)) => self.data(&mut text, offer, section, data),
+                (SectionKind::Carrier, _) => self.carrier(&mut text, offer, section),
                 _ => {
                     reject(&mut text, section);
                     continue;
                 }
             }
-            // RFC 9143 7.1.3: a bundle's candidates stand in its first m-line.
-            if std::mem::take(&mut first) {
+            // RFC 9143 7.1.3: a bundle's candidates stand in the m-line that its group names first.
+            if bundle.first().is_none_or(|first| *first == section.mid) {
                 write_candidates(&mut text, self.candidates);
             }
         }
@@ -128,19 +134,29 @@ impl Answer<'_> {
     }
 
     fn data(&self, text: &mut String, offer: &Offer, section: &Section, data: &Data) {
-        let _ = write!(
-            text,
-            "m=application {} {} {}\r\n",
-            self.port(),
-            section.protocol,
-            section.formats
-        );
+        self.media(text, section);
         self.transport(text, offer, section);
         let _ = write!(
             text,
             "a=sctp-port:{}\r\na=max-message-size:{}\r\n",
             data.sctp_port, self.max_message_size
         );
+    }
+
+    fn carrier(&self, text: &mut String, offer: &Offer, section: &Section) {
+        self.media(text, section);
+        self.transport(text, offer, section);
+        let _ = write!(text, "a=inactive\r\na=rtcp-mux\r\n{}", section.description);
+    }
+
+    fn media(&self, text: &mut String, section: &Section) {
+        let Section {
+            media,
+            protocol,
+            formats,
+            ..
+        } = section;
+        let _ = write!(text, "m={media} {} {protocol} {formats}\r\n", self.port());
     }
 
     fn transport(&self, text: &mut String, offer: &Offer, section: &Section) {

@@ -128,6 +128,9 @@ pub enum SectionKind {
     Audio,
     /// [`Offer::data`].
     Data,
+    /// Inactive, and accepted all the same: it is the first of the bundle, whose transport the others take. Chromium
+    /// cannot apply an answer that rejects it under its policy `max-bundle`.
+    Carrier,
     /// Rejected with port 0.
     Rejected,
 }
@@ -145,6 +148,8 @@ pub struct Section {
     pub protocol: String,
     /// Its formats, as written.
     pub formats: String,
+    /// Of a [`SectionKind::Carrier`]: the lines that describe its first format.
+    pub description: String,
 }
 
 /// An offer that can be answered.
@@ -160,8 +165,8 @@ pub struct Offer {
     pub audio: Audio,
     /// The application m-line.
     pub data: Option<Data>,
-    /// Whether it has a BUNDLE group.
-    pub bundled: bool,
+    /// Mids of the audio m-line's BUNDLE group in its order; empty when there is none.
+    pub bundle: Vec<String>,
     /// All m-lines in order.
     pub sections: Vec<Section>,
 }

@@ -69,6 +69,7 @@ impl Offer {
         let kind = |at| match at {
             _ if at == audio_at => SectionKind::Audio,
             _ if Some(at) == data_at => SectionKind::Data,
+            _ if together && media[at].carries(bundle.as_deref()) => SectionKind::Carrier,
             _ => SectionKind::Rejected,
         };
         Ok(Self {
@@ -77,7 +78,12 @@ impl Offer {
             setup: setup(&holders)?,
             audio,
             data,
-            bundled: together,
+            bundle: bundle
+                .iter()
+                .flatten()
+                .filter(|_| together)
+                .map(|&mid| mid.to_owned())
+                .collect(),
             sections: media
                 .iter()
                 .enumerate()
@@ -251,13 +257,39 @@ impl<'a, 'p> Media<'a, 'p> {
         })
     }
 
+    /// Whether it is the first of the bundle, and RTP.
+    fn carries(&self, bundle: Option<&[&str]>) -> bool {
+        self.offered()
+            && matches!(self.media, "audio" | "video")
+            && self.part.has("rtcp-mux")
+            && bundle.and_then(|mids| mids.first()) == Some(&self.mid)
+    }
+
+    /// The first format with all that the offer says of it.
+    fn first_format(&self) -> (&'a str, String) {
+        let format = self.formats.split(' ').next().unwrap_or_default();
+        let of_format = |attribute: &&Attribute<'_>| {
+            matches!(attribute.name, "rtpmap" | "fmtp") && attribute.value.split(' ').next() == Some(format)
+        };
+        let line = |attribute: &Attribute<'_>| format!("a={}:{}\r\n", attribute.name, attribute.value);
+        (
+            format,
+            self.part.attributes.iter().filter(of_format).map(line).collect(),
+        )
+    }
+
     fn section(&self, kind: SectionKind) -> Section {
+        let (formats, description) = match kind {
+            SectionKind::Carrier => self.first_format(),
+            _ => (self.formats, String::new()),
+        };
         Section {
             kind,
             mid: self.mid.to_owned(),
             media: self.media.to_owned(),
             protocol: self.protocol.to_owned(),
-            formats: self.formats.to_owned(),
+            formats: formats.to_owned(),
+            description,
         }
     }
 }

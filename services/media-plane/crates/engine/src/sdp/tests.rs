@@ -158,6 +158,25 @@ fn video_and_further_audio_are_rejected_in_their_places() {
 }
 
 #[test]
+fn the_first_line_of_a_bundle_carries_its_transport_though_nothing_is_sent() {
+    let text = answer(&CHROMIUM_MAX_BUNDLE.replace("a=group:BUNDLE 0 1 2 3", "a=group:BUNDLE 1 0 2 3"));
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("m=")).collect();
+    assert_eq!(lines[1], "m=video 4000 UDP/TLS/RTP/SAVPF 96");
+    let (_, video) = text.split_once("m=video").unwrap();
+    let (video, _) = video.split_once("m=").unwrap();
+    for line in [
+        "a=inactive",
+        "a=rtcp-mux",
+        "a=rtpmap:96 VP8/90000",
+        "a=setup:passive",
+        "a=mid:1",
+    ] {
+        assert!(video.lines().any(|found| found == line), "{line}");
+    }
+    assert!(text.contains("a=group:BUNDLE 1 0 3\r\n"), "{text}");
+}
+
+#[test]
 fn an_offer_that_waits_gets_an_active_answer() {
     let waiting = PION.replace("a=setup:actpass", "a=setup:passive");
     assert!(answer(&waiting).contains("a=setup:active\r\n"));
