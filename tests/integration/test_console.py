@@ -92,7 +92,7 @@ async def test_the_parrots_answer_is_audible_and_its_turns_are_seen(cluster: Loc
         said = envelope(speech.say(SENTENCE, RATE))
 
         async def audible() -> bool:
-            return likeness(said, envelope(await heard(page))) > 0.75
+            return likeness(said, envelope(await heard(page))) > 0.72
 
         await until(audible, seconds=10, what="the sentence, said back")
 

@@ -86,15 +86,16 @@ async def heard(page: Page) -> NDArray[np.int16]:
 
 
 def envelope(pcm: NDArray[np.int16], rate: int = RATE) -> NDArray[np.float64]:
-    """Loudness of each 20 ms: what a codec and the browser's voice processing leave alike."""
+    """Loudness each 20 ms, over 100 ms: what a codec, voice processing and a busy machine's glitches leave alike."""
     frame = rate // 50
     frames = pcm[: len(pcm) // frame * frame].astype(np.float64).reshape(-1, frame)
-    loudness: NDArray[np.float64] = np.sqrt((frames**2).mean(axis=1))
-    return loudness
+    loudness = np.sqrt((frames**2).mean(axis=1))
+    smooth: NDArray[np.float64] = np.convolve(loudness, np.full(5, 0.2), "same")
+    return smooth
 
 
 def likeness(said: NDArray[np.float64], came: NDArray[np.float64]) -> float:
-    """The best correlation of one envelope with any stretch of the other: 1 for the same sound, about 0 for another."""
+    """The best correlation of one envelope with any stretch of the other: 0.85 for the same words, else below 0.6."""
     best = 0.0
     for at in range(len(came) - len(said) + 1):
         stretch = came[at : at + len(said)]
