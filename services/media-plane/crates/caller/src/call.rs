@@ -11,6 +11,7 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::{Extension, ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig};
 
+use crate::answer::plain_candidates;
 use crate::clock::{Clock, NEVER, Nanos};
 use crate::probe::Probe;
 use crate::sys;
@@ -380,17 +381,6 @@ impl Call {
     }
 }
 
-/// The answer with extensions of its candidates left out (RFC 8839, section 5.1): str0m passes over a candidate that
-/// has one it does not know, such as Pion's `generation` after `ufrag`.
-fn plain_candidates(sdp: &str) -> String {
-    const FIELDS: usize = 8;
-    let plain = |line: &str| match line.starts_with("a=candidate:") {
-        true => line.split(' ').take(FIELDS).collect::<Vec<_>>().join(" "),
-        false => line.to_owned(),
-    };
-    sdp.lines().map(|line| plain(line.trim_end()) + "\r\n").collect()
-}
-
 /// A phase in 0..20 ms that differs from call to call (splitmix64), so that sends spread evenly.
 #[must_use]
 pub fn phase(index: u32, now: Nanos) -> Nanos {
@@ -409,14 +399,6 @@ pub fn until(deadline: Nanos, now: Nanos) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn extensions_of_candidates_are_left_out() {
-        let sdp = "a=mid:0\r\na=candidate:1 1 udp 2130706431 127.0.0.1 5000 typ host ufrag x generation 0\r\n";
-        let plain = "a=mid:0\r\na=candidate:1 1 udp 2130706431 127.0.0.1 5000 typ host\r\n";
-        assert_eq!(plain_candidates(sdp), plain);
-        assert_eq!(plain_candidates(plain), plain);
-    }
 
     #[test]
     fn phases_spread_over_the_interval() {

