@@ -150,7 +150,8 @@ class Session(_Document):
     """Milliseconds since 1970, by Redis's clock."""
     ended_ms: int | None = None
     reason: str | None = None
-    """Why it ended: bye, hangup, api, consent, dtls, error, worker, drain, moved, timeout, setup_failed, edge_restarted."""
+    """Why it ended: bye, hangup, api, consent, dtls, error, worker, drain, moved, timeout, setup_failed or
+    edge_restarted."""
     metadata: dict[str, Any] = {}
     placement: dict[str, Any] = {}
     setup_us: dict[str, int] = {}
