@@ -46,14 +46,13 @@ def up(
     console: Annotated[bool, typer.Option(help="Serve the web console.")] = True,
 ) -> None:
     """Start a small cluster of two regions on this machine: Redis, signaling, two edges, a worker."""
-    from antiphon.cli.output import Printer
     from antiphon.cli.up import Plan
     from antiphon.cli.up import up as bring_up
 
     config = services.read_config(None)
     files = tuple(_existing(file) for file in agents or ())
     plan = Plan(port, base_port, redis_url, files, shards, workers, console)
-    services.supervise(bring_up(plan, config, Printer()))
+    services.supervise(functools.partial(bring_up, plan, config))
 
 
 @app.command()
@@ -88,13 +87,12 @@ def worker(
     settings = services.read_config(config)
     paths = tuple(_existing(file) for file in files or ())
     if processes > 1:
-        from antiphon.cli.output import Printer
         from antiphon.cli.workers import run_several
 
         arguments = tuple(str(path) for path in paths)
         arguments += ("--reload",) if reload else ()
         arguments += ("--config", str(config)) if config else ()
-        services.supervise(run_several(settings, arguments, processes, Printer()))
+        services.supervise(functools.partial(run_several, settings, arguments, processes))
         return
     from antiphon.worker import run
 

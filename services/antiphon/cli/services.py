@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import uvloop
 
 from antiphon import telemetry
+from antiphon.cli.output import Printer
 from antiphon.errors import AntiphonError, ConfigError
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from antiphon.config import Config
+
+log = telemetry.get_logger("cli")
 
 FAILED = 1
 USAGE = 2
@@ -45,33 +48,38 @@ def serve(config: Config, service: str, run: Callable[[Config], Coroutine[Any, A
     """Runs a service until a signal. Errors in its start become one line."""
     telemetry.configure_logging(config.log, service=service)
     try:
-        uvloop.run(until_signal(run(config)))
+        uvloop.run(until_signal(run(config), lambda name: log.info("stopping", signal=name)))
     except ConfigError as error:
         fail(str(error), USAGE)
     except (AntiphonError, OSError) as error:
         fail(str(error))
 
 
-def supervise(work: Coroutine[Any, Any, None]) -> None:
+def supervise(work: Callable[[Printer], Coroutine[Any, Any, None]]) -> None:
     """Runs a supervisor of other processes until a signal."""
+    printer = Printer()
     try:
-        asyncio.run(until_signal(work))
+        asyncio.run(until_signal(work(printer), lambda name: printer.say(f"Stopping on {name}")))
     except (AntiphonError, OSError) as error:
         fail(str(error))
 
 
-async def until_signal(work: Coroutine[Any, Any, None]) -> None:
-    """Awaits work; the first SIGINT or SIGTERM cancels it and lets it clean up, the second ends the process."""
+async def until_signal(work: Coroutine[Any, Any, None], told: Callable[[str], object]) -> None:
+    """Awaits work; the first SIGINT or SIGTERM cancels it and lets it clean up, the second ends the process.
+
+    `told` hears the signal's name.
+    """
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
 
-    def stop() -> None:
+    def stop(received: signal.Signals) -> None:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
+        told(received.name)
         task.cancel()
 
     for number in _SIGNALS:
-        loop.add_signal_handler(number, stop)
+        loop.add_signal_handler(number, stop, number)
     try:
         await task
     except asyncio.CancelledError:

@@ -49,7 +49,7 @@ async def up(plan: Plan, config: Config, printer: Printer) -> None:
             async with httpx.AsyncClient(timeout=2.0, trust_env=False) as http, Supervisor(printer) as supervisor:
                 await _bring_up(Children(plan, scratch, http), supervisor, host, port)
                 printer.say(f"Antiphon is ready: http://{in_url(host)}:{port}")
-                await _until_cancelled(printer)
+                await asyncio.Event().wait()
     finally:
         printer.say("Stopped")
 
@@ -61,13 +61,6 @@ async def _bring_up(children: Children, supervisor: Supervisor, host: str, port:
         group.create_task(supervisor.start(*children.workers()))
         group.create_task(supervisor.start(*children.edges()))
         group.create_task(supervisor.start(children.signaling(host, port)))
-
-
-async def _until_cancelled(printer: Printer) -> None:
-    try:
-        await asyncio.Event().wait()
-    finally:
-        printer.say("Stopping")
 
 
 @dataclass
