@@ -47,6 +47,8 @@ antiphon_link::counters! {
         drop_data_to_worker,
         /// Data-channel messages not passed to a caller.
         drop_data_to_caller,
+        /// Sessions that ended because their code failed.
+        session_faults,
         /// Events not told because nobody took them.
         drop_events,
     }

@@ -73,13 +73,15 @@ pub(crate) enum Mail {
 pub(crate) struct Handed {
     pub(crate) slot: Slot,
     pub(crate) from: SocketAddr,
-    pub(crate) datagram: Box<[u8]>,
+    pub(crate) datagram: Vec<u8>,
 }
 
 /// One shard's rings.
 pub(crate) struct Mailbox {
     mail: ArrayQueue<Mail>,
     handed: ArrayQueue<Handed>,
+    /// Buffers of datagrams that were dealt with, so that handing over allocates nothing.
+    spare: ArrayQueue<Vec<u8>>,
     signal: Signal,
     asleep: AtomicBool,
     closed: AtomicBool,
@@ -99,6 +101,7 @@ impl Mailbox {
         Ok(Self {
             mail: ArrayQueue::new(MAIL),
             handed: ArrayQueue::new(HANDED),
+            spare: ArrayQueue::new(HANDED),
             signal: Signal::new()?,
             asleep: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -124,11 +127,23 @@ impl Mailbox {
         }
     }
 
-    /// Leaves a datagram. Returns false when the ring is full.
-    pub(crate) fn hand(&self, handed: Handed) -> bool {
-        let taken = self.handed.push(handed).is_ok();
+    /// Leaves a copy of a datagram. Returns false when the ring is full.
+    pub(crate) fn hand(&self, slot: Slot, from: SocketAddr, datagram: &[u8]) -> bool {
+        let mut buffer = self.spare.pop().unwrap_or_default();
+        buffer.clear();
+        buffer.extend_from_slice(datagram);
+        let taken = self.handed.push(Handed {
+            slot,
+            from,
+            datagram: buffer,
+        });
         self.wake();
-        taken
+        taken.is_ok()
+    }
+
+    /// Returns the buffer of a datagram that was dealt with.
+    pub(crate) fn take_back(&self, buffer: Vec<u8>) {
+        let _enough_of_them = self.spare.push(buffer);
     }
 
     /// Whether a few more messages fit.

@@ -190,7 +190,7 @@ impl Plane {
             &config.secret,
             number_of(&config.edge),
             advertised(config, address),
-            Instant::now(),
+            origin_of_time(),
         )?);
         let mailboxes: Arc<[Mailbox]> = (0..config.shards).map(|_| Mailbox::new()).collect::<io::Result<_>>()?;
         let registry = Arc::new(Registry::new(config.shards, config.capacity));
@@ -488,6 +488,12 @@ fn advertised(config: &PlaneConfig, bound: SocketAddr) -> Vec<SocketAddr> {
         SocketAddr::new(address.ip(), port)
     };
     config.advertise.iter().map(with_port).collect()
+}
+
+/// The moment that `Time(0)` stands for: the monotonic clock's zero, which is what `Instant` counts from, too.
+fn origin_of_time() -> Instant {
+    let now = Instant::now();
+    now.checked_sub(Duration::from_micros(monotonic_us())).unwrap_or(now)
 }
 
 /// The edge's number in sealed ufrags: FNV-1a of its id.

@@ -46,12 +46,17 @@ impl Seat {
         }
     }
 
-    /// Notes an address of the caller; returns one that has to be forgotten for it.
+    /// Notes an address of the caller; returns one that has to be forgotten for it. Never the one that media goes to:
+    /// somebody who repeats a recorded check from many addresses shall not push the caller out.
     pub(crate) fn add_address(&mut self, address: SocketAddr) -> Option<SocketAddr> {
         if self.addresses.contains(&address) {
             return None;
         }
-        let evicted = (self.addresses.len() >= MOST_ADDRESSES).then(|| self.addresses.remove(0));
+        let evicted = (self.addresses.len() >= MOST_ADDRESSES).then(|| {
+            let remote = self.session.stats().remote;
+            let spared = self.addresses.first().copied() == remote;
+            self.addresses.remove(usize::from(spared))
+        });
         self.addresses.push(address);
         evicted
     }

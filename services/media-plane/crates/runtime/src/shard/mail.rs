@@ -37,6 +37,7 @@ impl Shard {
             };
             packets += 1;
             self.deliver(handed.slot, now, handed.from, &mut handed.datagram);
+            self.surroundings.mailbox().take_back(handed.datagram);
         }
         Taken::Packets(packets)
     }

@@ -13,7 +13,7 @@ use super::voice::Mouth;
 use crate::counters::ShardCounters;
 use crate::events::Events;
 use crate::flows::Flows;
-use crate::mailbox::{Handed, Mailbox};
+use crate::mailbox::Mailbox;
 use crate::registry::Registry;
 use crate::session::Seat;
 use crate::slot::Slot;
@@ -193,11 +193,7 @@ impl Shard {
             self.mouth.counters.drop_no_session.add(1);
             return;
         };
-        let taken = owner.hand(Handed {
-            slot,
-            from,
-            datagram: Box::from(&*datagram),
-        });
+        let taken = owner.hand(slot, from, datagram);
         let counters = &self.mouth.counters;
         if taken {
             counters.handed_over.add(1)

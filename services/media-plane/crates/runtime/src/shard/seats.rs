@@ -1,5 +1,7 @@
 //! The shard's table of sessions: driving one, keeping its deadline, and seeing it off.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use antiphon_engine::{Event, Session, Time};
 use antiphon_link::proto::control_request::Message;
 use antiphon_link::proto::{DataMessage, SessionClosed, SessionConnected};
@@ -37,12 +39,25 @@ impl Shard {
         if seat.tenant.slot != slot {
             return None;
         }
-        let result = act(&mut seat.session, &mut self.mouth.voice(slot.0, seat.tenant.link, now));
+        let mut voice = self.mouth.voice(slot.0, seat.tenant.link, now);
+        let acted = catch_unwind(AssertUnwindSafe(|| act(&mut seat.session, &mut voice)));
+        let Ok(result) = acted else {
+            self.give_up(slot);
+            return None;
+        };
         self.reschedule(slot.index());
         if !self.mouth.said.is_empty() {
             self.hear(slot);
         }
         Some(result)
+    }
+
+    /// A fault in one session is the end of that one, not of its neighbours.
+    #[cold]
+    fn give_up(&mut self, slot: Slot) {
+        self.mouth.said.clear();
+        self.mouth.counters.session_faults.add(1);
+        self.see_off(slot, "error");
     }
 
     /// A deadline that moved back keeps its timer: when it fires, it is set anew.
@@ -179,5 +194,108 @@ impl Shard {
         if !self.surroundings.events.push(event) {
             self.mouth.counters.drop_events.add(1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::sync::Arc;
+
+    use antiphon_caller::call::{Call, CallConfig};
+    use antiphon_caller::clock::Clock;
+    use antiphon_engine::{EngineConfig, OpenSession};
+    use str0m::crypto::dtls::DtlsVersion;
+
+    use super::*;
+    use crate::events::Events;
+    use crate::mailbox::Mailbox;
+    use crate::registry::Registry;
+    use crate::session::Tenant;
+    use crate::shard::Surroundings;
+
+    const NOW: Time = Time(1_000_000);
+
+    fn shard() -> Shard {
+        let advertise = vec!["127.0.0.1:4000".parse().expect("a literal")];
+        let surroundings = Surroundings {
+            index: 0,
+            config: Arc::new(
+                EngineConfig::new(&[7; 16], 1, advertise, std::time::Instant::now()).expect("a configuration"),
+            ),
+            mailboxes: Arc::new([Mailbox::new().expect("a descriptor")]),
+            registry: Arc::new(Registry::new(1, 4)),
+            events: Arc::new(Events::new().expect("a descriptor")),
+            counters: Arc::default(),
+        };
+        Shard::new(surroundings, UdpSocket::bind("127.0.0.1:0").expect("a free port"), 4)
+    }
+
+    fn sit_down(shard: &mut Shard, id: &str) -> Slot {
+        let id: Arc<str> = id.into();
+        let (slot, _) = shard.surroundings.registry.admit(&id, 1, 0).expect("room");
+        let caller = CallConfig::new([127, 0, 0, 1].into(), 160, true, DtlsVersion::Auto).expect("a configuration");
+        let (_call, offer) = Call::offer(&caller, 0, Clock::start()).expect("an offer");
+        let open = OpenSession {
+            offer: &offer,
+            slot: slot.0,
+            epoch: 1,
+            data_channel: None,
+        };
+        let (session, _) = Session::accept(&shard.surroundings.config, &open, NOW).expect("an answer");
+        let tenant = Tenant {
+            slot,
+            id,
+            epoch: 1,
+            link: 0,
+            incarnation: 0,
+            answer_us: 0,
+        };
+        shard.sit_down(Seat::new(tenant, Box::new(session)));
+        slot
+    }
+
+    #[test]
+    fn a_fault_in_one_session_ends_that_session_only() {
+        let mut shard = shard();
+        let faulty = sit_down(&mut shard, "faulty");
+        let healthy = sit_down(&mut shard, "healthy");
+
+        let result = shard.drive(faulty, NOW, |_, _| -> u32 { panic!("a fault, made for this test") });
+
+        assert_eq!(result, None);
+        assert!(shard.seat(faulty).is_none() && shard.seat(healthy).is_some());
+        assert_eq!(shard.mouth.counters.session_faults.get(), 1);
+        assert!(matches!(
+            &shard.surroundings.events.take()[..],
+            [EdgeEvent::SessionClosed { session, reason: "error", .. }] if session == "faulty"
+        ));
+        assert_eq!(shard.surroundings.registry.ids(), ["healthy"]);
+    }
+
+    #[test]
+    fn a_handle_of_the_tenant_before_reaches_nobody() {
+        let mut shard = shard();
+        let before = sit_down(&mut shard, "before");
+        shard.see_off(before, "api");
+        while sit_down(&mut shard, "after").index() != before.index() {
+            let slot = shard.sessions_where(|_| true)[0];
+            shard.see_off(slot, "api");
+        }
+        assert_eq!(shard.drive(before, NOW, |_, _| ()), None);
+    }
+
+    #[test]
+    fn a_caller_has_only_so_many_addresses() {
+        let mut shard = shard();
+        let slot = sit_down(&mut shard, "s");
+        let seat = shard.seat(slot).expect("seated");
+        let addresses: Vec<std::net::SocketAddr> = (1..=9).map(|port| ([127, 0, 0, 1], port).into()).collect();
+        let evicted: Vec<_> = addresses
+            .iter()
+            .filter_map(|address| seat.add_address(*address))
+            .collect();
+        assert_eq!(evicted, [addresses[0]], "the oldest goes");
+        assert_eq!(seat.add_address(addresses[8]), None, "known");
     }
 }
