@@ -27,12 +27,16 @@ const HANDED: usize = 1024;
 /// Something for a shard to do.
 pub(crate) enum Mail {
     Open(Box<Tenant>, Box<Session>),
-    /// With a link: only if the session is that link's.
     Close {
         slot: Slot,
         reason: &'static str,
+    },
+    /// From the worker.
+    HangUp {
+        slot: Slot,
+        link: u32,
+        reason: &'static str,
         after_playout: bool,
-        link: Option<u32>,
     },
     RestartIce {
         slot: Slot,

@@ -354,12 +354,7 @@ impl Plane {
     }
 
     fn close_slot(&self, slot: Slot, reason: &'static str) {
-        let mail = Mail::Close {
-            slot,
-            reason,
-            after_playout: false,
-            link: None,
-        };
+        let mail = Mail::Close { slot, reason };
         self.mailboxes[slot.shard()].post_patiently(mail);
     }
 

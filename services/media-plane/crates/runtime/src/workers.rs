@@ -256,31 +256,24 @@ impl Sink for Route {
 
     fn control(&self, message: &Message) -> bool {
         let (session, mail) = match message {
-            Message::Refused(SessionRefused { session, .. }) => {
-                let slot = Slot(*session);
-                (
-                    *session,
-                    Mail::Close {
-                        slot,
-                        reason: "worker",
-                        after_playout: false,
-                        link: Some(self.number),
-                    },
-                )
-            }
-            Message::HangUp(hang_up) => {
-                let (slot, after_playout) = (Slot(hang_up.session), hang_up.after_playout);
-                (
-                    hang_up.session,
-                    Mail::Close {
-                        slot,
-                        // A caller's bye reaches the edge as data, which only the worker reads.
-                        reason: if hang_up.reason == "bye" { "bye" } else { "hangup" },
-                        after_playout,
-                        link: Some(self.number),
-                    },
-                )
-            }
+            Message::Refused(SessionRefused { session, .. }) => (
+                *session,
+                Mail::HangUp {
+                    slot: Slot(*session),
+                    link: self.number,
+                    reason: "worker",
+                    after_playout: false,
+                },
+            ),
+            Message::HangUp(hang_up) => (
+                hang_up.session,
+                Mail::HangUp {
+                    slot: Slot(hang_up.session),
+                    link: self.number,
+                    reason: "hangup",
+                    after_playout: hang_up.after_playout,
+                },
+            ),
             Message::Data(data) => (
                 data.session,
                 Mail::Data {

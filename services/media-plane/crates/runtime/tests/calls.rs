@@ -187,6 +187,25 @@ fn the_agent_may_hang_up_and_the_edge_may_close() {
 }
 
 #[test]
+fn frames_that_come_behind_the_agents_wish_to_hang_up_are_still_taken() {
+    let edge = Edge::start(1, ECHO);
+    edge.open_silent("s");
+    let control_request::Message::Opened(opened) = edge.heard() else {
+        panic!("expected a session to open")
+    };
+    edge.say(control_response::Message::HangUp(HangUp {
+        session: opened.session,
+        after_playout: true,
+        ..HangUp::default()
+    }));
+    std::thread::sleep(Duration::from_millis(20));
+    edge.play_last(opened.session);
+
+    edge.until(|| edge.plane.counters()["playout_frames"] == 1);
+    assert_eq!(edge.plane.counters()["drop_playout_no_session"], 0);
+}
+
+#[test]
 fn a_session_has_room_only_within_the_capacity() {
     let edge = Edge::start(1, ECHO);
     for number in 0..SESSION_LIMIT {

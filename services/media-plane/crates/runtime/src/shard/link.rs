@@ -1,10 +1,15 @@
 //! What workers say to a shard's sessions: frames to play, commands, and links coming and going.
 
+use std::time::Duration;
+
 use antiphon_engine::{PlayoutFrame, Time};
 use antiphon_link::proto::{MediaResponse, PlayoutCommands, PlayoutFrames};
 
 use super::run::Shard;
 use crate::slot::Slot;
+
+/// How long an agent's last frames may come behind its wish to hang up.
+const STRAGGLERS: Duration = Duration::from_millis(100);
 
 const ENDS: u32 = 1;
 const LIVE: u32 = 2;
@@ -86,6 +91,20 @@ impl Shard {
     /// A worker speaks to its own sessions only.
     pub(super) fn is_served_by(&mut self, slot: Slot, link: u32) -> bool {
         self.seat(slot).is_some_and(|seat| seat.tenant.link == link)
+    }
+
+    /// The agent hangs up once all is played. Its last frames come on another connection than this message, perhaps later.
+    pub(super) fn hang_up_soon(&mut self, slot: Slot, now: Time) {
+        self.farewells.push_back((now + STRAGGLERS, slot));
+    }
+
+    pub(super) fn say_farewells(&mut self, now: Time) {
+        while let Some((due, slot)) = self.farewells.front().copied()
+            && due <= now
+        {
+            self.farewells.pop_front();
+            self.drive(slot, now, |session, voice| session.close(now, "hangup", true, voice));
+        }
     }
 
     /// A link is down. Its sessions end here; a standby worker would take them over at this place.

@@ -45,18 +45,21 @@ impl Shard {
     fn carry_out(&mut self, mail: Mail, now: Time) {
         match mail {
             Mail::Open(tenant, session) => self.open(*tenant, session, now),
-            Mail::Close {
+            Mail::Close { slot, reason } => {
+                self.drive(slot, now, |session, voice| session.close(now, reason, false, voice));
+            }
+            Mail::HangUp {
                 slot,
+                link,
                 reason,
                 after_playout,
-                link,
-            } => {
-                if link.is_none_or(|link| self.is_served_by(slot, link)) {
-                    self.drive(slot, now, |session, voice| {
-                        session.close(now, reason, after_playout, voice)
-                    });
+            } => match self.is_served_by(slot, link) {
+                true if after_playout => self.hang_up_soon(slot, now),
+                true => {
+                    self.drive(slot, now, |session, voice| session.close(now, reason, false, voice));
                 }
-            }
+                false => {} // gone already
+            },
             Mail::RestartIce { slot, sdpfrag, reply } => {
                 let fragment = self.drive(slot, now, |session, _| session.restart_ice(now, &sdpfrag));
                 let _gone = reply.send(fragment); // whoever asked may have given up

@@ -1,5 +1,6 @@
 //! The shard's loop: mail, datagrams, timers, links, then rest.
 
+use std::collections::VecDeque;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +56,8 @@ pub(crate) struct Shard {
     pub(super) flows: Flows,
     pub(super) wheel: Wheel,
     pub(super) due: Vec<Timer>,
+    /// Sessions whose agent hung up once all is played, in order of time.
+    pub(super) farewells: VecDeque<(Time, Slot)>,
     pub(super) mouth: Mouth,
 }
 
@@ -81,6 +84,7 @@ impl Shard {
             flows: Flows::new(capacity.saturating_mul(FLOWS_A_SESSION).max(64)),
             wheel: Wheel::new(Time(monotonic_us())),
             due: Vec::new(),
+            farewells: VecDeque::new(),
             mouth,
         }
     }
@@ -98,6 +102,7 @@ impl Shard {
             };
             packets += self.read(&mut inbox, now);
             self.fire(now);
+            self.say_farewells(now);
             self.mouth.send();
             let flush_at = self.mouth.uplinks.flush(now, &self.surroundings.counters);
             if now.since(purged) >= PURGE_EVERY {
@@ -114,7 +119,8 @@ impl Shard {
 
     /// Sleeps until something comes or a deadline does.
     fn wait(&self, flush_at: Time) {
-        let next = self.wheel.next().unwrap_or(Time::NEVER).min(flush_at);
+        let farewell = self.farewells.front().map_or(Time::NEVER, |(due, _)| *due);
+        let next = self.wheel.next().unwrap_or(Time::NEVER).min(flush_at).min(farewell);
         let longest = next.since(Time(monotonic_us())).min(LONGEST_SLEEP);
         let mailbox = self.surroundings.mailbox();
         if mailbox.fall_asleep() {

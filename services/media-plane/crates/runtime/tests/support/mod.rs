@@ -14,7 +14,7 @@ use antiphon_caller::load::{self, Plan};
 use antiphon_caller::report::Report;
 use antiphon_caller::signaling::{self, Signaling, SignalingError};
 use antiphon_engine::stun::{Check, Role};
-use antiphon_link::proto::{control_request, control_response};
+use antiphon_link::proto::{MediaResponse, PlayoutFrames, control_request, control_response};
 use antiphon_runtime::{Answer, EdgeEvent, OpenRequest, Plane, PlaneConfig, SessionError};
 use str0m::crypto::dtls::DtlsVersion;
 pub use worker::Manner;
@@ -114,6 +114,22 @@ impl Edge {
 
     pub fn say(&self, message: control_response::Message) {
         self.worker().say(message);
+    }
+
+    /// The last frame of an utterance.
+    pub fn play_last(&self, session: u32) {
+        self.worker().play(MediaResponse {
+            frames: Some(PlayoutFrames {
+                session: vec![session],
+                utterance: vec![1],
+                generation: vec![0],
+                duration: vec![960],
+                flags: vec![1],
+                size: vec![3],
+                payload: vec![0xf8, 0xff, 0xfe].into(),
+            }),
+            commands: None,
+        });
     }
 
     /// Takes events until one is `last`.
