@@ -16,8 +16,10 @@ pub(crate) struct Egress {
     payload_type: u8,
     sequence: u16,
     sender: Option<Sender>,
-    pub(crate) packets: u32,
-    pub(crate) octets: u32,
+    pub(crate) packets: u64,
+    /// Of payload, as an SR tells them, and on the wire.
+    pub(crate) octets: u64,
+    pub(crate) bytes: u64,
 }
 
 impl Egress {
@@ -30,6 +32,7 @@ impl Egress {
             sender: None,
             packets: 0,
             octets: 0,
+            bytes: 0,
         }
     }
 
@@ -44,7 +47,6 @@ impl Egress {
         marker: bool,
         timestamp: u32,
         payload: (&[u8], &[u8]),
-        counters: &mut Counters,
         out: &mut impl Output,
     ) {
         let Some(sender) = &mut self.sender else { return };
@@ -66,10 +68,9 @@ impl Egress {
         let Ok(sealed) = sender.seal_rtp(&mut datagram, end) else {
             return;
         };
-        self.packets = self.packets.wrapping_add(1);
-        self.octets = self.octets.wrapping_add(u32::try_from(end - start).unwrap_or(0));
-        counters.packets_out += 1;
-        counters.bytes_out += sealed as u64;
+        self.packets += 1;
+        self.octets += (end - start) as u64;
+        self.bytes += sealed as u64;
         out.transmit(to, &datagram[..sealed]);
     }
 

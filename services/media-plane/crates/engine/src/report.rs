@@ -36,8 +36,8 @@ pub(crate) struct Reporter {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sent {
     pub(crate) ssrc: u32,
-    pub(crate) packets: u32,
-    pub(crate) octets: u32,
+    pub(crate) packets: u64,
+    pub(crate) octets: u64,
     pub(crate) timestamp: u32,
 }
 
@@ -110,11 +110,12 @@ impl Reporter {
         });
         let mut writer = Writer::new(buffer);
         if sent.packets > 0 {
+            #[expect(clippy::cast_possible_truncation, reason = "RFC 3550 6.4.1: the counts wrap")]
             let info = SenderInfo {
                 ntp: ntp(now),
                 rtp_timestamp: sent.timestamp,
-                packets: sent.packets,
-                octets: sent.octets,
+                packets: sent.packets as u32,
+                octets: sent.octets as u32,
             };
             writer.sender_report(sent.ssrc, &info, block.as_slice());
         } else {

@@ -156,7 +156,14 @@ impl Playout {
         let utterance = &mut self.utterances[at];
         utterance.queued += u64::from(duration);
         utterance.complete |= frame.last;
-        if duration > 0 {
+        if duration == 0 {
+            if utterance.drained() {
+                self.silences = SILENCES;
+            }
+        } else if frame.live && self.frames.is_empty() {
+            self.packet(duration, (frame.payload, &[]), sink);
+            self.left(now, frame.utterance, duration, sink);
+        } else {
             self.frames.push_back(Frame {
                 utterance: frame.utterance,
                 generation: frame.generation,
@@ -165,11 +172,6 @@ impl Playout {
             });
             self.bytes.extend(frame.payload);
             self.samples += u64::from(duration);
-            if frame.live && self.frames.len() == 1 {
-                self.leave(now, sink);
-            }
-        } else if utterance.drained() {
-            self.silences = SILENCES;
         }
         self.drive(now, counters, sink);
         true
@@ -356,12 +358,13 @@ impl Playout {
         self.bytes.drain(..frame.size);
         self.samples -= u64::from(frame.duration);
         self.advance(frame.duration);
+        self.left(now, frame.utterance, frame.duration, sink);
+    }
+
+    /// Accounts for a frame that left.
+    fn left(&mut self, now: Time, utterance: u32, duration: u32, sink: &mut dyn FnMut(Played<'_>)) {
         let (due, delay, idle) = (self.due, self.delay, self.frames.is_empty());
-        let Some(at) = self
-            .utterances
-            .iter()
-            .position(|utterance| utterance.id == frame.utterance)
-        else {
+        let Some(at) = self.utterances.iter().position(|known| known.id == utterance) else {
             return;
         };
         // Whatever began before it is over: the worker went on without an end.
@@ -370,7 +373,7 @@ impl Playout {
         }
         let utterance = &mut self.utterances[at];
         let first = utterance.sent == 0;
-        utterance.sent += u64::from(frame.duration);
+        utterance.sent += u64::from(duration);
         utterance.ends = due;
         utterance.state = PlayoutState::Playing;
         if first {

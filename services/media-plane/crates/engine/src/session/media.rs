@@ -123,7 +123,6 @@ impl Session {
         run: impl FnOnce(&mut Playout, &mut Counters, &mut dyn FnMut(Played<'_>)) -> R,
     ) -> R {
         let to = self.target();
-        let mut sent = Counters::default();
         let egress = &mut self.egress;
         let result = run(&mut self.playout, &mut self.counters, &mut |played| match played {
             Played::Packet {
@@ -132,14 +131,12 @@ impl Session {
                 payload,
             } => {
                 if let Some(to) = to {
-                    egress.rtp(to, marker, timestamp, payload, &mut sent, out);
+                    egress.rtp(to, marker, timestamp, payload, out);
                 }
             }
             Played::Report(report) => out.playout(report),
         });
-        if sent.packets_out > 0 {
-            self.counters.packets_out += sent.packets_out;
-            self.counters.bytes_out += sent.bytes_out;
+        if self.egress.packets > 0 {
             once(&mut self.setup.first_frame_out, now);
         }
         result

@@ -71,6 +71,9 @@ pub struct Session {
     first_peer: Option<SocketAddr>,
     offer: Offer,
     dtls: Option<Box<Transport>>,
+    /// What the library below last said, so that the packet path need not ask.
+    dtls_deadline: Time,
+    channels_deadline: Time,
     receiver: Option<Receiver>,
     security: Option<String>,
     channels: Option<Box<Channels>>,
@@ -136,6 +139,8 @@ impl Session {
             ice: Agent::new(local, &offer.ice),
             first_peer: None,
             dtls: None,
+            dtls_deadline: Time::NEVER,
+            channels_deadline: Time::NEVER,
             receiver: None,
             security: None,
             channels: None,
@@ -183,13 +188,13 @@ impl Session {
             self.finish(now, lives.1, out);
             return;
         }
-        if self.dtls.as_ref().is_some_and(|dtls| dtls.deadline() <= now) {
+        if self.dtls_deadline <= now {
             self.drive_dtls(now, None, out);
         }
         if self.state == SessionState::Closed {
             return;
         }
-        if self.channels_deadline() <= now {
+        if self.channels_deadline <= now {
             self.drive_channels(now, out);
         }
         self.ingest.expire(now, out);
@@ -218,29 +223,21 @@ impl Session {
             .unwrap_or((Time::NEVER, "timeout"))
     }
 
-    fn channels_deadline(&self) -> Time {
-        self.channels
-            .as_ref()
-            .and_then(|channels| channels.deadline())
-            .map_or(Time::NEVER, |at| self.config.time(at))
-    }
-
     /// When [`Session::handle_timeout`] wants to be called next.
     #[must_use]
     pub fn deadline(&self) -> Time {
         if self.state == SessionState::Closed {
             return Time::NEVER;
         }
-        let dtls = self.dtls.as_ref().map_or(Time::NEVER, |dtls| dtls.deadline());
         let closing = match self.closing {
             Some(_) => self.playout.idle_at(),
             None => Time::NEVER,
         };
         self.life_ends()
             .0
-            .min(dtls)
+            .min(self.dtls_deadline)
             .min(closing)
-            .min(self.channels_deadline())
+            .min(self.channels_deadline)
             .min(self.ingest.deadline())
             .min(self.playout.deadline())
             .min(self.reporter.deadline())
@@ -329,6 +326,8 @@ impl Session {
             setup: self.setup,
             counters: Counters {
                 lost: self.ingest.lost(),
+                packets_out: self.egress.packets,
+                bytes_out: self.egress.bytes,
                 ..self.counters
             },
             jitter_ms: self.ingest.jitter_ms(),

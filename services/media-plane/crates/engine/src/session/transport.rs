@@ -39,6 +39,11 @@ impl Session {
             };
             let fingerprint = self.offer.fingerprint.clone();
             self.dtls = Some(Box::new(Transport::new(&self.config, side, fingerprint, now)));
+            // Before DTLS is up: the caller's first SCTP packet may come in one datagram with the end of its handshake.
+            self.channels = self.offer.data.as_ref().map(|data| {
+                let channels = Channels::new(self.negotiated, data.sctp_port, data.max_message_size);
+                Box::new(channels)
+            });
             self.drive_dtls(now, None, out);
         }
     }
@@ -78,6 +83,7 @@ impl Session {
             Some(datagram) => dtls.receive(config, now, datagram, &mut sink),
             None => dtls.drive(config, now, &mut sink),
         }
+        self.dtls_deadline = dtls.deadline();
         if let Some(keys) = keys {
             self.connect(now, *keys, out);
         }
@@ -94,10 +100,8 @@ impl Session {
         self.egress.key(keys.sender);
         self.receiver = Some(keys.receiver);
         self.security = Some(keys.security.clone());
-        if let Some(data) = &self.offer.data {
-            let mut channels = Channels::new(self.negotiated, data.sctp_port, data.max_message_size);
+        if let Some(channels) = &mut self.channels {
             channels.start(self.offer.we_are_active());
-            self.channels = Some(Box::new(channels));
         }
         self.reporter.start(now);
         out.event(Event::Connected {
@@ -115,7 +119,7 @@ impl Session {
             return;
         };
         let counters = &mut self.counters;
-        let mut sent = false;
+        let (mut sent, mut failed) = (false, false);
         channels.drive(self.config.instant(now), &mut |event| match event {
             ChannelEvent::Transmit(packet) => {
                 dtls.send(packet);
@@ -140,12 +144,18 @@ impl Session {
                 });
             }
         });
+        let deadline = channels.deadline().map(|at| self.config.time(at));
+        self.channels_deadline = deadline.unwrap_or(Time::NEVER);
         if sent {
-            dtls.drive(&self.config, now, &mut |event| {
-                if let DtlsEvent::Transmit(datagram) = event {
-                    out.transmit(to, datagram);
-                }
+            dtls.drive(&self.config, now, &mut |event| match event {
+                DtlsEvent::Transmit(datagram) => out.transmit(to, datagram),
+                DtlsEvent::Failed => failed = true,
+                _ => {}
             });
+            self.dtls_deadline = dtls.deadline();
+        }
+        if failed {
+            self.finish(now, "error", out);
         }
     }
 
