@@ -58,7 +58,7 @@ impl EngineConfig {
         let certificate =
             dimpl::certificate::generate_self_signed_certificate().map_err(|_| ConfigError::Certificate)?;
         let dtls = dimpl::Config::builder()
-            .with_crypto_provider(crate::profiles::provider())
+            .with_crypto_provider(crate::client_hello::provider())
             .mtu(DTLS_MTU)
             .flight_start_rto(FLIGHT_RTO)
             .flight_retries(8)

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use dimpl::{Dtls, Output, ProtocolVersion, SrtpProfile};
 
+use crate::client_hello;
 use crate::config::EngineConfig;
-use crate::profiles;
 use crate::sdp::Fingerprint;
 use crate::srtp::{self, Profile, Receiver, Sender, Side};
 use crate::time::Time;
 
 /// Holds any record of the DTLS library.
 const RECORD: usize = 2_048;
+/// Times that a server begins anew because of what came before a ClientHello that it could answer.
+const MAX_RENEWALS: u8 = 16;
 
 /// What DTLS says while it is driven.
 pub(crate) enum DtlsEvent<'a> {
@@ -23,8 +25,30 @@ pub(crate) enum DtlsEvent<'a> {
     Data(&'a [u8]),
     /// The caller closed.
     Closed,
-    /// The handshake failed, or the certificate is not the offer's.
-    Failed,
+    /// A datagram that has no place in the handshake.
+    Dropped,
+    /// It cannot go on.
+    Failed(Failure),
+}
+
+/// Why it cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The certificate is not the offer's.
+    Identity,
+    /// The caller fell silent in the handshake.
+    Timeout,
+    /// Anything else that the library says, or no SRTP profile in common.
+    Protocol,
+}
+
+impl From<dimpl::Error> for Failure {
+    fn from(error: dimpl::Error) -> Self {
+        match error {
+            dimpl::Error::Timeout(_) => Self::Timeout,
+            _ => Self::Protocol,
+        }
+    }
 }
 
 /// Keys for media.
@@ -48,6 +72,9 @@ pub(crate) struct Transport {
     side: Side,
     expected: Fingerprint,
     state: State,
+    /// Something was sent: the caller holds us to it.
+    committed: bool,
+    renewals: u8,
     authentic: bool,
     keys: Option<(Sender, Receiver, Profile)>,
     deadline: Time,
@@ -55,19 +82,14 @@ pub(crate) struct Transport {
 
 impl Transport {
     pub(crate) fn new(config: &EngineConfig, side: Side, expected: Fingerprint, now: Time) -> Self {
-        let mut dtls = Dtls::new_auto(
-            Arc::clone(&config.dtls),
-            config.certificate.clone(),
-            config.instant(now),
-        );
-        if side == Side::Client {
-            dtls.set_active(true);
-        }
+        let dtls = begin(config, side, now);
         Self {
             dtls,
             side,
             expected,
             state: State::Handshake,
+            committed: false,
+            renewals: 0,
             authentic: false,
             keys: None,
             deadline: now,
@@ -84,14 +106,24 @@ impl Transport {
     ) {
         match self.state {
             State::Over => return,
-            State::Handshake => profiles::hide(datagram),
+            State::Handshake if self.awaits_hello() && !client_hello::is_client_hello(datagram) => {
+                // The library keeps whatever comes before the ClientHello, and gives up when it is much.
+                sink(DtlsEvent::Dropped);
+                return;
+            }
+            State::Handshake => client_hello::hide(datagram),
+            State::Established if client_hello::is_client_hello(datagram) => {
+                // The library would send its last flight again, and there is no other handshake on this association.
+                sink(DtlsEvent::Dropped);
+                return;
+            }
             State::Established => {}
         }
         let done = self
             .dtls
             .handle_timeout(config.instant(now))
             .and_then(|()| self.dtls.handle_packet(datagram));
-        self.settle(config, done.is_ok(), sink);
+        self.settle(config, now, done, sink);
     }
 
     /// Retransmits what is due, and sends what is waiting.
@@ -100,7 +132,7 @@ impl Transport {
             return;
         }
         let done = self.dtls.handle_timeout(config.instant(now));
-        self.settle(config, done.is_ok(), sink);
+        self.settle(config, now, done, sink);
     }
 
     /// Queues application data; [`Self::drive`] sends it.
@@ -119,35 +151,52 @@ impl Transport {
         self.deadline
     }
 
-    fn settle(&mut self, config: &EngineConfig, healthy: bool, sink: &mut impl FnMut(DtlsEvent<'_>)) {
-        if healthy && self.drain(config, sink) {
-            return;
-        }
-        self.state = State::Over;
-        self.deadline = Time::NEVER;
-        sink(DtlsEvent::Failed);
+    /// A server that has heard nothing that it could answer.
+    fn awaits_hello(&self) -> bool {
+        self.side == Side::Server && !self.committed
     }
 
-    /// Takes everything out of the library. Returns whether the association is healthy.
-    fn drain(&mut self, config: &EngineConfig, sink: &mut impl FnMut(DtlsEvent<'_>)) -> bool {
+    fn settle(
+        &mut self,
+        config: &EngineConfig,
+        now: Time,
+        done: Result<(), dimpl::Error>,
+        sink: &mut impl FnMut(DtlsEvent<'_>),
+    ) {
+        let settled = done.map_err(Failure::from).and_then(|()| self.drain(config, sink));
+        let Err(failure) = settled else { return };
+        if failure == Failure::Protocol && self.awaits_hello() && self.renewals < MAX_RENEWALS {
+            // Whoever sent that need not be the caller: its own ClientHello may still come.
+            self.renewals += 1;
+            self.dtls = begin(config, self.side, now);
+            sink(DtlsEvent::Dropped);
+        } else {
+            self.state = State::Over;
+            self.deadline = Time::NEVER;
+            sink(DtlsEvent::Failed(failure));
+        }
+    }
+
+    /// Takes everything out of the library.
+    fn drain(&mut self, config: &EngineConfig, sink: &mut impl FnMut(DtlsEvent<'_>)) -> Result<(), Failure> {
         let mut record = [0; RECORD];
         let mut connected = false;
         loop {
             match self.dtls.poll_output(&mut record) {
-                Output::Packet(datagram) => sink(DtlsEvent::Transmit(datagram)),
+                Output::Packet(datagram) => {
+                    self.committed = true;
+                    sink(DtlsEvent::Transmit(datagram));
+                }
                 Output::PeerCert(certificate) => {
                     self.authentic = self.expected.matches(certificate);
                     if !self.authentic {
-                        return false;
+                        return Err(Failure::Identity);
                     }
                 }
                 Output::KeyingMaterial(material, profile) => {
-                    let Some((profile, (sender, receiver))) = profile_of(profile)
-                        .and_then(|p| srtp::from_dtls(p, &material, self.side).ok().map(|keys| (p, keys)))
-                    else {
-                        return false;
-                    };
-                    self.keys = Some((sender, receiver, profile));
+                    let profile = profile_of(profile).ok_or(Failure::Protocol)?;
+                    let keys = srtp::from_dtls(profile, &material, self.side).map_err(|_| Failure::Protocol)?;
+                    self.keys = Some((keys.0, keys.1, profile));
                 }
                 Output::Connected => connected = true,
                 Output::ApplicationData(data) => {
@@ -159,32 +208,38 @@ impl Transport {
                     self.state = State::Over;
                     self.deadline = Time::NEVER;
                     sink(DtlsEvent::Closed);
-                    return true;
+                    return Ok(());
                 }
                 Output::Timeout(at) => {
                     self.deadline = config.time(at);
                     break;
                 }
-                _ => return false,
+                _ => return Err(Failure::Protocol),
             }
             if connected && self.state == State::Handshake {
-                // Without keys there can be no media: the caller offered no SRTP profile that we know.
-                let Some((sender, receiver, profile)) = self.keys.take() else {
-                    // The library may name them after Connected.
-                    continue;
-                };
-                if !self.authentic {
-                    return false;
-                }
-                self.state = State::Established;
-                sink(DtlsEvent::Established(Box::new(Keys {
-                    sender,
-                    receiver,
-                    security: format!("{} {}", version(&self.dtls), name(profile)),
-                })));
+                self.establish(sink)?;
             }
         }
-        !connected || self.state == State::Established
+        // Without keys there can be no media: the caller offered no SRTP profile that we know.
+        let keyless = connected && self.state == State::Handshake;
+        if keyless { Err(Failure::Protocol) } else { Ok(()) }
+    }
+
+    /// Hands out the keys, once the library has named them: it may do so after it is connected.
+    fn establish(&mut self, sink: &mut impl FnMut(DtlsEvent<'_>)) -> Result<(), Failure> {
+        let Some((sender, receiver, profile)) = self.keys.take() else {
+            return Ok(());
+        };
+        if !self.authentic {
+            return Err(Failure::Identity);
+        }
+        self.state = State::Established;
+        sink(DtlsEvent::Established(Box::new(Keys {
+            sender,
+            receiver,
+            security: format!("{} {}", version(&self.dtls), name(profile)),
+        })));
+        Ok(())
     }
 }
 
@@ -195,6 +250,18 @@ impl std::fmt::Debug for Transport {
             .field("state", &self.state)
             .finish_non_exhaustive()
     }
+}
+
+fn begin(config: &EngineConfig, side: Side, now: Time) -> Dtls {
+    let mut dtls = Dtls::new_auto(
+        Arc::clone(&config.dtls),
+        config.certificate.clone(),
+        config.instant(now),
+    );
+    if side == Side::Client {
+        dtls.set_active(true);
+    }
+    dtls
 }
 
 fn profile_of(profile: SrtpProfile) -> Option<Profile> {

@@ -4,6 +4,7 @@
 //! says through an [`Output`]. So a test can run an hour of a call in milliseconds.
 
 mod channels;
+mod client_hello;
 pub mod config;
 mod dtls;
 mod egress;
@@ -12,7 +13,6 @@ mod ingest;
 pub mod opus;
 pub mod output;
 mod playout;
-mod profiles;
 pub mod red;
 mod report;
 pub mod rtcp;

@@ -133,6 +133,10 @@ counters! {
         unknown_datagrams,
         /// STUN messages that are no valid check.
         bad_checks,
+        /// DTLS datagrams that have no place in the handshake.
+        dtls_dropped,
+        /// Handshakes with another certificate than the offer's.
+        wrong_certificate,
         /// Valid checks.
         checks,
         /// Times that media moved to another path.

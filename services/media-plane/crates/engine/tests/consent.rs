@@ -3,6 +3,7 @@
 mod support;
 
 use antiphon_engine::SessionState;
+use antiphon_engine::stun::Kind;
 use support::{Call, CallConfig, frame, opus};
 
 #[test]
@@ -36,5 +37,15 @@ fn a_caller_that_never_comes_is_given_up() {
     call.run_ms(29_900);
     assert_eq!(call.said.closed(), None);
     call.run_ms(200);
+    assert_eq!(call.said.closed(), Some("timeout"));
+}
+
+#[test]
+fn a_caller_that_checks_but_never_shakes_hands_is_given_up() {
+    let mut call = Call::new(CallConfig::default());
+    call.peer_drops = Some(Kind::Dtls);
+    call.run_ms(25_000);
+    assert_eq!(call.said.closed(), None);
+    call.run_ms(6_000);
     assert_eq!(call.said.closed(), Some("timeout"));
 }

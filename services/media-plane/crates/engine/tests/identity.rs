@@ -29,6 +29,7 @@ fn a_caller_with_another_certificate_than_the_offers_is_refused() {
         call.run_ms(5_000);
         assert_eq!(call.said.closed(), Some("error"));
         assert_eq!(call.said.security(), None);
+        assert_eq!(call.session.stats().counters.wrong_certificate, 1);
         let frames = call.said.frames.len();
         if call.rtc.is_connected() {
             call.say(&opus(1));

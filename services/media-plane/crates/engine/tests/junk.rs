@@ -15,7 +15,20 @@ fn junk(random: &mut Random) -> Vec<u8> {
     if let Some(cookie) = bytes.get_mut(4..8).filter(|_| random.chance(0.5)) {
         cookie.copy_from_slice(&0x2112_a442_u32.to_be_bytes());
     }
+    if random.chance(0.2) && bytes.len() > 60 {
+        forge_client_hello(&mut bytes);
+    }
     bytes
+}
+
+/// Headers of a whole ClientHello around noise.
+fn forge_client_hello(bytes: &mut [u8]) {
+    let record = u16::try_from(bytes.len() - 13).expect("short");
+    let body = u32::from(record - 12).to_be_bytes();
+    bytes[..11].copy_from_slice(&[22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0]);
+    bytes[11..13].copy_from_slice(&record.to_be_bytes());
+    bytes[13..25].copy_from_slice(&[1, body[1], body[2], body[3], 0, 0, 0, 0, 0, body[1], body[2], body[3]]);
+    bytes[25..27].copy_from_slice(&[254, 253]);
 }
 
 #[test]
@@ -65,4 +78,23 @@ fn junk_before_the_first_check_does_not_keep_the_caller_out() {
     assert_eq!(call.session.stats().setup.first_check, None);
     assert_eq!(call.down.counts().sent, 0);
     call.run_until_connected();
+}
+
+#[test]
+fn junk_under_the_callers_own_address_does_not_spoil_the_handshake() {
+    for seed in 0..20 {
+        let mut call = Call::new(CallConfig {
+            seed,
+            ..CallConfig::default()
+        });
+        let mut random = Random::new(seed);
+        for _ in 0..100 {
+            call.run_ms(1);
+            for _ in 0..5 {
+                let bytes = junk(&mut random);
+                call.inject(address(OUTSIDE), &bytes);
+            }
+        }
+        call.run_until_connected();
+    }
 }

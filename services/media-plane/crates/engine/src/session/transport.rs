@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::Session;
 use crate::channels::{ChannelEvent, Channels};
-use crate::dtls::{DtlsEvent, Keys, Transport};
+use crate::dtls::{DtlsEvent, Failure, Keys, Transport};
 use crate::output::{Event, Output};
 use crate::report::MAX_RTCP;
 use crate::rtcp::Writer;
@@ -67,9 +67,11 @@ impl Session {
         let Some(dtls) = &mut self.dtls else { return };
         let (config, channels) = (&*self.config, &mut self.channels);
         let instant = config.instant(now);
-        let (mut keys, mut over) = (None, None);
+        let (mut keys, mut over, mut failed) = (None, None, None);
+        let dropped = &mut self.counters.dtls_dropped;
         let mut sink = |event: DtlsEvent<'_>| match event {
             DtlsEvent::Transmit(datagram) => out.transmit(to, datagram),
+            DtlsEvent::Dropped => *dropped += 1,
             DtlsEvent::Established(established) => keys = Some(established),
             DtlsEvent::Data(packet) => {
                 if let Some(channels) = channels {
@@ -77,7 +79,7 @@ impl Session {
                 }
             }
             DtlsEvent::Closed => over = Some("dtls"),
-            DtlsEvent::Failed => over = Some("error"),
+            DtlsEvent::Failed(failure) => failed = Some(failure),
         };
         match datagram {
             Some(datagram) => dtls.receive(config, now, datagram, &mut sink),
@@ -87,6 +89,7 @@ impl Session {
         if let Some(keys) = keys {
             self.connect(now, *keys, out);
         }
+        over = over.or(failed.map(|failure| self.blame(failure)));
         if let Some(reason) = over {
             self.finish(now, reason, out);
             return;
@@ -119,7 +122,7 @@ impl Session {
             return;
         };
         let counters = &mut self.counters;
-        let (mut sent, mut failed) = (false, false);
+        let (mut sent, mut failed) = (false, None);
         channels.drive(self.config.instant(now), &mut |event| match event {
             ChannelEvent::Transmit(packet) => {
                 dtls.send(packet);
@@ -149,13 +152,26 @@ impl Session {
         if sent {
             dtls.drive(&self.config, now, &mut |event| match event {
                 DtlsEvent::Transmit(datagram) => out.transmit(to, datagram),
-                DtlsEvent::Failed => failed = true,
+                DtlsEvent::Failed(failure) => failed = Some(failure),
                 _ => {}
             });
             self.dtls_deadline = dtls.deadline();
         }
-        if failed {
-            self.finish(now, "error", out);
+        if let Some(failure) = failed {
+            let reason = self.blame(failure);
+            self.finish(now, reason, out);
+        }
+    }
+
+    /// Counts a failure, and says what the session's end is called.
+    fn blame(&mut self, failure: Failure) -> &'static str {
+        match failure {
+            Failure::Identity => {
+                self.counters.wrong_certificate += 1;
+                "error"
+            }
+            Failure::Timeout => "timeout",
+            Failure::Protocol => "error",
         }
     }
 

@@ -198,6 +198,8 @@ pub struct Call {
     next_packet: u64,
     timestamp: u32,
     pub peer_is_silent: bool,
+    /// What of the caller's datagrams never leaves it.
+    pub peer_drops: Option<Kind>,
     /// What the network did to each RTP packet of the caller.
     pub media_fates: Vec<Fate>,
     pub answer: String,
@@ -261,6 +263,7 @@ impl Call {
             next_packet: 0,
             timestamp: 123_456,
             peer_is_silent: false,
+            peer_drops: None,
             media_fates: Vec::new(),
             answer: written,
         };
@@ -379,7 +382,7 @@ impl Call {
                     return;
                 }
                 Ok(str0m::Output::Transmit(transmit)) => {
-                    if self.peer_is_silent {
+                    if self.peer_is_silent || self.peer_drops == Some(classify(&transmit.contents)) {
                         continue;
                     }
                     let datagram = Datagram {

@@ -1,6 +1,7 @@
-//! Makes the DTLS library choose `AEAD_AES_128_GCM` where the caller offers it: it costs a third of CM with SHA-1.
+//! What happens to a ClientHello before the DTLS library sees it: only what may be one is let in, and its `use_srtp` is
+//! changed, so that `AEAD_AES_128_GCM` is chosen where the caller offers it. That costs a third of CM with SHA-1.
 //!
-//! dimpl 0.9 has no setting for it. Its 1.3 server takes the first profile of the offer that it knows (Chromium lists
+//! dimpl 0.9 has no setting for profiles. Its 1.3 server takes the first profile of the offer that it knows (Chromium lists
 //! `AES128_CM_SHA1_80` first), its 1.2 server prefers AES-256. So the other profiles of a ClientHello get numbers that
 //! nobody has assigned on their way into the library, and their own ones back wherever it hashes or verifies the
 //! transcript, which both ends have to see alike. A `use_srtp` that is split over two datagrams is left as it is.
@@ -47,6 +48,24 @@ pub(crate) fn hide(mut datagram: &mut [u8]) {
         }
         datagram = next;
     }
+}
+
+/// Whether a datagram may be a ClientHello, or a part of one: its headers agree with each other and with its length.
+pub(crate) fn is_client_hello(datagram: &[u8]) -> bool {
+    let Some((header, rest)) = datagram.split_at_checked(RECORD_HEADER) else {
+        return false;
+    };
+    let body = rest.get(..usize::from(u16::from_be_bytes([header[11], header[12]])));
+    let Some(body) = body.filter(|body| body.len() > HANDSHAKE_HEADER) else {
+        return false;
+    };
+    let number = |at: usize| u32::from_be_bytes([0, body[at], body[at + 1], body[at + 2]]);
+    let (whole, offset, length) = (number(1), number(6), number(9));
+    header[..2] == [HANDSHAKE, 0xfe]
+        && header[3..5] == [0, 0]
+        && body[0] == CLIENT_HELLO
+        && offset + length <= whole
+        && length as usize <= body.len() - HANDSHAKE_HEADER
 }
 
 /// The transcript as the caller sent it.
