@@ -476,6 +476,12 @@ export class Call extends EventTarget {
   }
 
   #noMedia() {
+    if (/firefox/i.test(globalThis.navigator?.userAgent ?? "") && onlyLoopback(this.#peer.remoteDescription?.sdp ?? "")) {
+      return new NetworkFailed(
+        "no_media",
+        "Firefox does not connect to loopback addresses, and the edge has no other. Use another browser, or let the edge listen on this machine's address.",
+      );
+    }
     return new NetworkFailed(
       "no_media",
       "The server answered, but audio cannot reach the edge: a firewall or VPN may block UDP. Try another network.",
@@ -701,6 +707,12 @@ export class Call extends EventTarget {
 }
 
 const isStream = (audio) => typeof audio?.getAudioTracks === "function";
+
+/** Whether every candidate of an answer is of this machine alone: Firefox pairs none of them. */
+function onlyLoopback(sdp) {
+  const addresses = [...sdp.matchAll(/^a=candidate:\S+ \d+ \w+ \d+ (\S+)/gm)].map(([, address]) => address);
+  return addresses.length > 0 && addresses.every((address) => address === "::1" || address.startsWith("127."));
+}
 
 function stopTracks(stream) {
   for (const track of stream.getTracks()) track.stop();

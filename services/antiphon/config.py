@@ -192,8 +192,11 @@ class Config(BaseSettings):
             return self
         for field, host in (
             ("signaling.host", self.signaling.host),
+            ("edge.host", self.edge.host),
             ("edge.control_host", self.edge.control_host),
+            ("edge.http_host", self.edge.http_host),
             ("worker.host", self.worker.host),
+            ("worker.http_host", self.worker.http_host),
         ):
             if not is_loopback(host):
                 raise ValueError(

@@ -147,7 +147,7 @@ export class FakeServer {
 }
 
 /** Installs the fakes; returns what a test steers. */
-export function install({ replies, microphone = async () => new FakeStream() } = {}) {
+export function install({ replies, microphone = async () => new FakeStream(), userAgent = "Chrome" } = {}) {
   FakePeer.last = null;
   const server = new FakeServer(replies);
   const asked = [];
@@ -166,7 +166,7 @@ export function install({ replies, microphone = async () => new FakeStream() } =
     async play() {}
   }
   Object.assign(globalThis, { fetch: server.fetch, RTCPeerConnection: FakePeer, Audio: FakeAudio });
-  Object.defineProperty(globalThis, "navigator", { value: { mediaDevices: { getUserMedia } }, configurable: true });
+  Object.defineProperty(globalThis, "navigator", { value: { mediaDevices: { getUserMedia }, userAgent }, configurable: true });
   return { server, asked, audio: () => FakeAudio.last, peer: () => FakePeer.last };
 }
 

@@ -287,6 +287,18 @@ test("a server that cannot be reached is NetworkFailed", async () => {
   assert.match(error.message, /antiphon\.test/);
 });
 
+test("audio that never flows is told in words, with Firefox's own reason where it is that", async () => {
+  for (const [userAgent, words] of [["Chrome", /firewall/], ["Gecko/20100101 Firefox/153.0", /Firefox does not connect to loopback/]]) {
+    const browser = install({ userAgent });
+    call = connect({ url: URL_ });
+    await until(() => browser.peer()?.remoteDescription, "the answer");
+    browser.peer().ice("connected");
+    browser.peer().dtls.state = "failed";
+    browser.peer().dtls.dispatchEvent(new Event("statechange"));
+    await assert.rejects(call.ready, (error) => error instanceof NetworkFailed && error.code === "no_media" && words.test(error.message));
+  }
+});
+
 test("a lost path is repaired by an ICE restart through PATCH", async () => {
   const fragment = "a=ice-ufrag:edge2\r\na=ice-pwd:secret2\r\n";
   const browser = install({ replies: { "PATCH /v1/sessions/ses_a": () => new Response(fragment) } });
