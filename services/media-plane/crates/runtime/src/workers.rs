@@ -270,7 +270,8 @@ impl Sink for Route {
                 Mail::HangUp {
                     slot: Slot(hang_up.session),
                     link: self.number,
-                    reason: "hangup",
+                    // A caller's bye reaches the edge as data, which only the worker reads.
+                    reason: if hang_up.reason == "bye" { "bye" } else { "hangup" },
                     after_playout: hang_up.after_playout,
                 },
             ),
