@@ -142,7 +142,9 @@ class WorkerConfig(_Section):
 
 class LogConfig(_Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least important lines to show: debug, info, warning or error."""
     format: Literal["text", "json"] = "text"
+    """text for people, json for machines."""
 
 
 class Config(BaseSettings):

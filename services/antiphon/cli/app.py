@@ -118,6 +118,14 @@ def call(
     raise SystemExit(asyncio.run(call_agent(wish)))
 
 
+@app.command(name="config")
+def configuration() -> None:
+    """Print every setting with its documentation and default, as a file for --config."""
+    from antiphon.cli.settings import sample
+
+    print(sample(), end="")
+
+
 @app.command()
 def version() -> None:
     """Print the version."""

@@ -308,7 +308,9 @@ def parse_metadata(text: str) -> dict[str, object]:
     return metadata
 
 
-_REASONS = frozenset({"bye", "hangup", "api", "moved", "drain", "consent", "timeout", "dtls", "error", "worker", "edge"})
+_REASONS = frozenset(
+    {"bye", "hangup", "api", "moved", "drain", "consent", "timeout", "dtls", "error", "worker", "edge"}
+)
 
 
 def _bounded(reason: str) -> str:
