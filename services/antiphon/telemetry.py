@@ -62,7 +62,9 @@ def configure_logging(config: LogConfig, *, service: str) -> None:
     ]
     render: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if config.format == "json":
-        render += [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        # locals of a failed call may hold keys, offers and what callers said
+        traceback = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        render += [structlog.processors.ExceptionRenderer(traceback), structlog.processors.JSONRenderer()]
     else:
         render += [structlog.processors.format_exc_info, _text]
     handler = logging.StreamHandler(sys.stderr)

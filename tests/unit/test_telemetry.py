@@ -49,12 +49,15 @@ def test_a_text_line_is_readable_and_hides_secrets(capsys: pytest.CaptureFixture
 
 def test_json_lines_carry_exceptions_and_lines_of_the_standard_library(capsys: pytest.CaptureFixture[str]) -> None:
     telemetry.configure_logging(LogConfig(format="json"), service="worker")
+    key = "no line may hold this" + " or that"
     try:
-        raise ValueError("broken")
+        raise ValueError(f"broken{key[:0]}")
     except ValueError:
         telemetry.get_logger("worker").exception("agent failed")
     logging.getLogger("grpc").warning("channel %s", "down")
-    first, second = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    text = capsys.readouterr().err
+    assert key not in text
+    first, second = (json.loads(line) for line in text.splitlines())
     assert first["event"] == "agent failed"
     assert first["exception"][0]["exc_value"] == "broken"
     assert (second["event"], second["service"], second["level"]) == ("channel down", "worker", "warning")
