@@ -214,3 +214,13 @@ async def test_an_edge_hears_which_of_its_sessions_have_another_owner(cluster: C
 async def _held(cluster: Cluster) -> bool:
     record = await cluster.session("ses_1")
     return record is not None and record.edge == "edge-a"
+
+
+async def test_a_session_that_ended_during_its_set_up_stays_ended(cluster: Cluster) -> None:
+    async with kept(cluster, edge(), worker()):
+        found = await claim(cluster)
+        await cluster.release("ses_x", found.epoch, {"reason": "worker"})
+        await cluster.update("ses_x", found.epoch, state="live", ufrag="abcd")
+        record = await cluster.session("ses_x")
+    assert record is not None
+    assert (record.state, record.ufrag, record.outcome) == ("ended", "abcd", {"reason": "worker"})

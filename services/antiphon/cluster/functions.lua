@@ -202,17 +202,21 @@ local function claim(keys, args)
   return answer
 end
 
--- update: session, epoch, then fields by turns -> 1 done, 0 unknown, -1 stale.
+-- update: session, epoch, then fields by turns -> 1 done, 0 unknown, -1 stale. One that has ended stays ended.
 local function update(keys, args)
   local key, epoch = keys[1] .. ':session:' .. args[1], tonumber(args[2])
   local known = number_of(redis.call('HGET', key, 'epoch'))
   if known == 0 then return 0 end
   if known ~= epoch then return -1 end
-  for i = 3, #args, 2 do redis.call('HSET', key, args[i], args[i + 1]) end
+  local ended = redis.call('HGET', key, 'state') == 'ended'
+  for i = 3, #args, 2 do
+    if not (ended and args[i] == 'state') then redis.call('HSET', key, args[i], args[i + 1]) end
+  end
   return 1
 end
 
--- release: session, epoch, ttl_ms, outcome (JSON), amend (0: an ended session keeps its outcome) -> 1 done, -1 stale. What the memory has lost is written anew.
+-- release: session, epoch, ttl_ms, outcome (JSON), amend (0: an ended session keeps its outcome) -> 1 done, -1 stale.
+-- What the memory has lost is written anew.
 local function release(keys, args)
   local cell, id, epoch, now = keys[1], args[1], tonumber(args[2]), now_ms()
   local key = cell .. ':session:' .. id
