@@ -179,3 +179,23 @@ async def test_keeping_and_watching_end_at_once_whenever_they_are_cancelled(serv
     for _ in range(5):
         async with asyncio.timeout(10):
             await asyncio.gather(*(come_and_go(number) for number in range(20)))
+
+
+async def test_a_member_that_cannot_be_read_does_not_end_the_watch(server: EmbeddedValkey) -> None:
+    async with Cluster(server.url) as cluster, Redis.from_url(server.url) as redis:
+        seen: list[frozenset[str]] = []
+
+        async def follow() -> None:
+            async for membership in cluster.watch():
+                seen.append(membership.ids)  # noqa: PERF401 - it never ends
+
+        following = asyncio.create_task(follow())
+        async with kept(cluster, worker()):
+            await until(lambda: seen and "worker-a" in seen[-1])
+            await redis.zadd("{antiphon:all}:leases:worker", {"strange": 9e15})
+            await redis.hset("{antiphon:all}:members:worker", "strange", '{"id": "strange"}')
+            await asyncio.sleep(1.2)
+            await redis.zrem("{antiphon:all}:leases:worker", "strange")
+            async with kept(cluster, worker("worker-b")):
+                await until(lambda: "worker-b" in seen[-1])
+        following.cancel()

@@ -85,3 +85,16 @@ async def test_windows_keep_to_the_time_line_over_pauses_and_repairs(voice: Sile
     ends = [end for _, end, _ in judgements]
     assert all(later - earlier == 1536 for earlier, later in pairwise(ends))
     assert ends[-1] <= frames[-1].timestamp + 960
+
+
+async def test_one_callers_trouble_leaves_the_others_heard(voice: SileroVoice) -> None:
+    def trouble(*_: object) -> None:
+        raise RuntimeError("trouble")
+
+    frames = frames_of(say("good morning"))
+    bad = voice.open(trouble)
+    bad.push(frames[0]._replace(payload=None))  # type: ignore[arg-type]
+    for frame in frames:
+        bad.push(frame)
+    assert max(p for _, _, p in await judge(voice, frames)) > 0.5
+    bad.close()

@@ -1,6 +1,7 @@
 """The worker as a service: in the cluster, with a user's agents, reloaded while calls go on."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -20,6 +21,7 @@ from antiphon.worker.catalogue import load_agents
 from antiphon.worker.watchdog import Watchdog
 from tests.support.eventually import eventually
 from tests.support.link_client import QUIET, LinkClient, packets_of
+from tests.support.members import until
 
 AGENT = """
 from antiphon.worker import Session, Worker
@@ -73,13 +75,48 @@ async def test_worker_registers_serves_and_leaves() -> None:
                     await link.next_control("data")
                     await link.frames([(1, 0, QUIET)])
                     assert packets_of(await link.next_media()) == [QUIET]
-                port = next(line["http_port"] for line in logs if line["event"] == "worker ready")
+                port = next(line["http_port"] for line in logs if line["event"] == "worker started")
                 async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
                     assert (await http.get("/livez")).status_code == 200
                     assert (await http.get("/readyz")).status_code == 200
                     assert "antiphon_worker_frames_in_total" in (await http.get("/metrics")).text
         async with Cluster(valkey.url) as cluster:
             assert await cluster.workers() == []
+
+
+async def test_worker_is_ready_once_the_cluster_knows_it() -> None:
+    async with EmbeddedValkey() as valkey:
+        await valkey.kill()
+        config = Config(redis=RedisConfig(url=SecretStr(valkey.url)), worker=WorkerConfig(port=0, http_port=0))
+        with structlog.testing.capture_logs() as logs:
+            task = asyncio.create_task(run(config))
+            await eventually(lambda: any(line["event"] == "cannot renew the lease; live calls go on" for line in logs))
+            port = next(line["http_port"] for line in logs if line["event"] == "worker started")
+            try:
+                async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+                    assert (await http.get("/livez")).status_code == 200
+                    assert (await http.get("/readyz")).status_code == 503
+                    await valkey.start()
+
+                    async def is_ready() -> bool:
+                        return (await http.get("/readyz")).status_code == 200
+
+                    await until(is_ready)
+                    await valkey.kill()
+                    await asyncio.sleep(1.2)
+                    assert (await http.get("/readyz")).status_code == 200  # an outage is no reason to leave
+            finally:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+
+async def test_a_taken_port_is_told_in_words() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config = Config(worker=WorkerConfig(port=port, http_port=0))
+        with pytest.raises(OSError, match=f"media link on 127.0.0.1:{port}: is the port taken"):
+            await run(config)
 
 
 async def test_reload_gives_new_sessions_new_code_and_leaves_live_calls_alone(tmp_path: Path) -> None:

@@ -47,6 +47,8 @@ class Cluster:
         self._lease_ms = round(lease_s * 1000)
         self._slot_ms = round(slot_s * 1000)
         self._renew_s = min(RENEW_S, lease_s / 5)
+        self.registered = False
+        """Whether the cluster has heard of the member that `keep` tells of. An outage since then changes nothing."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -109,6 +111,7 @@ class Cluster:
         if reply == 0:
             _log.error("another process runs under this id; give each its own", member=record.id)
             return instance
+        self.registered = True
         region = record.region if isinstance(record, EdgeRecord) else ""
         pairs = [value for session in sessions.items() for value in session]
         for start in range(0, len(pairs), 2 * _HOLD_CHUNK):

@@ -66,6 +66,8 @@ class Watch:
                 if not failing:
                     _log.warning("the membership is the last known one", error=str(error))
                 failing = True
+            except Exception:  # noqa: BLE001 - what another version wrote must not end the watch for good
+                _log.exception("the membership cannot be read; it is the last known one")
             if found != self.known:
                 async with self._changed:
                     self.known = found

@@ -93,7 +93,6 @@ class Edge:
         self._events = EventPump(plane, self)
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])  # a taken port must be an error
         self._control_port = 0
-        self._registered = False
 
     async def start(self) -> None:
         """Listens for control and events. Raises OSError when the control port is taken."""
@@ -127,7 +126,6 @@ class Edge:
 
     async def _follow_membership(self) -> None:
         async for membership in self._cluster.watch():
-            self._registered = self._registered or membership.edge(self._config.edge.id) is not None
             self.links.apply({worker.id: worker.link for worker in membership.workers})
 
     async def stop(self) -> None:
@@ -148,7 +146,7 @@ class Edge:
 
     def ready(self) -> bool:
         """Whether callers may be sent here: signaling can see this edge, and it is not stopping."""
-        return self._registered and not self.control.draining
+        return self._cluster.registered and not self.control.draining
 
     def record(self) -> EdgeRecord:
         """Tells the cluster what this edge is now."""

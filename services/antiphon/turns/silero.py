@@ -20,11 +20,13 @@ from prometheus_client import Counter, Histogram
 from antiphon.errors import AntiphonError
 from antiphon.frames import CLOCK_RATE
 from antiphon.opus import Decoder, OpusError
+from antiphon.telemetry import get_logger
 
 if TYPE_CHECKING:
     from antiphon.frames import Frame
     from antiphon.turns.voice import Judged, VoiceStream
 
+_log = get_logger("worker.voice")
 _RATE = 16_000
 _TICKS = CLOCK_RATE // _RATE
 _WINDOW = 512
@@ -34,6 +36,7 @@ _QUEUE_FRAMES = 16_384
 _BATCH = 64
 
 _DROPPED = Counter("antiphon_vad_dropped_frames", "Frames that voice detection did not hear.", ["reason"])
+_FAILED = Counter("antiphon_vad_failures", "Batches that voice detection gave up.")
 _BATCH_SIZE = Histogram(
     "antiphon_vad_batch_windows", "Windows judged in one run of the model.", buckets=(1, 2, 4, 8, 16, 32, 64)
 )
@@ -72,6 +75,8 @@ class SileroVoice:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = False
+        self.ready = False
+        """Whether the model is loaded."""
 
     def start(self) -> None:
         """Loads the model, so that the first caller need not wait for it. Call it on the event loop."""
@@ -98,22 +103,38 @@ class SileroVoice:
         self._wake.set()
 
     def _run(self) -> None:
-        model = SileroModel()
+        try:
+            model = SileroModel()
+        except Exception:  # noqa: BLE001 - readiness tells, and the log why
+            _log.exception("voice detection cannot start; agents hear no turns")
+            return
+        self.ready = True
         while not self._stopping:
             self._wake.wait()
             self._wake.clear()
-            ready = self._decode()
-            while ready:
-                batch, ready = ready[:_BATCH], ready[_BATCH:]
-                self._judge(model, batch)
-                ready += [stream for stream in batch if stream.ready]
+            try:
+                self._work(model)
+            except Exception:  # noqa: BLE001 - all other callers still need this thread
+                _FAILED.inc()
+                _log.exception("voice detection failed on a batch; it goes on")
+
+    def _work(self, model: SileroModel) -> None:
+        ready = self._decode()
+        while ready:
+            batch, ready = ready[:_BATCH], ready[_BATCH:]
+            self._judge(model, batch)
+            ready += [stream for stream in batch if stream.ready]
 
     def _decode(self) -> list[_Stream]:
         ready: dict[_Stream, None] = {}
         while self._queue:
             stream, frame = self._queue.popleft()
-            if stream.decode(frame):
-                ready[stream] = None
+            try:
+                if stream.decode(frame):
+                    ready[stream] = None
+            except Exception:  # noqa: BLE001 - behind it are frames of other callers
+                _DROPPED.labels("failed").inc()
+                _log.exception("a frame could not be heard")
         return list(ready)
 
     def _judge(self, model: SileroModel, batch: list[_Stream]) -> None:
@@ -131,7 +152,11 @@ class SileroVoice:
 def _deliver(results: list[tuple[_Stream, int, int, float]]) -> None:
     for stream, start, end, probability in results:
         if not stream.closed:
-            stream.judged(start, end, probability)
+            try:
+                stream.judged(start, end, probability)
+            except Exception:  # noqa: BLE001 - the others of the batch are other callers
+                _FAILED.inc()
+                _log.exception("what follows from a voice judgement failed")
 
 
 class _Stream:

@@ -44,13 +44,17 @@ async def run(config: Config, agent_files: Sequence[Path] = (), *, reload: bool 
         stack.callback(server.drain)
         await server.start(settings.host, settings.port)
         link = settings.advertise or f"{settings.host}:{server.port}"
-        http_port = await stack.enter_async_context(serve(settings.http_host, settings.http_port, ready=lambda: True))
         cluster = await stack.enter_async_context(Cluster(config.redis.url.get_secret_value()))
+
+        def ready() -> bool:
+            return cluster.registered and voice.ready
+
+        http_port = await stack.enter_async_context(serve(settings.http_host, settings.http_port, ready))
 
         def record() -> WorkerRecord:
             return WorkerRecord(settings.id, link, tuple(sorted(host.agents)), settings.capacity, len(host.sessions))
 
-        _log.info("worker ready", id=settings.id, link=link, http_port=http_port, agents=" ".join(sorted(agents)))
+        _log.info("worker started", id=settings.id, link=link, http_port=http_port, agents=" ".join(sorted(agents)))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(cluster.keep(record, lambda: host.sessions))
             if reload:
@@ -62,7 +66,7 @@ async def _reload(host: Host, agent_files: Sequence[Path]) -> None:
     folders = {path.resolve().parent for path in agent_files} or {BUILT_IN}
     async for changes in awatch(*folders, watch_filter=PythonFilter(), recursive=False):
         try:
-            host.agents = load_agents(agent_files)
+            host.agents = await asyncio.to_thread(load_agents, agent_files)  # live calls go on meanwhile
         except ConfigError as error:
             metrics.RELOADS.labels("failed").inc()
             _log.error("agents not reloaded; the old ones go on", error=str(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -55,7 +56,10 @@ class LinkServer(link_pb2_grpc.MediaLinkServiceServicer):
     async def start(self, host: str, port: int) -> None:
         self._server = grpc.aio.server(options=_OPTIONS)
         link_pb2_grpc.add_MediaLinkServiceServicer_to_server(self, self._server)
-        self.port = self._server.add_insecure_port(f"{host}:{port}")
+        try:
+            self.port = self._server.add_insecure_port(f"{host}:{port}")
+        except RuntimeError as error:
+            raise OSError(f"cannot serve the media link on {host}:{port}: is the port taken?") from error
         await self._server.start()
 
     def drain(self) -> None:
@@ -78,6 +82,7 @@ class LinkServer(link_pb2_grpc.MediaLinkServiceServicer):
             if self._links.get(link.id) is link:
                 del self._links[link.id]
             link.close()
+            self._forget_edge(link)
             self._set_pace()
             _log.info("edge unlinked", edge=link.edge)
 
@@ -139,6 +144,12 @@ class LinkServer(link_pb2_grpc.MediaLinkServiceServicer):
 
     async def _write_media(self, stripe: Stripe, context: Any) -> None:  # noqa: ANN401
         await stripe.write(context.write, lambda: self._gather_us)
+
+    def _forget_edge(self, link: Link) -> None:
+        """Edges come and go: one that is not linked has no round trip."""
+        if all(other.edge != link.edge for other in self._links.values()):
+            with suppress(KeyError):  # it never answered a ping
+                metrics.LINK_RTT.remove(link.edge)
 
     def _set_pace(self, but: Link | None = None) -> None:
         """Tells all links how long to gather, now that there are more or fewer; a new one learns it by its Welcome."""
