@@ -235,3 +235,10 @@ async def test_a_taken_control_port_is_said_in_words(running: Running, valkey: E
     with pytest.raises(OSError, match=f"cannot serve control on 127.0.0.1:{port}"):
         await second.start()
     await second.stop()
+
+
+async def test_an_event_that_fails_holds_up_none_behind_it(running: Running) -> None:
+    await running.open()
+    running.plane.happen("session_closed", "ses_unreadable", reason="bye", setup_us=3)
+    running.plane.happen("session_closed", SESSION, reason="bye")
+    await until(lambda: len(running.edge.book) == 0)

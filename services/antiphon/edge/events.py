@@ -49,14 +49,20 @@ class EventPump:
 
     def drain(self) -> None:
         for kind, subject, details in self._source.take_events():
-            match kind:
-                case "session_connected":
-                    self._listener.session_connected(subject, details)
-                case "session_closed":
-                    self._listener.session_closed(subject, details)
-                case "link_up":
-                    self._listener.link_up(subject, details)
-                case "link_down":
-                    self._listener.link_down(subject, details)
-                case _:
-                    log.warning("event of unknown kind", kind=kind, subject=subject)
+            try:
+                self._hand_over(kind, subject, details)
+            except Exception:
+                log.exception("event failed", kind=kind, subject=subject)
+
+    def _hand_over(self, kind: str, subject: str, details: Mapping[str, Any]) -> None:
+        match kind:
+            case "session_connected":
+                self._listener.session_connected(subject, details)
+            case "session_closed":
+                self._listener.session_closed(subject, details)
+            case "link_up":
+                self._listener.link_up(subject, details)
+            case "link_down":
+                self._listener.link_down(subject, details)
+            case _:
+                log.warning("event of unknown kind", kind=kind, subject=subject)

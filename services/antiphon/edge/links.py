@@ -45,7 +45,8 @@ class LinkKeeper:
         arrival: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(worker, []).append(arrival)
         try:
-            await asyncio.wait_for(arrival, self._patience)
+            async with asyncio.timeout(self._patience):
+                await arrival
         except TimeoutError:
             msg = f"the link to worker {worker} at {target} is down: does the worker run, and can this edge reach it?"
             raise NoWorkerError(msg) from None
