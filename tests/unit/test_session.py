@@ -1,17 +1,20 @@
 """What an agent's code can do with a session, in virtual time."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from antiphon.frames import Frame, Gap
 from antiphon.opus import SILENCE_20_MS, Decoder, Encoder
 from antiphon.testing import AgentFailedError, SimulatedCall
 from antiphon.worker import Said, Session, Turn
+from antiphon.worker.audio import packets
 from tests.support.speech import say
 
 AgentCall = Callable[..., SimulatedCall]
@@ -55,6 +58,35 @@ def test_pcm_of_any_rate_and_kind_is_said(agent_call: AgentCall, rate: int, kind
     loud = heard.pcm(16000)[4000:12000].astype(float)
     spectrum = np.abs(np.fft.rfft(loud))
     assert abs(np.argmax(spectrum) * 16000 / len(loud) - 300) < 10
+
+
+async def test_an_iterator_that_blocks_leaves_the_event_loop_free() -> None:
+    def slow() -> Iterator[bytes]:
+        for _ in range(3):
+            time.sleep(0.1)
+            yield SILENCE_20_MS
+
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0.01)
+
+    counting = asyncio.create_task(count_turns())
+    assert [packet.payload async for packet in packets(slow(), None)] == [SILENCE_20_MS] * 3
+    counting.cancel()
+    assert turns >= 15
+
+
+async def test_an_iterators_error_is_raised_where_it_is_said() -> None:
+    def broken() -> Iterator[bytes]:
+        yield SILENCE_20_MS
+        raise LookupError("no more words")
+
+    with pytest.raises(LookupError, match="no more words"):
+        _ = [packet async for packet in packets(broken(), None)]
 
 
 @pytest.mark.parametrize(
@@ -369,3 +401,21 @@ def test_work_in_threads_takes_no_virtual_time(agent_call: AgentCall) -> None:
     heard = call.hears()
     assert (heard.started_at or 0) < 0.03
     assert len(Decoder().decode(heard.packets[0])) == 960
+
+
+def test_a_reader_that_the_agent_has_dropped_is_given_nothing_more(agent_call: AgentCall) -> None:
+    first: list[Frame] = []
+
+    async def agent(session: Session) -> None:
+        for _ in range(3):
+            async for frame in session.frames():
+                first.append(frame)
+                break
+        await session.wait_closed()
+
+    before = REGISTRY.get_sample_value("antiphon_worker_dropped_total", {"what": "frame", "reason": "agent_slow"}) or 0
+    call = agent_call(agent)
+    call.waits(15)
+    after = REGISTRY.get_sample_value("antiphon_worker_dropped_total", {"what": "frame", "reason": "agent_slow"}) or 0
+    assert len(first) == 3
+    assert after == before

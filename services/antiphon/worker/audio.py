@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Sized
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from contextvars import copy_context
+from functools import partial
 from typing import Any, NamedTuple
 
 import av
@@ -17,6 +22,8 @@ Piece = Frame | bytes | NDArray[Any]
 Audio = Piece | Iterable[Piece] | AsyncIterable[Piece]
 
 _FRAME_TICKS = 960
+_AT_ONCE = CLOCK_RATE
+_END = object()
 _LONGEST_PAUSE = 2 * CLOCK_RATE
 
 
@@ -48,7 +55,8 @@ class Packetizer:
                 )
             yield Packet(piece, duration)
         elif isinstance(piece, np.ndarray):
-            yield from self._encode(self._at_encoder_rate(_to_int16(piece)))
+            for at in range(0, len(piece) or 1, _AT_ONCE):  # converting a minute at once would hold the event loop
+                yield from self._encode(self._at_encoder_rate(_to_int16(piece[at : at + _AT_ONCE])))
         else:
             raise TypeError(f"say() takes Opus frames, packets or numpy arrays, not {type(piece).__name__}")
 
@@ -91,19 +99,35 @@ class Packetizer:
 
 
 async def packets(audio: Audio, rate: int | None) -> AsyncIterator[Packet]:
-    """Packets of `audio`, made as they are asked for. A blocking iterator holds up the whole process: make it async."""
+    """Packets of `audio`, made as they are asked for."""
     packetizer = Packetizer(rate)
-    if isinstance(audio, AsyncIterable):
-        async for piece in audio:
-            for packet in packetizer.push(piece):
-                yield packet
-    else:
-        pieces: Iterable[Piece] = (audio,) if isinstance(audio, (Frame, bytes, np.ndarray)) else audio
-        for piece in pieces:
+    async with aclosing(_pieces(audio)) as pieces:
+        async for piece in pieces:
             for packet in packetizer.push(piece):
                 yield packet
     for packet in packetizer.finish():
         yield packet
+
+
+async def _pieces(audio: Audio) -> AsyncGenerator[Piece, None]:
+    """What has a length is at hand; any other iterable may block, and is stepped through in a thread of its own."""
+    if isinstance(audio, Frame | bytes | np.ndarray):
+        yield audio
+    elif isinstance(audio, AsyncIterable):
+        async for piece in audio:
+            yield piece
+    elif isinstance(audio, Sized):
+        for piece in audio:
+            yield piece
+    else:
+        loop, iterator = asyncio.get_running_loop(), iter(audio)
+        step: partial[Any] = partial(copy_context().run, next, iterator, _END)
+        thread = ThreadPoolExecutor(1, "say")
+        try:
+            while (found := await loop.run_in_executor(thread, step)) is not _END:
+                yield found
+        finally:
+            thread.shutdown(wait=False)
 
 
 def _to_int16(pcm: NDArray[Any]) -> Pcm:

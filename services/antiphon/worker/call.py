@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -80,7 +81,7 @@ class Call:
         self._transport = transport
         self._hearing = hearing
         self._ended = ended
-        self._readers: list[FrameQueue | GapQueue] = []
+        self._readers: list[weakref.ref[FrameQueue | GapQueue]] = []  # one that the agent dropped is dropped here, too
         self._listener: Listener | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._connected = asyncio.Event()
@@ -106,13 +107,13 @@ class Call:
     def hear(self, frame: Frame) -> None:
         if not self._connected.is_set():
             self.connected()  # media and control are streams of their own: a frame may come first
-        for reader in self._readers:
+        for reader in self._listening():
             reader.put(frame)
         if self._listener is not None:
             self._listener.hear(frame)
 
     def miss(self, gap: Gap) -> None:
-        for reader in self._readers:
+        for reader in self._listening():
             reader.put_gap(gap)
 
     def receive(self, label: str, payload: bytes, *, binary: bool) -> None:
@@ -144,7 +145,7 @@ class Call:
         self.speaker.close()
         if self._listener is not None:
             self._listener.close()
-        for reader in self._readers:
+        for reader in self._listening():
             reader.close()
         for task in self._tasks:
             task.cancel()
@@ -172,11 +173,10 @@ class Call:
         if self.closed.is_set():
             reader.close()
         else:
-            self._readers.append(reader)
+            self._readers.append(weakref.ref(reader, self._readers.remove))
 
-    def stop_reading(self, reader: FrameQueue | GapQueue) -> None:
-        if reader in self._readers:
-            self._readers.remove(reader)
+    def _listening(self) -> list[FrameQueue | GapQueue]:
+        return [reader for ref in tuple(self._readers) if (reader := ref()) is not None]
 
     def listen(self, handler: TurnHandler) -> None:
         self.turn_handler = handler

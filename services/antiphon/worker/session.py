@@ -86,7 +86,8 @@ class Session:
         """Says `audio` after what is being said; returns when all was heard, or where it was cut.
 
         `audio` is Opus (frames of a turn, packets as bytes), or mono PCM (numpy int16, or float between -1 and 1, of
-        any `rate`), or an iterator or async iterator of either, which may be faster than real time.
+        any `rate`), or an iterator or async iterator of either, which may be faster than real time. A plain iterator,
+        such as a generator, runs in a thread of its own, so it may block.
         """
         return await self._call.say(audio, rate)
 
@@ -130,13 +131,10 @@ class Session:
         reader = FrameQueue()
         self._call.read(reader)
         assembler = PcmAssembler(rate)
-        try:
-            async for frame in reader:
-                samples = assembler.push(frame)
-                if len(samples):
-                    yield samples
-        finally:
-            self._call.stop_reading(reader)
+        async for frame in reader:
+            samples = assembler.push(frame)
+            if len(samples):
+                yield samples
 
     # messages, the end
 
