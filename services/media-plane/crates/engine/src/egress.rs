@@ -20,6 +20,8 @@ pub(crate) struct Egress {
     /// Of payload, as an SR tells them, and on the wire.
     pub(crate) octets: u64,
     pub(crate) bytes: u64,
+    /// Packets that could not be sealed.
+    pub(crate) unsealed: u64,
 }
 
 impl Egress {
@@ -33,6 +35,7 @@ impl Egress {
             packets: 0,
             octets: 0,
             bytes: 0,
+            unsealed: 0,
         }
     }
 
@@ -66,6 +69,7 @@ impl Egress {
         datagram[middle..end].copy_from_slice(payload.1);
         self.sequence = self.sequence.wrapping_add(1);
         let Ok(sealed) = sender.seal_rtp(&mut datagram, end) else {
+            self.unsealed += 1;
             return;
         };
         self.packets += 1;
@@ -84,9 +88,11 @@ impl Egress {
         out: &mut impl Output,
     ) {
         let Some(sender) = &mut self.sender else { return };
-        if let Ok(sealed) = sender.seal_rtcp(buffer, length) {
-            counters.rtcp_out += 1;
-            out.transmit(to, &buffer[..sealed]);
-        }
+        let Ok(sealed) = sender.seal_rtcp(buffer, length) else {
+            self.unsealed += 1;
+            return;
+        };
+        counters.rtcp_out += 1;
+        out.transmit(to, &buffer[..sealed]);
     }
 }

@@ -167,6 +167,8 @@ counters! {
         refused_messages,
         /// NACKs of the caller: packets that it misses.
         nacked,
+        /// RTP and RTCP packets that could not be sealed, because the key is used up.
+        unsealed,
         /// RTCP packets received.
         rtcp_in,
         /// RTCP packets sent.

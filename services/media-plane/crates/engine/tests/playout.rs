@@ -249,3 +249,36 @@ fn what_is_queued_before_the_caller_is_connected_plays_once_it_is() {
     assert_eq!(speech(&call).len(), 5);
     assert_eq!(states(&call, 1), [PlayoutState::Playing, PlayoutState::Ended]);
 }
+
+#[test]
+fn what_comes_for_a_starved_utterance_while_it_is_held_waits_quietly() {
+    let mut call = Call::connected(CallConfig::default());
+    queue(&mut call, 1, 0, 0..1, false);
+    call.run_ms(200);
+    assert_eq!(states(&call, 1), [PlayoutState::Playing, PlayoutState::Starved]);
+    call.hold();
+    queue(&mut call, 1, 0, 1..3, true);
+    assert!(call.session.deadline() > call.now, "nothing is due while it is held");
+    call.run_ms(500);
+    assert_eq!(speech(&call).len(), 1);
+    call.resume();
+    call.run_ms(500);
+    assert_eq!(speech(&call).len(), 3);
+    assert_eq!(states(&call, 1).last(), Some(&PlayoutState::Ended));
+}
+
+#[test]
+fn an_utterance_whose_end_comes_while_it_is_held_ends_all_the_same() {
+    let mut call = Call::connected(CallConfig::default());
+    queue(&mut call, 1, 0, 0..1, false);
+    call.run_ms(5);
+    call.hold();
+    call.run_ms(5);
+    assert!(call.play(PlayoutFrame {
+        last: true,
+        ..frame(1, &[])
+    }));
+    call.resume();
+    call.run_ms(500);
+    assert_eq!(states(&call, 1).last(), Some(&PlayoutState::Ended));
+}

@@ -222,7 +222,12 @@ impl Agent {
             return false;
         };
         self.paths[index].heard = now;
-        newest && self.select(now, index)
+        if !newest {
+            return false;
+        }
+        // The caller is there and wants media there, whenever it checked this path last.
+        self.paths[index].checked = now;
+        self.select(now, index)
     }
 
     fn selected_path(&self) -> Option<&Path> {
@@ -234,8 +239,12 @@ impl Agent {
         self.selected_path().map(|path| path.remote)
     }
 
-    /// When consent to send expires, unless another check comes over the selected path.
+    /// When consent to send expires, unless another check comes: over the selected path, or over any while none is selected.
     pub(crate) fn consent_expires(&self) -> Option<Time> {
-        self.selected_path().map(|path| path.checked + CONSENT)
+        let checked = match self.selected_path() {
+            Some(path) => Some(path.checked),
+            None => self.paths.iter().map(|path| path.checked).max(),
+        };
+        checked.map(|at| at + CONSENT)
     }
 }

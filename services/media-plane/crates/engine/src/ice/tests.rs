@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Agent, Checked, Local, MAX_PATHS};
+use super::{Agent, CONSENT, Checked, Local, MAX_PATHS};
 use crate::sdp::Credentials;
 use crate::stun::{Check, MAX_RESPONSE, Role};
 use crate::time::Time;
@@ -207,4 +207,24 @@ fn consent_is_given_by_checks_on_the_selected_path() {
     Sent::nominating(10).to(&mut agent, 1_000, 1);
     Sent::default().to(&mut agent, 9_000, 2);
     assert_eq!(agent.consent_expires(), Some(Time(1_000_000) + Duration::from_secs(30)));
+}
+
+#[test]
+fn media_that_moves_a_session_gives_consent_to_its_path() {
+    let mut agent = agent();
+    Sent::default().to(&mut agent, 0, 2);
+    Sent::nominating(100).to(&mut agent, 0, 1);
+    Sent::nominating(100).to(&mut agent, 29_000, 1);
+    let now = Time(40_000_000);
+    assert!(agent.media(now, address(2), true));
+    assert_eq!(agent.consent_expires(), Some(now + CONSENT), "its check was 40 s ago");
+}
+
+#[test]
+fn a_caller_that_nominates_nothing_gives_consent_by_its_checks() {
+    let mut agent = agent();
+    assert_eq!(agent.consent_expires(), None);
+    Sent::default().to(&mut agent, 1_000, 1);
+    Sent::default().to(&mut agent, 5_000, 2);
+    assert_eq!(agent.consent_expires(), Some(Time(5_000_000) + CONSENT));
 }

@@ -68,9 +68,10 @@ impl Utterance {
     pub(super) fn next(&self, due: Time, delay: Duration) -> Time {
         match self.state {
             PlayoutState::Playing if self.complete && self.drained() => self.report_at.min(self.ends + delay),
+            // Held or starved when its end came.
+            _ if self.complete && self.drained() => self.ends + delay,
             PlayoutState::Playing if self.drained() && !self.live => self.report_at.min(due),
             PlayoutState::Playing => self.report_at,
-            PlayoutState::Starved if self.complete => self.ends + delay,
             _ => Time::NEVER,
         }
     }

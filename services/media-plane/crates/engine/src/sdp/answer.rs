@@ -76,10 +76,9 @@ impl Answer<'_> {
                     continue;
                 }
             }
-            // RFC 9143 7.1.3: a bundle's candidates stand in the m-line that its group names first.
-            if bundle.first().is_none_or(|first| *first == section.mid) {
-                write_candidates(&mut text, self.candidates);
-            }
+            // RFC 9143 7.1.3 wants a bundle's candidates in the m-line that its group names first. They stand in all, as the
+            // credentials do: aiortc reads them of the last, and nobody minds to read them twice.
+            write_candidates(&mut text, self.candidates);
         }
         text
     }

@@ -142,7 +142,12 @@ fn an_answer_says_all_that_a_browser_needs() {
             "{line} is not in\n{text}"
         );
     }
-    assert_eq!(text.matches("a=candidate").count(), 2);
+    let (_, data) = text.split_once("m=application").unwrap();
+    assert_eq!(
+        data.matches("a=candidate").count(),
+        2,
+        "in each m-line that is accepted"
+    );
     assert!(text.ends_with("\r\n"));
 }
 

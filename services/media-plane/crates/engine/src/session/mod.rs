@@ -93,7 +93,7 @@ impl Session {
     /// # Errors
     /// [`OfferError`] names the line that cannot be answered.
     pub fn accept(config: &Arc<EngineConfig>, open: &OpenSession<'_>, now: Time) -> Result<(Self, String), OfferError> {
-        let offer = Offer::parse(open.offer)?;
+        let mut offer = Offer::parse(open.offer)?;
         let mut random = [0; 32];
         aws_lc_rs::rand::fill(&mut random).map_err(|_| OfferError {
             line: 0,
@@ -125,6 +125,9 @@ impl Session {
             max_message_size: MAX_MESSAGE,
         }
         .write(&offer);
+        // They served the answer, and the session lives long.
+        offer.sections = Vec::new();
+        offer.bundle = Vec::new();
         #[expect(clippy::cast_possible_truncation, reason = "16 random bits are wanted")]
         let first_sequence = number(12) as u16;
         let session = Self {
@@ -328,6 +331,7 @@ impl Session {
                 lost: self.ingest.lost(),
                 packets_out: self.egress.packets,
                 bytes_out: self.egress.bytes,
+                unsealed: self.egress.unsealed,
                 ..self.counters
             },
             jitter_ms: self.ingest.jitter_ms(),
