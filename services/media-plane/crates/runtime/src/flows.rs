@@ -1,5 +1,5 @@
 //! Which session a caller's address belongs to. An address gets here only with a valid MESSAGE-INTEGRITY, so strangers
-//! cannot fill the table; it is bounded all the same, and what is not used is forgotten.
+//! cannot fill the table. A caller has a few addresses only, so that no caller can either, whatever addresses it forges.
 
 use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
@@ -13,6 +13,9 @@ use crate::slot::Slot;
 /// A flow whose session lives on another shard, or is gone, is forgotten after so long without a packet.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// Addresses that one caller may have; the longest unused goes first.
+pub(crate) const MOST_ADDRESSES: usize = 8;
+
 #[derive(Clone, Copy, Debug)]
 struct Flow {
     slot: Slot,
@@ -23,6 +26,7 @@ struct Flow {
 #[derive(Debug)]
 pub(crate) struct Flows {
     table: FxHashMap<SocketAddr, Flow>,
+    addresses: FxHashMap<Slot, Vec<SocketAddr>>,
     most: usize,
 }
 
@@ -30,6 +34,7 @@ impl Flows {
     pub(crate) fn new(most: usize) -> Self {
         Self {
             table: FxHashMap::default(),
+            addresses: FxHashMap::default(),
             most,
         }
     }
@@ -42,33 +47,76 @@ impl Flows {
         Some(flow.slot)
     }
 
-    /// Learns an address. Returns false when the table is full.
-    pub(crate) fn learn(&mut self, from: SocketAddr, slot: Slot, now: Time) -> bool {
-        let full = self.table.len() >= self.most;
-        match self.table.entry(from) {
-            Entry::Occupied(mut known) => {
-                known.insert(Flow { slot, seen: now });
+    /// Learns an address. Returns false when the table is full. Room is never made of `spared`, where media goes to:
+    /// somebody who repeats a recorded check from many addresses shall not push the caller out.
+    pub(crate) fn learn(&mut self, from: SocketAddr, slot: Slot, now: Time, spared: Option<SocketAddr>) -> bool {
+        match self.table.get_mut(&from) {
+            Some(known) if known.slot == slot => {
+                known.seen = now;
+                return true;
             }
-            Entry::Vacant(_) if full => return false,
-            Entry::Vacant(vacant) => {
-                vacant.insert(Flow { slot, seen: now });
-            }
+            Some(_) => self.forget(from),
+            None => {}
         }
+        self.make_room(slot, spared);
+        if self.table.len() >= self.most {
+            return false;
+        }
+        self.table.insert(from, Flow { slot, seen: now });
+        self.addresses.entry(slot).or_default().push(from);
         true
     }
 
-    /// Forgets an address if it is still this session's.
-    pub(crate) fn forget(&mut self, from: SocketAddr, slot: Slot) {
-        if let Entry::Occupied(known) = self.table.entry(from)
-            && known.get().slot == slot
-        {
-            known.remove();
+    fn make_room(&mut self, slot: Slot, spared: Option<SocketAddr>) {
+        let Some(addresses) = self.addresses.get(&slot).filter(|known| known.len() >= MOST_ADDRESSES) else {
+            return;
+        };
+        let longest_unused = addresses
+            .iter()
+            .filter(|address| Some(**address) != spared)
+            .min_by_key(|address| self.table.get(address).map(|flow| flow.seen));
+        if let Some(address) = longest_unused.copied() {
+            self.forget(address);
+        }
+    }
+
+    fn forget(&mut self, address: SocketAddr) {
+        if let Some(flow) = self.table.remove(&address) {
+            strike(&mut self.addresses, flow.slot, address);
+        }
+    }
+
+    /// Forgets all addresses of a session.
+    pub(crate) fn forget_session(&mut self, slot: Slot) {
+        for address in self.addresses.remove(&slot).into_iter().flatten() {
+            self.table.remove(&address);
         }
     }
 
     /// Forgets what was not used for a minute.
     pub(crate) fn purge(&mut self, now: Time) {
-        self.table.retain(|_, flow| now.since(flow.seen) < IDLE);
+        let addresses = &mut self.addresses;
+        self.table.retain(|address, flow| {
+            let used = now.since(flow.seen) < IDLE;
+            if !used {
+                strike(addresses, flow.slot, *address);
+            }
+            used
+        });
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.table.is_empty() && self.addresses.is_empty()
+    }
+}
+
+fn strike(addresses: &mut FxHashMap<Slot, Vec<SocketAddr>>, slot: Slot, address: SocketAddr) {
+    if let Entry::Occupied(mut known) = addresses.entry(slot) {
+        known.get_mut().retain(|other| *other != address);
+        if known.get().is_empty() {
+            known.remove();
+        }
     }
 }
 
@@ -83,26 +131,45 @@ mod tests {
     #[test]
     fn the_table_is_bounded_and_forgets_what_is_idle() {
         let mut flows = Flows::new(2);
-        assert!(flows.learn(address(1), Slot(1), Time(0)));
-        assert!(flows.learn(address(2), Slot(2), Time(0)));
-        assert!(!flows.learn(address(3), Slot(3), Time(0)));
+        assert!(flows.learn(address(1), Slot(1), Time(0), None));
+        assert!(flows.learn(address(2), Slot(2), Time(0), None));
+        assert!(!flows.learn(address(3), Slot(3), Time(0), None));
         assert!(
-            flows.learn(address(2), Slot(4), Time(0)),
+            flows.learn(address(2), Slot(4), Time(0), None),
             "a known address may change its session"
         );
         assert_eq!(flows.find(address(1), Time(50_000_000)), Some(Slot(1)));
         flows.purge(Time(70_000_000));
         assert_eq!(flows.find(address(2), Time(70_000_000)), None);
         assert_eq!(flows.find(address(1), Time(70_000_000)), Some(Slot(1)));
+        flows.purge(Time(200_000_000));
+        assert!(flows.is_empty());
     }
 
     #[test]
     fn a_session_forgets_only_its_own() {
         let mut flows = Flows::new(8);
-        flows.learn(address(1), Slot(2), Time(0));
-        flows.forget(address(1), Slot(1));
+        flows.learn(address(1), Slot(1), Time(0), None);
+        flows.learn(address(1), Slot(2), Time(0), None);
+        flows.forget_session(Slot(1));
         assert_eq!(flows.find(address(1), Time(0)), Some(Slot(2)));
-        flows.forget(address(1), Slot(2));
-        assert_eq!(flows.find(address(1), Time(0)), None);
+        flows.forget_session(Slot(2));
+        assert!(flows.is_empty());
+    }
+
+    #[test]
+    fn a_caller_has_only_so_many_addresses() {
+        let mut flows = Flows::new(64);
+        for port in 1..=50 {
+            assert!(flows.learn(address(port), Slot(1), Time(u64::from(port)), Some(address(1))));
+        }
+        let known: Vec<u16> = (1..=50)
+            .filter(|port| flows.find(address(*port), Time(60)).is_some())
+            .collect();
+        assert_eq!(
+            known,
+            [1, 44, 45, 46, 47, 48, 49, 50],
+            "the oldest went, but for the one spared"
+        );
     }
 }

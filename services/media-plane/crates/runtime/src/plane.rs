@@ -1,5 +1,8 @@
 //! The media plane of one edge process: shards, sessions and links behind one handle that any thread may use.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -9,8 +12,8 @@ use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use antiphon_engine::{ConfigError, EngineConfig, OfferError, OpenSession, Session, Time};
-use antiphon_link::proto::SessionOpened;
 use antiphon_link::proto::control_request::Message;
+use antiphon_link::proto::{SessionClosed, SessionOpened};
 use antiphon_link::{Identity, Links, monotonic_us};
 
 use crate::counters::ShardCounters;
@@ -182,7 +185,7 @@ impl Plane {
             source,
         };
         if socket::port_is_taken(config.bind) {
-            return Err(bind_error(io::ErrorKind::AddrInUse.into()));
+            return Err(bind_error(io::Error::from_raw_os_error(libc::EADDRINUSE)));
         }
         let sockets = socket::bind_shards(config.bind, config.shards).map_err(bind_error)?;
         let address = sockets[0].local_addr()?;
@@ -298,8 +301,18 @@ impl Plane {
                 incarnation: standing.incarnation,
                 answer_us,
             };
-            self.post(slot, Mail::Open(Box::new(tenant), Box::new(session)))
-                .map_err(|()| SessionError::Full)?;
+            if self
+                .post(slot, Mail::Open(Box::new(tenant), Box::new(session)))
+                .is_err()
+            {
+                // Its worker has heard of it already.
+                let over = SessionClosed {
+                    session: slot.0,
+                    reason: "error".into(),
+                };
+                let _down = standing.up.control.push(Message::Closed(over));
+                return Err(SessionError::Full);
+            }
             Ok(Answer::new(sdp))
         });
         if opened.is_err() {

@@ -8,9 +8,6 @@ use antiphon_engine::{Session, SessionStats, Time};
 
 use crate::slot::Slot;
 
-/// Addresses that one caller may have in the flow table; the longest unused goes first.
-const MOST_ADDRESSES: usize = 8;
-
 /// Who a session is, and which link carries it.
 #[derive(Debug)]
 pub(crate) struct Tenant {
@@ -31,8 +28,6 @@ pub(crate) struct Seat {
     pub(crate) session: Box<Session>,
     /// The deadline that the wheel holds for it; [`Time::NEVER`] when none.
     pub(crate) scheduled: Time,
-    pub(crate) connected: bool,
-    addresses: Vec<SocketAddr>,
 }
 
 impl Seat {
@@ -41,28 +36,7 @@ impl Seat {
             tenant,
             session,
             scheduled: Time::NEVER,
-            connected: false,
-            addresses: Vec::new(),
         }
-    }
-
-    /// Notes an address of the caller; returns one that has to be forgotten for it. Never the one that media goes to:
-    /// somebody who repeats a recorded check from many addresses shall not push the caller out.
-    pub(crate) fn add_address(&mut self, address: SocketAddr) -> Option<SocketAddr> {
-        if self.addresses.contains(&address) {
-            return None;
-        }
-        let evicted = (self.addresses.len() >= MOST_ADDRESSES).then(|| {
-            let remote = self.session.stats().remote;
-            let spared = self.addresses.first().copied() == remote;
-            self.addresses.remove(usize::from(spared))
-        });
-        self.addresses.push(address);
-        evicted
-    }
-
-    pub(crate) fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {

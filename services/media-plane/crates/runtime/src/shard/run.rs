@@ -13,7 +13,7 @@ use super::mail::Taken;
 use super::voice::Mouth;
 use crate::counters::ShardCounters;
 use crate::events::Events;
-use crate::flows::Flows;
+use crate::flows::{Flows, MOST_ADDRESSES};
 use crate::mailbox::Mailbox;
 use crate::registry::Registry;
 use crate::session::Seat;
@@ -28,8 +28,6 @@ const READS: usize = 8;
 /// Longest sleep; nothing depends on it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 const PURGE_EVERY: Duration = Duration::from_secs(10);
-/// Room in the flow table for each session that the edge may have.
-const FLOWS_A_SESSION: usize = 8;
 
 /// What a shard shares with the rest of the process.
 #[derive(Clone, Debug)]
@@ -81,7 +79,7 @@ impl Shard {
             index: surroundings.index,
             surroundings,
             seats: Vec::new(),
-            flows: Flows::new(capacity.saturating_mul(FLOWS_A_SESSION).max(64)),
+            flows: Flows::new(capacity.saturating_mul(MOST_ADDRESSES).max(64)),
             wheel: Wheel::new(Time(monotonic_us())),
             due: Vec::new(),
             farewells: VecDeque::new(),
@@ -180,13 +178,12 @@ impl Shard {
     }
 
     fn learn(&mut self, from: SocketAddr, slot: Slot, now: Time) -> bool {
+        let mut media_goes_to = None;
         if slot.shard() == self.index {
             let Some(seat) = self.seat(slot) else { return true }; // counted where it is delivered
-            if let Some(evicted) = seat.add_address(from) {
-                self.flows.forget(evicted, slot);
-            }
+            media_goes_to = seat.session.stats().remote;
         }
-        self.flows.learn(from, slot, now)
+        self.flows.learn(from, slot, now, media_goes_to)
     }
 
     #[inline]

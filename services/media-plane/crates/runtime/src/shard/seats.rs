@@ -112,7 +112,6 @@ impl Shard {
 
     fn connected(&mut self, slot: Slot, security: String) {
         let Some(seat) = self.seat(slot) else { return };
-        seat.connected = true;
         let snapshot = seat.snapshot();
         let link = seat.tenant.link;
         let event = EdgeEvent::SessionConnected {
@@ -159,9 +158,7 @@ impl Shard {
         let Some(seat) = self.seats[slot.index()].take() else {
             return;
         };
-        for address in seat.addresses() {
-            self.flows.forget(*address, slot);
-        }
+        self.flows.forget_session(slot);
         self.tell(
             seat.tenant.link,
             Message::Closed(SessionClosed {
@@ -283,19 +280,5 @@ mod tests {
             shard.see_off(slot, "api");
         }
         assert_eq!(shard.drive(before, NOW, |_, _| ()), None);
-    }
-
-    #[test]
-    fn a_caller_has_only_so_many_addresses() {
-        let mut shard = shard();
-        let slot = sit_down(&mut shard, "s");
-        let seat = shard.seat(slot).expect("seated");
-        let addresses: Vec<std::net::SocketAddr> = (1..=9).map(|port| ([127, 0, 0, 1], port).into()).collect();
-        let evicted: Vec<_> = addresses
-            .iter()
-            .filter_map(|address| seat.add_address(*address))
-            .collect();
-        assert_eq!(evicted, [addresses[0]], "the oldest goes");
-        assert_eq!(seat.add_address(addresses[8]), None, "known");
     }
 }
