@@ -11,7 +11,7 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 def new_session_id(region: str) -> str:
     """Returns `ses_<region>_<100 random bits>`."""
-    return f"ses_{region}_" + "".join(secrets.choice(_ALPHABET) for _ in range(20))
+    return f"ses_{region}_" + "".join(_ALPHABET[byte & 31] for byte in secrets.token_bytes(20))
 
 
 def session_region(session_id: str) -> str | None:

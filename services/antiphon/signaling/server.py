@@ -34,6 +34,7 @@ async def run(config: Config, *, started: Callable[[int], None] | None = None) -
     server = _Server(
         uvicorn.Config(
             app,
+            http="h11",  # it bounds the size of headers, which uvicorn's faster choice, httptools, does not
             log_config=None,
             access_log=False,
             server_header=False,
