@@ -34,6 +34,7 @@ class EdgeDouble(edge_pb2_grpc.EdgeControlServiceServicer):
         self.opened: list[edge_pb2.OpenSessionRequest] = []
         self.restarted: list[edge_pb2.RestartIceRequest] = []
         self.closed: list[edge_pb2.CloseSessionRequest] = []
+        self.looked_at: list[list[str]] = []
         self.live: dict[str, int] = {}
         self.refusal: Refusal | None = None
         self.unreachable_worker = ""
@@ -63,6 +64,17 @@ class EdgeDouble(edge_pb2_grpc.EdgeControlServiceServicer):
 
     async def GetSession(self, request: edge_pb2.GetSessionRequest, context: Any) -> edge_pb2.GetSessionResponse:  # noqa: N802
         await self._find(request.session, context)
+        return self._state()
+
+    async def GetSessions(self, request: edge_pb2.GetSessionsRequest, context: Any) -> edge_pb2.GetSessionsResponse:  # noqa: N802
+        await self._refuse(context)
+        self.looked_at.append(list(request.sessions))
+        return edge_pb2.GetSessionsResponse(
+            sessions={one: self._state() for one in request.sessions if one in self.live}
+        )
+
+    @staticmethod
+    def _state() -> edge_pb2.GetSessionResponse:
         return edge_pb2.GetSessionResponse(
             state="connected",
             setup_us={"dtls": 31000},

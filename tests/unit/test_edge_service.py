@@ -242,3 +242,11 @@ async def test_an_event_that_fails_holds_up_none_behind_it(running: Running) -> 
     running.plane.happen("session_closed", "ses_unreadable", reason="bye", setup_us=3)
     running.plane.happen("session_closed", SESSION, reason="bye")
     await until(lambda: len(running.edge.book) == 0)
+
+
+async def test_many_sessions_are_looked_at_in_one_request(running: Running) -> None:
+    await running.open()
+    request = edge_pb2.GetSessionsRequest(sessions=[SESSION, "ses_virginia_gone"])
+    told = await running.control.GetSessions(request, timeout=30)
+    assert list(told.sessions) == [SESSION]
+    assert told.sessions[SESSION].quality["rtt_ms"] == 12.5

@@ -104,6 +104,24 @@ async def test_an_offer_in_json_is_answered_in_json_with_the_reasons(valkey: Emb
         assert not here.virginia.opened[0].HasField("data_channel")
 
 
+async def test_the_list_tells_of_live_quality_and_asks_each_edge_once(valkey: EmbeddedValkey) -> None:
+    async with site(valkey) as here:
+        made = [
+            (await here.call(region=region)).headers["location"] for region in ("frankfurt", "frankfurt", "virginia")
+        ]
+        ids = [path.rsplit("/", 1)[1] for path in made]
+        here.virginia.refusal = Refusal(grpc.StatusCode.INTERNAL, "internal", "out of order")
+        told = {one["id"]: one for one in (await here.http.get("/v1/sessions?live=true")).json()["sessions"]}
+        assert [told[one]["state"] for one in ids] == ["connected", "connected", "live"]
+        assert [told[one]["quality"].get("rtt_ms") for one in ids] == [12.5, 12.5, None]
+        assert [set(asked) for asked in here.frankfurt.looked_at] == [set(ids[:2])]
+        here.virginia.refusal = None
+        await here.http.delete(made[0])
+        told = {one["id"]: one for one in (await here.http.get("/v1/sessions")).json()["sessions"]}
+        assert [told[one]["state"] for one in ids] == ["ended", "connected", "connected"]
+        assert here.frankfurt.looked_at[1:] == [[ids[1]]]
+
+
 async def test_a_session_can_be_looked_at_while_it_lives_and_afterwards(valkey: EmbeddedValkey) -> None:
     async with site(valkey) as here:
         made = await here.call()

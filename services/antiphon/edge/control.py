@@ -109,6 +109,11 @@ class EdgeControl(edge_pb2_grpc.EdgeControlServiceServicer):
     ) -> edge_pb2.GetSessionResponse:
         return await self._answer("get_session", context, self._get(request))
 
+    async def GetSessions(  # noqa: N802
+        self, request: edge_pb2.GetSessionsRequest, context: Context
+    ) -> edge_pb2.GetSessionsResponse:
+        return await self._answer("get_sessions", context, self._get_many(request))
+
     async def _open(self, request: edge_pb2.OpenSessionRequest) -> edge_pb2.OpenSessionResponse:
         if self.draining:
             raise Refusal(grpc.StatusCode.UNAVAILABLE, "draining", "this edge is stopping and takes no new sessions")
@@ -142,9 +147,19 @@ class EdgeControl(edge_pb2_grpc.EdgeControlServiceServicer):
         return edge_pb2.CloseSessionResponse()
 
     async def _get(self, request: edge_pb2.GetSessionRequest) -> edge_pb2.GetSessionResponse:
-        stats: dict[str, Any] | None = self._plane.session_stats(request.session)
-        if stats is None:
+        found = self._look_at(request.session)
+        if found is None:
             raise _no_session(request.session)
+        return found
+
+    async def _get_many(self, request: edge_pb2.GetSessionsRequest) -> edge_pb2.GetSessionsResponse:
+        looked_at = ((session, self._look_at(session)) for session in request.sessions)
+        return edge_pb2.GetSessionsResponse(sessions={session: found for session, found in looked_at if found})
+
+    def _look_at(self, session: str) -> edge_pb2.GetSessionResponse | None:
+        stats: dict[str, Any] | None = self._plane.session_stats(session)
+        if stats is None:
+            return None
         return edge_pb2.GetSessionResponse(
             state=stats["state"],
             setup_us=stats["setup_us"],

@@ -57,7 +57,7 @@ def _body(types: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": types}}
 
 
-def session_routes(config: SignalingConfig, placer: Placer, sessions: Sessions, cluster: Cluster) -> APIRouter:
+def session_routes(config: SignalingConfig, placer: Placer, sessions: Sessions) -> APIRouter:
     """Create, look at, restart, end."""
     router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
@@ -113,12 +113,18 @@ def session_routes(config: SignalingConfig, placer: Placer, sessions: Sessions, 
         )
         return _created(placed, kind)
 
-    @router.get("", summary="List sessions, the newest first", responses=_problems(_503="unavailable"))
+    @router.get(
+        "",
+        summary="List sessions, the newest first",
+        description="Live ones come with their state, set-up and quality at this moment: each edge is asked once for "
+        "all of its own. Where an edge does not answer, its sessions are as their records say.",
+        responses=_problems(_503="unavailable"),
+    )
     async def list_sessions(
         live: Annotated[bool, Query(description="Only those that have not ended")] = False,  # noqa: FBT002
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> SessionList:
-        return SessionList(sessions=[Session.of(one) for one in await cluster.sessions(live=live, limit=limit)])
+        return SessionList(sessions=[Session.of(*one) for one in await sessions.listed(live=live, limit=limit)])
 
     @router.get(
         "/{session}",

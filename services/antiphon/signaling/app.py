@@ -53,7 +53,7 @@ def create_app(config: Config) -> FastAPI:
         separate_input_output_schemas=False,
     )
     gate = [Depends(Gate(config.auth))]
-    routers = [api.session_routes(settings, placer, sessions, cluster), api.cluster_routes(cluster), _health(cluster)]
+    routers = [api.session_routes(settings, placer, sessions), api.cluster_routes(cluster), _health(cluster)]
     for router in routers:
         app.include_router(router, dependencies=gate if router.prefix.startswith("/v1") else [])
     problems.install(app, [route for router in routers for route in router.routes])

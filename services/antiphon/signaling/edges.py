@@ -12,7 +12,7 @@ from antiphon.signaling.metrics import EDGE_CALLS
 from antiphon.wire.control.v1 import edge_pb2, edge_pb2_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 OPEN_S = 4.0
 """An edge may have to dial the worker first."""
@@ -71,6 +71,11 @@ class Edges:
     async def get(self, address: str, session: str) -> edge_pb2.GetSessionResponse:
         request = edge_pb2.GetSessionRequest(session=session)
         return await self._call(address, "GetSession", request, _ASK_S)  # type: ignore[no-any-return]
+
+    async def get_many(self, address: str, sessions: Iterable[str]) -> Mapping[str, edge_pb2.GetSessionResponse]:
+        request = edge_pb2.GetSessionsRequest(sessions=sessions)
+        found = await self._call(address, "GetSessions", request, _ASK_S)
+        return found.sessions  # type: ignore[no-any-return]
 
     async def _call(self, address: str, method: str, request: object, timeout: float) -> Any:  # noqa: ANN401, ASYNC109
         stub = edge_pb2_grpc.EdgeControlServiceStub(await self._channel(address))

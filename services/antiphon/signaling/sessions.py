@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -16,10 +17,14 @@ from antiphon.signaling.sdp import ice_ufrag
 from antiphon.wire.control.v1 import edge_pb2
 
 if TYPE_CHECKING:
-    from antiphon.cluster import Cluster, SessionRecord
+    from collections.abc import Mapping
+
+    from antiphon.cluster import Cluster, EdgeRecord, SessionRecord
     from antiphon.signaling.edges import Edges
 
 _log = telemetry.get_logger("signaling")
+_LIVING = frozenset({"claimed", "live"})
+_EDGES_AT_ONCE = 16
 
 
 class Sessions:
@@ -39,7 +44,7 @@ class Sessions:
     async def view(self, session: str) -> tuple[SessionRecord, edge_pb2.GetSessionResponse | None]:
         """The record, and the edge's word where the session lives and its edge answers."""
         record = await self.record(session)
-        address = await self._address(record) if record.state in {"claimed", "live"} else None
+        address = await self._address(record) if record.state in _LIVING else None
         if address is None:
             return record, None
         try:
@@ -48,6 +53,28 @@ class Sessions:
             if error.code is not grpc.StatusCode.NOT_FOUND:
                 _log.warning("edge does not tell of a session", session=session, edge=record.edge, error=str(error))
             return record, None
+
+    async def listed(self, *, live: bool, limit: int) -> list[tuple[SessionRecord, edge_pb2.GetSessionResponse | None]]:
+        """The newest records, and the edges' word of those that live: each edge is asked once, for all of its own."""
+        records = await self._cluster.sessions(live=live, limit=limit)
+        members = await self._cluster.members()
+        ids: dict[str, list[str]] = {}
+        for record in records:
+            if record.state in _LIVING and members.edge(record.edge) is not None:
+                ids.setdefault(record.edge, []).append(record.id)
+        asking = asyncio.Semaphore(_EDGES_AT_ONCE)
+
+        async def ask(edge: EdgeRecord) -> Mapping[str, edge_pb2.GetSessionResponse]:
+            async with asking:
+                try:
+                    return await self._edges.get_many(edge.control, ids[edge.id])
+                except EdgeRefusedError as error:
+                    _log.warning("edge does not tell of its sessions", edge=edge.id, error=str(error))
+                    return {}
+
+        told = await asyncio.gather(*(ask(edge) for edge in members.edges if edge.id in ids))
+        found = {session: state for one in told for session, state in one.items()}
+        return [(record, found.get(record.id)) for record in records]
 
     async def restart_ice(self, session: str, fragment: str, if_match: str | None) -> tuple[str, str] | None:
         """The edge's fragment and the new ETag; None where the fragment only adds candidates, which ICE-lite ignores.

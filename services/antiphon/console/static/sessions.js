@@ -4,7 +4,6 @@ import { element } from "/panels.js";
 import { clock, ms, percent, plural } from "/words.js";
 
 const REFRESH_MS = 2000;
-const LOOKED_AT = 20; // sessions whose edges are asked; the others show what the list tells
 
 export class SessionTable {
   #body = document.getElementById("sessions");
@@ -26,10 +25,7 @@ export class SessionTable {
   async refresh() {
     let live;
     try {
-      const cluster = this.#cluster();
-      const listed = await cluster.sessions({ live: true });
-      live = await Promise.all(listed.map((session, at) => (at < LOOKED_AT ? cluster.session(session.id).catch(() => session) : session)));
-      live = live.filter(({ ended_ms: over }) => over === null);
+      live = await this.#cluster().sessions({ live: true });
     } catch (error) {
       return this.#failed(error);
     }

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#antiphon/wire/control/v1/edge.proto\x12\x13\x61ntiphon.control.v1\"\xc8\x01\n\x12OpenSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\r\n\x05offer\x18\x03 \x01(\t\x12\r\n\x05\x61gent\x18\x04 \x01(\t\x12\x0e\n\x06worker\x18\x05 \x01(\t\x12\x16\n\x0eworker_address\x18\x06 \x01(\t\x12\x10\n\x08metadata\x18\x07 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x08 \x01(\t\x12\x19\n\x0c\x64\x61ta_channel\x18\t \x01(\rH\x00\x88\x01\x01\x42\x0f\n\r_data_channel\"4\n\x13OpenSessionResponse\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\t\x12\r\n\x05ufrag\x18\x02 \x01(\t\"D\n\x11RestartIceRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0f\n\x07sdpfrag\x18\x03 \x01(\t\"4\n\x12RestartIceResponse\x12\x0f\n\x07sdpfrag\x18\x01 \x01(\t\x12\r\n\x05ufrag\x18\x02 \x01(\t\"E\n\x13\x43loseSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x16\n\x14\x43loseSessionResponse\"$\n\x11GetSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"\xb4\x02\n\x12GetSessionResponse\x12\r\n\x05state\x18\x01 \x01(\t\x12\x46\n\x08setup_us\x18\x02 \x03(\x0b\x32\x34.antiphon.control.v1.GetSessionResponse.SetupUsEntry\x12\x45\n\x07quality\x18\x03 \x03(\x0b\x32\x34.antiphon.control.v1.GetSessionResponse.QualityEntry\x12\x0e\n\x06remote\x18\x04 \x01(\t\x12\x10\n\x08security\x18\x05 \x01(\t\x1a.\n\x0cSetupUsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a.\n\x0cQualityEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x32\x99\x03\n\x12\x45\x64geControlService\x12`\n\x0bOpenSession\x12\'.antiphon.control.v1.OpenSessionRequest\x1a(.antiphon.control.v1.OpenSessionResponse\x12]\n\nRestartIce\x12&.antiphon.control.v1.RestartIceRequest\x1a\'.antiphon.control.v1.RestartIceResponse\x12\x63\n\x0c\x43loseSession\x12(.antiphon.control.v1.CloseSessionRequest\x1a).antiphon.control.v1.CloseSessionResponse\x12]\n\nGetSession\x12&.antiphon.control.v1.GetSessionRequest\x1a\'.antiphon.control.v1.GetSessionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#antiphon/wire/control/v1/edge.proto\x12\x13\x61ntiphon.control.v1\"\xc8\x01\n\x12OpenSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\r\n\x05offer\x18\x03 \x01(\t\x12\r\n\x05\x61gent\x18\x04 \x01(\t\x12\x0e\n\x06worker\x18\x05 \x01(\t\x12\x16\n\x0eworker_address\x18\x06 \x01(\t\x12\x10\n\x08metadata\x18\x07 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x08 \x01(\t\x12\x19\n\x0c\x64\x61ta_channel\x18\t \x01(\rH\x00\x88\x01\x01\x42\x0f\n\r_data_channel\"4\n\x13OpenSessionResponse\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\t\x12\r\n\x05ufrag\x18\x02 \x01(\t\"D\n\x11RestartIceRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0f\n\x07sdpfrag\x18\x03 \x01(\t\"4\n\x12RestartIceResponse\x12\x0f\n\x07sdpfrag\x18\x01 \x01(\t\x12\r\n\x05ufrag\x18\x02 \x01(\t\"E\n\x13\x43loseSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x16\n\x14\x43loseSessionResponse\"$\n\x11GetSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"\xb4\x02\n\x12GetSessionResponse\x12\r\n\x05state\x18\x01 \x01(\t\x12\x46\n\x08setup_us\x18\x02 \x03(\x0b\x32\x34.antiphon.control.v1.GetSessionResponse.SetupUsEntry\x12\x45\n\x07quality\x18\x03 \x03(\x0b\x32\x34.antiphon.control.v1.GetSessionResponse.QualityEntry\x12\x0e\n\x06remote\x18\x04 \x01(\t\x12\x10\n\x08security\x18\x05 \x01(\t\x1a.\n\x0cSetupUsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a.\n\x0cQualityEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"&\n\x12GetSessionsRequest\x12\x10\n\x08sessions\x18\x01 \x03(\t\"\xb9\x01\n\x13GetSessionsResponse\x12H\n\x08sessions\x18\x01 \x03(\x0b\x32\x36.antiphon.control.v1.GetSessionsResponse.SessionsEntry\x1aX\n\rSessionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x36\n\x05value\x18\x02 \x01(\x0b\x32\'.antiphon.control.v1.GetSessionResponse:\x02\x38\x01\x32\xfb\x03\n\x12\x45\x64geControlService\x12`\n\x0bOpenSession\x12\'.antiphon.control.v1.OpenSessionRequest\x1a(.antiphon.control.v1.OpenSessionResponse\x12]\n\nRestartIce\x12&.antiphon.control.v1.RestartIceRequest\x1a\'.antiphon.control.v1.RestartIceResponse\x12\x63\n\x0c\x43loseSession\x12(.antiphon.control.v1.CloseSessionRequest\x1a).antiphon.control.v1.CloseSessionResponse\x12]\n\nGetSession\x12&.antiphon.control.v1.GetSessionRequest\x1a\'.antiphon.control.v1.GetSessionResponse\x12`\n\x0bGetSessions\x12\'.antiphon.control.v1.GetSessionsRequest\x1a(.antiphon.control.v1.GetSessionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSESSIONRESPONSE_SETUPUSENTRY']._serialized_options = b'8\001'
   _globals['_GETSESSIONRESPONSE_QUALITYENTRY']._loaded_options = None
   _globals['_GETSESSIONRESPONSE_QUALITYENTRY']._serialized_options = b'8\001'
+  _globals['_GETSESSIONSRESPONSE_SESSIONSENTRY']._loaded_options = None
+  _globals['_GETSESSIONSRESPONSE_SESSIONSENTRY']._serialized_options = b'8\001'
   _globals['_OPENSESSIONREQUEST']._serialized_start=61
   _globals['_OPENSESSIONREQUEST']._serialized_end=261
   _globals['_OPENSESSIONRESPONSE']._serialized_start=263
@@ -55,6 +57,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSESSIONRESPONSE_SETUPUSENTRY']._serialized_end=835
   _globals['_GETSESSIONRESPONSE_QUALITYENTRY']._serialized_start=837
   _globals['_GETSESSIONRESPONSE_QUALITYENTRY']._serialized_end=883
-  _globals['_EDGECONTROLSERVICE']._serialized_start=886
-  _globals['_EDGECONTROLSERVICE']._serialized_end=1295
+  _globals['_GETSESSIONSREQUEST']._serialized_start=885
+  _globals['_GETSESSIONSREQUEST']._serialized_end=923
+  _globals['_GETSESSIONSRESPONSE']._serialized_start=926
+  _globals['_GETSESSIONSRESPONSE']._serialized_end=1111
+  _globals['_GETSESSIONSRESPONSE_SESSIONSENTRY']._serialized_start=1023
+  _globals['_GETSESSIONSRESPONSE_SESSIONSENTRY']._serialized_end=1111
+  _globals['_EDGECONTROLSERVICE']._serialized_start=1114
+  _globals['_EDGECONTROLSERVICE']._serialized_end=1621
 # @@protoc_insertion_point(module_scope)

@@ -1,8 +1,8 @@
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
-from typing import ClassVar as _ClassVar, Optional as _Optional
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -101,3 +101,22 @@ class GetSessionResponse(_message.Message):
     remote: str
     security: str
     def __init__(self, state: _Optional[str] = ..., setup_us: _Optional[_Mapping[str, int]] = ..., quality: _Optional[_Mapping[str, float]] = ..., remote: _Optional[str] = ..., security: _Optional[str] = ...) -> None: ...
+
+class GetSessionsRequest(_message.Message):
+    __slots__ = ("sessions",)
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    sessions: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, sessions: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GetSessionsResponse(_message.Message):
+    __slots__ = ("sessions",)
+    class SessionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: GetSessionResponse
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[GetSessionResponse, _Mapping]] = ...) -> None: ...
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    sessions: _containers.MessageMap[str, GetSessionResponse]
+    def __init__(self, sessions: _Optional[_Mapping[str, GetSessionResponse]] = ...) -> None: ...

@@ -55,6 +55,11 @@ class EdgeControlServiceStub:
                 request_serializer=antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.GetSessionRequest.SerializeToString,
                 response_deserializer=antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.GetSessionResponse.FromString,
                 _registered_method=True)
+        self.GetSessions = channel.unary_unary(
+                '/antiphon.control.v1.EdgeControlService/GetSessions',
+                request_serializer=antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.GetSessionsRequest.SerializeToString,
+                response_deserializer=antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.GetSessionsResponse.FromString,
+                _registered_method=True)
 
 
 class EdgeControlServiceServicer:
@@ -90,6 +95,13 @@ class EdgeControlServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSessions(self, request, context):
+        """GetSessions tells of many at once; those that are gone are left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EdgeControlServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -112,6 +124,11 @@ def add_EdgeControlServiceServicer_to_server(servicer, server):
                     servicer.GetSession,
                     request_deserializer=antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.GetSessionRequest.FromString,
                     response_serializer=antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.GetSessionResponse.SerializeToString,
+            ),
+            'GetSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSessions,
+                    request_deserializer=antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.GetSessionsRequest.FromString,
+                    response_serializer=antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.GetSessionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -223,6 +240,33 @@ class EdgeControlService:
             '/antiphon.control.v1.EdgeControlService/GetSession',
             antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.GetSessionRequest.SerializeToString,
             antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.GetSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/antiphon.control.v1.EdgeControlService/GetSessions',
+            antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.GetSessionsRequest.SerializeToString,
+            antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.GetSessionsResponse.FromString,
             options,
             channel_credentials,
             insecure,
