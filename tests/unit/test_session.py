@@ -13,6 +13,7 @@ from prometheus_client import REGISTRY
 from antiphon.frames import Frame, Gap
 from antiphon.opus import SILENCE_20_MS, Decoder, Encoder
 from antiphon.testing import AgentFailedError, SimulatedCall
+from antiphon.turns import TurnPolicy
 from antiphon.worker import Said, Session, Turn
 from antiphon.worker.audio import packets
 from tests.support.speech import say
@@ -419,3 +420,58 @@ def test_a_reader_that_the_agent_has_dropped_is_given_nothing_more(agent_call: A
     after = REGISTRY.get_sample_value("antiphon_worker_dropped_total", {"what": "frame", "reason": "agent_slow"}) or 0
     assert len(first) == 3
     assert after == before
+
+
+async def story(session: Session) -> None:
+    await session.say(np.zeros(48_000 * 3, np.int16), rate=48_000)
+
+
+def test_speech_pauses_at_the_first_sign_of_voice_and_is_cut_once_it_is_a_turn(agent_call: AgentCall) -> None:
+    async def agent(session: Session) -> None:
+        @session.on_turn
+        async def ignore(turn: Turn) -> None: ...
+
+        await story(session)
+
+    call = agent_call(agent, policy=TurnPolicy(sure=2.0, onset_s=0.3))
+    call.waits(1.0)
+    sent = call.said[0].sent
+    call.says("wait", seconds=0.2)
+    assert call.said[0].sent - sent <= 0.05  # in doubt: nothing leaves, nothing is lost
+    assert call.said[0].ended_at is None
+    heard = call.hears()
+    assert heard.complete  # it was no turn
+    states = [event["state"] for event in call.event("agentUtterance")]
+    assert states == ["started", "held", "resumed", "ended"]
+
+
+def test_a_doubt_does_not_end_a_pause_that_the_agent_made(agent_call: AgentCall) -> None:
+    async def agent(session: Session) -> None:
+        @session.on_turn
+        async def ignore(turn: Turn) -> None: ...
+
+        session.on_message(lambda _: session.hold())
+        await story(session)
+
+    call = agent_call(agent, policy=TurnPolicy(sure=2.0, onset_s=0.3))
+    call.waits(1.0)
+    call.sends("hold")
+    sent = call.said[0].sent
+    call.says("wait", seconds=0.2)
+    call.waits(2.0)
+    assert call.said[0].sent - sent <= 0.05
+
+
+def test_what_follows_an_interruption_is_not_held(agent_call: AgentCall) -> None:
+    async def agent(session: Session) -> None:
+        @session.on_turn
+        async def answer(turn: Turn) -> None:
+            await session.say(np.zeros(48_000, np.int16), rate=48_000)
+
+        await story(session)
+
+    call = agent_call(agent, policy=TurnPolicy(sure=2.0, onset_s=0.1))
+    call.waits(1.0)
+    call.says("wait", seconds=0.5)
+    assert not call.hears().complete
+    assert call.hears().complete

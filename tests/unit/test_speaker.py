@@ -18,18 +18,22 @@ class SilentEdge:
     def __init__(self) -> None:
         self.played: list[tuple[int, int, int, int]] = []
         self.flushed: list[int] = []
+        self.held = False
         self.states: list[tuple[int, str]] = []
         self.speaker = Speaker(self, lambda utterance, state: self.states.append((utterance.number, state)))
 
     def play(self, utterance: int, generation: int, duration: int, flags: int, payload: bytes) -> None:
         self.played.append((utterance, generation, duration, flags))
 
-    def hold(self) -> None: ...
+    def hold(self) -> None:
+        self.held = True
 
-    def resume(self) -> None: ...
+    def resume(self) -> None:
+        self.held = False
 
     def flush(self, generation: int) -> None:
         self.flushed.append(generation)
+        self.held = False
 
     def send_data(self, label: str, payload: bytes, *, binary: bool) -> None: ...
 
@@ -148,5 +152,31 @@ def test_reports_of_other_utterances_and_after_the_end_are_ignored(in_virtual_ti
         edge.speaker.report(1, 4800, 4800, PlayoutState.ENDED)
         assert (await saying).heard == 0.1
         edge.speaker.report(1, 0, 0, PlayoutState.FLUSHED)
+
+    in_virtual_time(story)
+
+
+def test_a_doubt_holds_only_what_is_being_said_and_lapses_with_it(in_virtual_time: Run) -> None:
+    async def story(edge: SilentEdge) -> None:
+        edge.speaker.doubt(True)
+        assert not edge.held  # nothing is said
+        saying = edge.say(5)
+        await asyncio.sleep(0.1)
+        edge.speaker.doubt(True)
+        assert edge.held
+        edge.speaker.report(1, 4800, 4800, PlayoutState.ENDED)
+        assert (await saying).complete
+        edge.speaker.doubt(False)
+        assert not edge.held
+        saying = edge.say(50)
+        await asyncio.sleep(0.1)
+        edge.speaker.hold()
+        edge.speaker.doubt(True)
+        edge.speaker.doubt(False)
+        assert edge.held  # the agent's own wish
+        edge.speaker.stop("stopped")
+        edge.speaker.doubt(False)
+        assert not edge.held
+        assert (await saying).cut == "stopped"
 
     in_virtual_time(story)

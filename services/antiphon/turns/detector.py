@@ -94,6 +94,11 @@ class TurnDetector:
         return not isinstance(self._state, Quiet)
 
     @property
+    def in_doubt(self) -> bool:
+        """Whether the last windows were voice, but not yet for long enough to be a turn."""
+        return isinstance(self._state, Onset)
+
+    @property
     def now_s(self) -> float:
         """End of the last window."""
         return self._now_s

@@ -182,7 +182,9 @@ class Call:
         self.turn_handler = handler
         if self._listener is None and not self.closed.is_set():
             detector = TurnDetector(self._hearing.policy)
-            self._listener = Listener(self._hearing.voice, detector, self._turn_started, self._turn_ended)
+            self._listener = Listener(
+                self._hearing.voice, detector, self._turn_started, self._turn_ended, self.speaker.doubt
+            )
 
     def send_data(self, label: str, payload: bytes, *, binary: bool) -> None:
         if self.closed.is_set():

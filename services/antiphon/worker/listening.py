@@ -31,7 +31,10 @@ class Stretch(NamedTuple):
 
 
 class Listener:
-    """Listens to one caller. `started(at_s)` and `ended(stretch)` are called on the event loop."""
+    """Listens to one caller. `started(at_s)` and `ended(stretch)` are called on the event loop.
+
+    `doubt(True)` says that a turn may be about to start; `doubt(False)` follows, after `started` where it did.
+    """
 
     def __init__(
         self,
@@ -39,10 +42,12 @@ class Listener:
         detector: TurnDetector,
         started: Callable[[float], None],
         ended: Callable[[Stretch], None],
+        doubt: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._detector = detector
         self._started = started
         self._ended = ended
+        self._doubt = doubt
         self._frames: deque[Frame] = deque()
         self._stream = voice.open(self._judged)
         self._origin: int | None = None
@@ -83,11 +88,14 @@ class Listener:
         self._advance(self._seconds(start), self._seconds(end), probability)
 
     def _advance(self, start_s: float, end_s: float, probability: float) -> None:
+        in_doubt = self._detector.in_doubt
         event = self._detector.hear(start_s, end_s, probability)
         if isinstance(event, TurnStarted):
             self._started(event.at_s)
         elif isinstance(event, TurnEnded):
             self._ended(self._cut_out(event))
+        if self._detector.in_doubt != in_doubt:
+            self._doubt(not in_doubt)
         if not self._detector.open:
             self._forget(end_s)
         elif self._timer is None:

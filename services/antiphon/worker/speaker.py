@@ -19,6 +19,7 @@ CREDIT = 2 * CLOCK_RATE
 """So much may be at the edge unplayed."""
 _YIELD_EVERY = 5
 _FLUSH_REPORT_S = 1.0
+_BY_AGENT, _IN_DOUBT = "agent", "doubt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Speaker:
         self._generation = 0
         self._current: Utterance | None = None
         self._live = 0
+        self._holds: set[str] = set()
         self._closed = False
 
     @property
@@ -141,10 +143,28 @@ class Speaker:
             self._cut(self._current, reason)
 
     def hold(self) -> None:
-        self._transport.hold()
+        self._hold(_BY_AGENT)
 
     def resume(self) -> None:
-        self._transport.resume()
+        self._resume(_BY_AGENT)
+
+    def doubt(self, begins: bool) -> None:  # noqa: FBT001 - as the listener tells it
+        """The caller may be about to speak: what is being said waits until that is known, which is sooner silent."""
+        if not begins:
+            self._resume(_IN_DOUBT)
+        elif self._current is not None and self._current.cut is None:
+            self._hold(_IN_DOUBT)
+
+    def _hold(self, why: str) -> None:
+        if not self._holds:
+            self._transport.hold()
+        self._holds.add(why)
+
+    def _resume(self, why: str) -> None:
+        if why in self._holds:
+            self._holds.remove(why)
+            if not self._holds:
+                self._transport.resume()
 
     def close(self) -> None:
         """Nothing will be played any more."""
@@ -159,6 +179,7 @@ class Speaker:
         utterance.cut = reason
         self._generation += 1
         self._transport.flush(self._generation)
+        self._holds.clear()  # as a flush does at the edge
         asyncio.get_running_loop().call_later(_FLUSH_REPORT_S, self._settle, utterance)
 
     def _settle(self, utterance: Utterance) -> None:
