@@ -55,8 +55,8 @@ async def test_a_workers_capacity_counts_too(cluster: Cluster) -> None:
         both = ["worker-a", "worker-b"]
         first, second = await claim(cluster, "ses_1", workers=both), await claim(cluster, "ses_2", workers=both)
         assert (first.worker.id, second.worker.id) == ("worker-a", "worker-b")
-        assert second.refused == {"worker-a": "full"}
-        with pytest.raises(NoWorkerError, match="worker-a full, worker-b full"):
+        assert second.refused == {"worker-a": "full: worker.capacity is 1"}
+        with pytest.raises(NoWorkerError, match=r"worker-a full: worker.capacity is 1, worker-b full"):
             await claim(cluster, "ses_3", workers=both)
 
 
@@ -73,7 +73,7 @@ async def test_the_first_candidate_that_can_is_taken_and_the_others_reasons_are_
     assert got.edge.id == "edge-good"
     assert got.refused == {
         "edge-absent": "gone",
-        "edge-full": "full",
+        "edge-full": "full: edge.capacity is 1",
         "edge-drained": "draining",
         "worker-b": "lacks the agent",
     }

@@ -125,7 +125,7 @@ def test_workers_with_the_agent_are_ranked_by_load() -> None:
         ],
     )
     assert ranking.possible == ["worker-b", "worker-a"]
-    assert [(choice.id, choice.why) for choice in ranking.choices][-1] == ("worker-d", "full")
+    assert [(choice.id, choice.why) for choice in ranking.choices][-1] == ("worker-d", "full: worker.capacity is 100")
 
 
 def test_reasons_tell_of_the_claims_refusals() -> None:

@@ -158,7 +158,7 @@ local function first_with_room(cell, kind, candidates, agent, now, refused)
     elseif member.draining then
       why = 'draining'
     elseif redis.call('ZCARD', slots) >= member.capacity then
-      why = 'full'
+      why = 'full: ' .. kind .. '.capacity is ' .. whole(member.capacity)
     elseif kind == 'worker' then
       why = 'lacks the agent'
       for _, name in ipairs(member.agents) do

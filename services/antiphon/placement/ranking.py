@@ -83,7 +83,10 @@ def load_in_words(member: EdgeRecord | WorkerRecord) -> str:
 def _obstacle(member: EdgeRecord | WorkerRecord) -> str:
     if member.draining:
         return "draining"
-    return "full" if member.sessions >= member.capacity else ""
+    if member.sessions < member.capacity:
+        return ""
+    kind = "edge" if isinstance(member, EdgeRecord) else "worker"
+    return f"full: {kind}.capacity is {member.capacity}"
 
 
 def _ranking(scored: list[tuple[float, Choice]]) -> Ranking:
