@@ -32,6 +32,7 @@ class Answerer:
         self.asked: dict[str, Any] = {}
         self.received: list[Any] = []
         self.deleted: list[str] = []
+        self.records: list[dict[str, Any]] = []
         self.channel: Any = None
 
     async def create(self, sdp: str, **asked: Any) -> Placed:
@@ -39,6 +40,12 @@ class Answerer:
         await self.peer.setRemoteDescription(RTCSessionDescription(sdp=sdp, type="offer"))
         await self.peer.setLocalDescription(await self.peer.createAnswer())
         return Placed("ses_1", self.peer.localDescription.sdp, "edge-1", "frankfurt", "worker-1")
+
+    async def session(self, session: str) -> dict[str, Any]:
+        assert session == "ses_1"
+        if not self.records:
+            raise CallRefusedError("no such session", status=404)
+        return self.records.pop(0)
 
     async def delete(self, session: str) -> bool:
         self.deleted.append(session)
@@ -106,6 +113,15 @@ async def test_when_the_other_side_ends_the_call_its_reason_is_told(answerer: An
         with pytest.raises(CallEndedError, match="hangup"):
             await playing
     assert answerer.deleted == []
+
+
+async def test_when_nobody_says_why_a_call_ended_its_record_does(answerer: Answerer) -> None:
+    async with caller(answerer) as call:
+        await call.wait_for(lambda: call.journal.worker, within=30)
+        answerer.records = [{"reason": None}, {"reason": "api"}]
+        await answerer.peer.close()
+        assert await asyncio.wait_for(call.wait_ended(), 30) == "api"
+    assert answerer.records == []
 
 
 async def test_an_answer_that_leads_nowhere_is_told_after_the_timeout(answerer: Answerer) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 CHANNEL = "antiphon"
 _MOST_MESSAGES = 10_000
+_RECORD_LOOKS, _RECORD_PAUSE_S = 3, 0.2
 
 
 class Caller:
@@ -214,9 +215,22 @@ class Caller:
             self._step("dtls")
             self.hearing.begin()
             self._connected.set()
-        elif state in {"failed", "closed"}:
-            await self._end("the connection failed" if state == "failed" else "the other side closed the connection")
+        elif state in {"failed", "closed"} and not self.ended:
+            failed = "the connection failed" if state == "failed" else "the other side closed the connection"
+            await self._end(self.journal.end_reason or await self._recorded_reason() or failed)
         await self._notify()
+
+    async def _recorded_reason(self) -> str:
+        """Why the session ended, from its record: a call that was ended through the API says nothing itself."""
+        for _ in range(_RECORD_LOOKS):
+            try:
+                found = (await self._api.session(self.session)).get("reason")
+            except CallError:
+                return ""
+            if found:
+                return str(found)
+            await asyncio.sleep(_RECORD_PAUSE_S)  # the edge is about to write it
+        return ""
 
     async def _on_open(self) -> None:
         self._step("data_channel")
