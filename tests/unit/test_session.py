@@ -16,6 +16,7 @@ from antiphon.testing import AgentFailedError, SimulatedCall
 from antiphon.turns import TurnPolicy
 from antiphon.worker import Said, Session, Turn
 from antiphon.worker.audio import packets
+from antiphon.worker.ingest import QUEUE_FRAMES, GapQueue
 from tests.support.speech import say
 
 AgentCall = Callable[..., SimulatedCall]
@@ -475,3 +476,11 @@ def test_what_follows_an_interruption_is_not_held(agent_call: AgentCall) -> None
     call.says("wait", seconds=0.5)
     assert not call.hears().complete
     assert call.hears().complete
+
+
+async def test_a_repair_among_what_a_slow_reader_lost_leaves_the_gap_whole() -> None:
+    reader = GapQueue()
+    for sequence in (10, 11, 5, *range(12, 12 + QUEUE_FRAMES)):
+        reader.put(Frame(sequence, sequence * 960, 0, 960, 0, 0, SILENCE_20_MS))
+    assert await anext(reader) == Gap(5, 7, lost=True)
+    assert (await anext(reader))[0] == 12

@@ -53,6 +53,8 @@ ABSENT = "/v1/sessions/ses_frankfurt_00000000000000000000"
         ("POST", "/v1/sessions", JSON, b'{"sdp": ""}', 400, "bad_request"),
         ("POST", "/v1/sessions", JSON, b'{"sdp": 7}', 400, "bad_request"),
         ("POST", "/v1/sessions", JSON, b'{"sdp": "v=0", "metadata": [1]}', 400, "bad_request"),
+        ("POST", "/v1/sessions", JSON, b'{"sdp": "v=0", "metadata": {"a": NaN}}', 400, "bad_request"),
+        ("POST", "/v1/sessions", JSON, b'{"sdp": "v=0", "metadata": {"a": 1e999}}', 400, "bad_request"),
         ("POST", "/v1/sessions", JSON, b'{"sdp": "v=0", "volume": 11}', 400, "bad_request"),
         (
             "POST",

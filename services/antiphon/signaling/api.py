@@ -226,7 +226,11 @@ def _from_json(text: str) -> CreateSession:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"])
         raise Problem(400, "bad_request", f"{field or 'the body'}: {first['msg']}", field=field) from None
-    if len(json.dumps(asked.metadata)) > _MOST_METADATA:
+    try:
+        size = len(json.dumps(asked.metadata, allow_nan=False))
+    except ValueError:
+        raise Problem(400, "bad_request", "metadata holds a number that JSON cannot write", field="metadata") from None
+    if size > _MOST_METADATA:
         raise Problem(400, "bad_request", f"metadata is larger than {_MOST_METADATA} bytes", field="metadata")
     return asked
 

@@ -87,8 +87,11 @@ class GapQueue(Mailbox[Frame | Gap]):
     def put(self, item: Frame | Gap) -> Frame | Gap | None:
         oldest = super().put(item)
         if isinstance(oldest, Frame):
-            first = self._overflow.first if self._overflow else oldest.sequence
-            self._overflow = Gap(first, oldest.sequence - first + 1, lost=True)
+            first, last = oldest.sequence, oldest.sequence
+            if self._overflow is not None:  # a repaired frame may lie before what was dropped first
+                first = min(first, self._overflow.first)
+                last = max(last, self._overflow.first + self._overflow.missing - 1)
+            self._overflow = Gap(first, last - first + 1, lost=True)
         return oldest
 
     def put_gap(self, gap: Gap) -> None:
