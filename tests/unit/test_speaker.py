@@ -180,3 +180,15 @@ def test_a_doubt_holds_only_what_is_being_said_and_lapses_with_it(in_virtual_tim
         assert (await saying).cut == "stopped"
 
     in_virtual_time(story)
+
+
+def test_after_the_end_nothing_reaches_the_edge(in_virtual_time: Run) -> None:
+    async def story(edge: SilentEdge) -> None:
+        edge.speaker.close()
+        edge.speaker.forward(SILENCE_20_MS, 960)
+        edge.speaker.hold()
+        edge.speaker.stop("stopped")
+        assert (await edge.say(3)).cut == "closed"
+        assert (edge.played, edge.held, edge.flushed) == ([], False, [])
+
+    in_virtual_time(story)

@@ -132,6 +132,9 @@ class Speaker:
 
     def forward(self, payload: bytes, duration: int) -> None:
         """Plays a packet at once, outside any utterance."""
+        if self._closed:  # whoever plays on must not be heard by the next session of this handle
+            metrics.dropped("frame", "closed")
+            return
         if not self._live:
             self._numbers += 1
             self._live = self._numbers
@@ -156,14 +159,14 @@ class Speaker:
             self._hold(_IN_DOUBT)
 
     def _hold(self, why: str) -> None:
-        if not self._holds:
+        if not self._holds and not self._closed:
             self._transport.hold()
         self._holds.add(why)
 
     def _resume(self, why: str) -> None:
         if why in self._holds:
             self._holds.remove(why)
-            if not self._holds:
+            if not self._holds and not self._closed:
                 self._transport.resume()
 
     def close(self) -> None:
