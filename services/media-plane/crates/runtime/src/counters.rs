@@ -23,7 +23,7 @@ antiphon_link::counters! {
         drop_bad_integrity,
         /// Datagrams for a session that is gone.
         drop_no_session,
-        /// Addresses not learned because the table is full.
+        /// Addresses forgotten for new ones because the table was full.
         drop_flows_full,
         /// Datagrams not handed to their shard because its ring was full.
         drop_ring_full,

@@ -47,7 +47,8 @@ impl Flows {
         Some(flow.slot)
     }
 
-    /// Learns an address. Returns false when the table is full. Room is never made of `spared`, where media goes to:
+    /// Learns an address. Returns false when the table was full, and the longest unused address went for it: sessions that
+    /// ended on other shards leave theirs behind. A caller's own room is never made of `spared`, where media goes to:
     /// somebody who repeats a recorded check from many addresses shall not push the caller out.
     pub(crate) fn learn(&mut self, from: SocketAddr, slot: Slot, now: Time, spared: Option<SocketAddr>) -> bool {
         match self.table.get_mut(&from) {
@@ -59,12 +60,13 @@ impl Flows {
             None => {}
         }
         self.make_room(slot, spared);
-        if self.table.len() >= self.most {
-            return false;
+        let full = self.table.len() >= self.most;
+        if full && let Some((longest_unused, _)) = self.table.iter().min_by_key(|(_, flow)| flow.seen) {
+            self.forget(*longest_unused);
         }
         self.table.insert(from, Flow { slot, seen: now });
         self.addresses.entry(slot).or_default().push(from);
-        true
+        !full
     }
 
     fn make_room(&mut self, slot: Slot, spared: Option<SocketAddr>) {
@@ -133,14 +135,17 @@ mod tests {
         let mut flows = Flows::new(2);
         assert!(flows.learn(address(1), Slot(1), Time(0), None));
         assert!(flows.learn(address(2), Slot(2), Time(0), None));
-        assert!(!flows.learn(address(3), Slot(3), Time(0), None));
         assert!(
             flows.learn(address(2), Slot(4), Time(0), None),
             "a known address may change its session"
         );
+        assert_eq!(flows.find(address(1), Time(1)), Some(Slot(1)));
+        assert!(!flows.learn(address(3), Slot(3), Time(2), None));
+        assert_eq!(flows.find(address(2), Time(2)), None, "the longest unused made room");
+        assert_eq!(flows.find(address(3), Time(2)), Some(Slot(3)));
         assert_eq!(flows.find(address(1), Time(50_000_000)), Some(Slot(1)));
         flows.purge(Time(70_000_000));
-        assert_eq!(flows.find(address(2), Time(70_000_000)), None);
+        assert_eq!(flows.find(address(3), Time(70_000_000)), None);
         assert_eq!(flows.find(address(1), Time(70_000_000)), Some(Slot(1)));
         flows.purge(Time(200_000_000));
         assert!(flows.is_empty());

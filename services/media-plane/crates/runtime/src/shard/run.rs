@@ -172,8 +172,12 @@ impl Shard {
             Steer::BadUfrag => counters.drop_bad_ufrag.add(1),
             Steer::OtherEdge => counters.drop_other_edge.add(1),
             Steer::BadIntegrity => counters.drop_bad_integrity.add(1),
-            Steer::Owner(slot) if !self.learn(from, slot, now) => self.mouth.counters.drop_flows_full.add(1),
-            Steer::Owner(slot) => self.forward(slot, from, datagram, now),
+            Steer::Owner(slot) => {
+                if !self.learn(from, slot, now) {
+                    self.mouth.counters.drop_flows_full.add(1);
+                }
+                self.forward(slot, from, datagram, now);
+            }
         }
     }
 

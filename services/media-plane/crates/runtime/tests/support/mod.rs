@@ -1,4 +1,5 @@
 //! An edge with a worker, and callers for it.
+#![allow(dead_code, reason = "each test file uses its own part")]
 
 #[path = "../../../link/tests/support/mod.rs"]
 mod worker;
@@ -26,6 +27,8 @@ pub struct Edge {
     pub plane: Arc<Plane>,
     worker: Option<TestWorker>,
     manner: Manner,
+    /// Number of the next call's session.
+    next: Arc<AtomicU64>,
 }
 
 impl Edge {
@@ -46,6 +49,7 @@ impl Edge {
             plane: Arc::new(plane),
             worker: Some(worker),
             manner,
+            next: Arc::default(),
         };
         edge.until(|| edge.plane.workers()["w"].link.connected);
         assert!(matches!(edge.heard(), control_request::Message::Hello(_)));
@@ -55,17 +59,20 @@ impl Edge {
     /// Carries calls for a while and ends them.
     pub fn call(&self, calls: u32, window: Duration) -> Report {
         let settle = Duration::from_millis(300);
-        let plan = Plan {
+        self.run(&Plan {
             calls,
             settle,
             window,
             ..Plan::default()
-        };
+        })
+    }
+
+    pub fn run(&self, plan: &Plan) -> Report {
         let signaling: Arc<dyn Signaling> = Arc::new(Direct {
             plane: self.plane.clone(),
-            next: AtomicU64::new(0),
+            next: self.next.clone(),
         });
-        load::run(&plan, &signaling).expect("calls come up")
+        load::run(plan, &signaling).expect("calls come up")
     }
 
     /// A session whose caller never says anything.
@@ -157,7 +164,7 @@ impl Edge {
 /// Signaling without a network.
 struct Direct {
     plane: Arc<Plane>,
-    next: AtomicU64,
+    next: Arc<AtomicU64>,
 }
 
 impl Signaling for Direct {
