@@ -21,6 +21,7 @@ from pydantic_settings import (
     SettingsConfigDict,
     SettingsError,
 )
+from redis.connection import parse_url
 
 from antiphon.errors import ConfigError
 
@@ -44,6 +45,15 @@ class Region(_Section):
 class RedisConfig(_Section):
     url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     """Redis or Valkey, 7 or later: redis://, rediss:// or unix://."""
+
+    @field_validator("url")
+    @classmethod
+    def _can_be_parsed(cls, value: SecretStr) -> SecretStr:
+        try:
+            parse_url(value.get_secret_value())  # type: ignore[no-untyped-call]
+        except ValueError:  # its words may hold the password
+            raise ValueError("must be redis://host:port/0, rediss://host:port/0 or unix:///path") from None
+        return value
 
 
 class AuthConfig(_Section):

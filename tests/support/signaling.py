@@ -29,6 +29,6 @@ async def signaling(
     transport = httpx.ASGITransport(app, client=client)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://signaling") as http,
+        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http,
     ):
         yield http

@@ -93,3 +93,25 @@ def test_a_call_with_a_missing_sound_file_says_so() -> None:
     result = antiphon("call", "--play", "/no/such.wav")
     assert result.returncode == 2
     assert "cannot read /no/such.wav as sound" in result.stderr
+
+
+def test_a_call_to_what_is_no_address_says_so() -> None:
+    result = antiphon("call", "--url", "localhost")
+    assert result.returncode == 1
+    assert "'localhost' is no address of a signaling node" in result.stderr
+
+
+def test_a_recording_that_cannot_be_written_is_told_before_the_call(tmp_path: Path) -> None:
+    result = antiphon("call", "--record", str(tmp_path / "nowhere" / "out.wav"))
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert "cannot write" in result.stderr
+
+
+@pytest.mark.parametrize(("name", "value"), [("REDIS__URL", "http://127.0.0.1"), ("EDGE__ADVERTISE", '["no place"]')])
+def test_an_address_that_is_none_is_told_in_one_line(name: str, value: str) -> None:
+    free = {f"ANTIPHON_EDGE__{port}": "0" for port in ("PORT", "CONTROL_PORT", "HTTP_PORT")}
+    result = antiphon("edge", **free, **{f"ANTIPHON_{name}": value})
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert name.lower().replace("__", ".") in result.stderr

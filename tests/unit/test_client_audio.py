@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from antiphon.client import RATE, CallEndedError, CallError, Hearing, Speaking, read_audio, write_wav
+from antiphon.client import RATE, CallEndedError, CallError, Hearing, Speaking, audible_seconds, read_audio, write_wav
 from antiphon.client.audio import FRAME, at_call_rate, level_dbfs
 from tests.support.speech import say
 from tests.support.speech import write_wav as write_speech
@@ -173,3 +173,13 @@ def test_a_file_that_is_no_sound_is_named(tmp_path: Path) -> None:
         read_audio(file)
     with pytest.raises(CallError, match="No such file"):
         read_audio(tmp_path / "missing.wav")
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CallError, match=r"cannot write .*out\.wav: No such file or directory"):
+        write_wav(tmp_path / "nowhere" / "out.wav", tone(0.1))
+
+
+def test_silence_at_the_end_is_not_audible() -> None:
+    assert audible_seconds(np.concatenate([tone(0.5), np.zeros(RATE, np.int16)])) == pytest.approx(0.5)
+    assert audible_seconds(np.zeros(RATE, np.int16)) == 0

@@ -70,6 +70,8 @@ def test_lists_in_the_environment_are_json(monkeypatch: pytest.MonkeyPatch) -> N
         ("auth: {mode: keys, api_keys: {console: short}}", "secret of auth.api_keys.console is too short"),
         ("auth: {mode: keys, api_keys: {a.b: 0123456789abcdef}}", "holds no dot"),
         ("signaling: {host: 0.0.0.0}", "signaling.host is 0.0.0.0, which others can reach"),
+        ("redis: {url: http://127.0.0.1}", "redis.url: must be redis://host:port/0"),
+        ("redis: {url: redis://127.0.0.1:many}", "redis.url: must be redis://host:port/0"),
         ("worker: {host: 192.0.2.1}", "worker.host is 192.0.2.1, which others can reach"),
         ("signaling: {geoip: {trusted_proxies: [10.0.0.0/33]}}", "signaling.geoip.trusted_proxies"),
     ],
@@ -113,6 +115,9 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 def test_secrets_stay_out_of_errors_and_of_the_printed_tree(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(write(tmp_path, "cluster_secret: hunter2hunter2"))
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, "redis: {url: 'redis://:hunter2@127.0.0.1:hunter2'}"))
     assert "hunter2" not in str(caught.value)
     config = load_config(cluster_secret=SECRET, redis={"url": "redis://:hunter2@127.0.0.1/0"})
     assert "hunter2" not in repr(config)

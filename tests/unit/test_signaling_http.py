@@ -127,7 +127,7 @@ async def test_a_failure_of_ours_is_a_problem_without_its_inside(valkey: Embedde
 
     app.router.routes.insert(0, app.router.routes.pop())  # before the console, which has the rest
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://signaling") as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         reply = await http.get("/broken")
     assert (reply.status_code, reply.json()["code"]) == (500, "internal")
     assert "hunter2" not in reply.text
@@ -152,6 +152,29 @@ async def test_members_are_listed(valkey: EmbeddedValkey) -> None:
 
 
 KEYS: dict[str, Any] = {"mode": "keys", "api_keys": {"console": "0123456789abcdef", "other": "fedcba9876543210"}}
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/sessions", "/metrics", "/sdk/antiphon.js"])
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "192.0.2.1", "[", ""])
+async def test_without_keys_a_request_by_another_name_is_refused(valkey: EmbeddedValkey, path: str, host: str) -> None:
+    async with signaling(valkey) as http:
+        reply = await http.get(path, headers={"Host": host})
+    assert (reply.status_code, reply.json()["code"]) == (421, "misdirected_request")
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert "auth.mode" in reply.json()["detail"]
+
+
+@pytest.mark.parametrize("host", ["localhost:9000", "LOCALHOST", "antiphon.localhost", "127.0.0.1", "[::1]:8080"])
+async def test_loopback_s_names_are_served_whatever_the_port(valkey: EmbeddedValkey, host: str) -> None:
+    async with signaling(valkey) as http:
+        reply = await http.get("/v1/sessions", headers={"Host": host})
+    assert reply.status_code == 200
+
+
+async def test_with_keys_the_node_has_any_name(valkey: EmbeddedValkey) -> None:
+    async with signaling(valkey, auth=KEYS) as http:
+        reply = await http.get("/", headers={"Host": "antiphon.example"})
+    assert reply.status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ import sys
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from antiphon.client import CallEndedError, Caller, CallError, read_audio, write_wav
+import numpy as np
+
+from antiphon.client import CallEndedError, Caller, CallError, audible_seconds, read_audio, write_wav
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 _QUIET = 2.5
 """Seconds of silence after which an answer counts as done."""
+_SLACK = 0.3
+"""Seconds before our last word that an answer may end: an echo's end is no louder than our own."""
 _NO_ANSWER = 10.0
 """Seconds to wait for an answer to begin."""
 _STEPS = {
@@ -64,19 +68,21 @@ async def call_agent(wish: Wish) -> int:
     """Returns the exit code: 0, 1 when the call did not work, 2 when the options were wrong."""
     try:
         sound = read_audio(wish.play) if wish.play is not None else None
+        if wish.record is not None:
+            write_wav(wish.record, np.zeros(0, np.int16))  # told before the call, not after it
     except CallError as error:
         return _complain(str(error), 2)
-    if wish.record is not None and not wish.record.parent.is_dir():
-        return _complain(f"cannot write {wish.record}: there is no folder {wish.record.parent}", 2)
     caller = Caller(wish.url, agent=wish.agent, region=wish.region, token=wish.token)
     said: list[tuple[float, float]] = []
     try:
         async with caller:
             try:
                 async with asyncio.timeout(wish.seconds):
-                    if sound is not None:
+                    if sound is None:
+                        await caller.wait_ended()
+                    else:
                         said.append(await caller.play(sound))
-                    await _until_answered(caller, wish)
+                        await _until_answered(caller, said[-1][0] + audible_seconds(sound))
             except TimeoutError:
                 pass  # --seconds are over
             except CallEndedError:
@@ -88,15 +94,12 @@ async def call_agent(wish: Wish) -> int:
     return 0
 
 
-async def _until_answered(caller: Caller, wish: Wish) -> None:
-    """Returns when the agent has said its say; with nothing to play, when the call ends."""
-    if wish.play is None:
-        await caller.wait_ended()
-        return
-    ended_speaking = caller.now()
+async def _until_answered(caller: Caller, ended_speaking: float) -> None:
+    """Returns when the agent has said its say, or has nothing to say, or the call ends."""
     while not caller.ended:
-        last = max(ended_speaking, caller.hearing.last_audible_at or 0.0)
-        answered = last > ended_speaking or bool(caller.journal.utterances)
+        heard = caller.hearing.last_audible_at or 0.0
+        last = max(ended_speaking, heard)
+        answered = heard > ended_speaking - _SLACK or bool(caller.journal.utterances)
         patience = _QUIET if answered else _NO_ANSWER
         if not caller.journal.speaking() and caller.now() - last > patience:
             return

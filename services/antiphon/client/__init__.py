@@ -3,7 +3,7 @@
 from antiphon.client.audio import RATE, read_audio, write_wav
 from antiphon.client.caller import Caller
 from antiphon.client.errors import CallEndedError, CallError, CallRefusedError
-from antiphon.client.hearing import Hearing, Stretch
+from antiphon.client.hearing import Hearing, Stretch, audible_seconds
 from antiphon.client.journal import Journal, Turn, Utterance
 from antiphon.client.speaking import Speaking
 from antiphon.client.statistics import Statistics
@@ -21,6 +21,7 @@ __all__ = [
     "Stretch",
     "Turn",
     "Utterance",
+    "audible_seconds",
     "read_audio",
     "write_wav",
 ]

@@ -63,7 +63,10 @@ class Api:
     async def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own
         try:
             response = await self._http.request(method, path, **options)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+            msg = f"{self.url!r} is no address of a signaling node: expected one such as http://127.0.0.1:8080"
+            raise CallRefusedError(msg) from error
+        except httpx.HTTPError as error:
             what = str(error) or type(error).__name__
             msg = f"no answer from {self.url}: {what}. Is Antiphon running there?"
             raise CallRefusedError(msg) from error

@@ -38,8 +38,12 @@ def read_audio(path: Path) -> NDArray[np.int16]:
 
 
 def write_wav(path: Path, pcm: NDArray[np.int16]) -> None:
-    """Writes shape (samples,) at 48 kHz."""
-    with wave.open(str(path), "wb") as file:
+    """Writes shape (samples,) at 48 kHz. Raises CallError where the file cannot be written."""
+    try:
+        opened = path.open("wb")
+    except OSError as error:
+        raise CallError(f"cannot write {path}: {error.strerror}") from error
+    with opened, wave.open(opened, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(RATE)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
-from antiphon.client.audio import RATE, level_dbfs
+from antiphon.client.audio import FRAME, RATE, level_dbfs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,6 +109,12 @@ class Hearing:
             last.end = max(last.end, at + length)
         else:
             self.stretches.append(Stretch(at, at + length))
+
+
+def audible_seconds(pcm: NDArray[np.int16]) -> float:
+    """Seconds until the last audible frame of shape (samples,) at 48 kHz ends; 0 for silence."""
+    ends = [at + FRAME for at in range(0, len(pcm), FRAME) if level_dbfs(pcm[at : at + FRAME]) > AUDIBLE_DBFS]
+    return min(ends[-1], len(pcm)) / RATE if ends else 0.0
 
 
 class _Decoder:

@@ -64,6 +64,8 @@ def build_media_plane(config: Config) -> MediaPlane:
     except OSError as error:
         msg = f"cannot receive media on UDP {edge.host}:{edge.port}: {error.strerror or error}"
         raise OSError(error.errno, msg) from error
+    except ValueError as error:
+        raise ConfigError(f"edge.{error}") from error
 
 
 def _seal_key(secret: str) -> bytes:

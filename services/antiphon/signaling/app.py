@@ -18,7 +18,7 @@ from antiphon.placement import Locator, policy_named
 from antiphon.signaling import api, problems
 from antiphon.signaling.edges import Edges
 from antiphon.signaling.placing import Placer
-from antiphon.signaling.requests import Gate
+from antiphon.signaling.requests import Gate, LoopbackNames
 from antiphon.signaling.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ def create_app(config: Config) -> FastAPI:
             allow_headers=["Authorization", "Content-Type", "If-Match"],
             expose_headers=["Location", "ETag", "Retry-After"],
         )
+    if config.auth.mode == "none":
+        app.add_middleware(LoopbackNames)
     if settings.console:
         _serve_console(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

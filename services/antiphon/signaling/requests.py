@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import hmac
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from fastapi import Request  # noqa: TC002 - FastAPI reads the annotations of dependencies
+from starlette.datastructures import Headers
 
+from antiphon.config import is_loopback
 from antiphon.signaling.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pydantic import SecretStr
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from antiphon.config import AuthConfig
 
@@ -97,3 +101,34 @@ class Gate:
         known = (self._keys or {}).get(name)
         expected = known.get_secret_value() if known else "\0"
         return hmac.compare_digest(secret.encode(), expected.encode()) and known is not None
+
+
+class LoopbackNames:
+    """ASGI middleware for nodes without keys: serves only who calls this machine by a loopback name.
+
+    A foreign page can have its own name resolve to 127.0.0.1 (DNS rebinding); the browser then takes us for that
+    page's server and lets it read our answers. The Host header still has the page's name.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or _names_loopback(Headers(scope=scope).get("host", "")):
+            await self._app(scope, receive, send)
+            return
+        problem = Problem(
+            421,
+            "misdirected_request",
+            "without keys only requests to localhost or a loopback address are served, and the Host header has "
+            "another name: call http://127.0.0.1, or set auth.mode to keys",
+        )
+        await problem.response()(scope, receive, send)
+
+
+def _names_loopback(host: str) -> bool:
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").removesuffix(".")
+    except ValueError:  # brackets without an address in them
+        return False
+    return is_loopback(name) or name.endswith(".localhost")
