@@ -200,8 +200,6 @@ class Config(BaseSettings):
 
     @model_validator(mode="after")
     def _refuse_open_doors(self) -> Config:
-        if self.auth.mode == "keys":
-            return self
         for field, host in (
             ("signaling.host", self.signaling.host),
             ("edge.host", self.edge.host),
@@ -210,10 +208,16 @@ class Config(BaseSettings):
             ("worker.host", self.worker.host),
             ("worker.http_host", self.worker.http_host),
         ):
-            if not is_loopback(host):
+            if self.auth.mode == "none" and not is_loopback(host):
                 raise ValueError(
                     f"{field} is {host}, which others can reach, but auth.mode is none: "
                     "set auth.mode to keys and auth.api_keys, or listen on 127.0.0.1"
+                )
+        for field, host in (("edge.control_host", self.edge.control_host), ("worker.host", self.worker.host)):
+            if not is_private(host):
+                raise ValueError(
+                    f"{field} is {host}, but keys guard the HTTP API only: "
+                    "listen on loopback or on one private address that callers cannot reach"
                 )
         return self
 
@@ -225,6 +229,17 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_private(host: str) -> bool:
+    """Whether this is one address of a private network, or loopback."""
+    if is_loopback(host):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_private and not address.is_unspecified
 
 
 def load_config(path: Path | None = None, **overrides: Any) -> Config:  # noqa: ANN401

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -129,3 +129,26 @@ def test_keys_open_other_addresses() -> None:
         signaling={"host": "0.0.0.0"}, auth={"mode": "keys", "api_keys": {"console": "0123456789abcdef"}}
     )
     assert config.signaling.host == "0.0.0.0"
+
+
+KEYS = {"mode": "keys", "api_keys": {"console": "0123456789abcdef"}}
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "8.8.8.8", "worker.example.com"])
+def test_keys_do_not_open_what_they_do_not_guard(host: str) -> None:
+    with pytest.raises(ConfigError, match="keys guard the HTTP API only"):
+        load_config(worker={"host": host}, auth=KEYS)
+    with pytest.raises(ConfigError, match="keys guard the HTTP API only"):
+        load_config(edge={"control_host": host}, auth=KEYS)
+
+
+def test_the_link_may_stand_on_a_private_address_where_keys_are_set() -> None:
+    assert load_config(worker={"host": "10.1.2.3"}, auth=KEYS).worker.host == "10.1.2.3"
+
+
+@pytest.mark.parametrize("host", ["10.1.2.3", "0.0.0.0"])
+def test_no_address_but_loopback_is_listened_on_without_keys(host: str) -> None:
+    for section, field in (("signaling", "host"), ("edge", "host"), ("edge", "http_host"), ("worker", "http_host")):
+        overrides: dict[str, Any] = {section: {field: host}}
+        with pytest.raises(ConfigError, match=rf"{section}\.{field} is {host}"):
+            load_config(None, **overrides)
