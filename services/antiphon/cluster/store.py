@@ -73,13 +73,17 @@ class Cluster:
         Outlives any outage of Redis. `stale` hears of sessions that have a newer owner or have ended: let them go.
         """
         instance, failing = 0, False
+        renewal: asyncio.Task[int] | None = None
         member = record().id
         connected = _CONNECTED.labels(member)
         try:
             while True:
                 began = time.monotonic()
                 try:
-                    instance = await self._renew(record(), sessions() if sessions else {}, instance, stale)
+                    renewal = asyncio.create_task(
+                        self._renew(record(), sessions() if sessions else {}, instance, stale)
+                    )
+                    instance = await asyncio.shield(renewal)
                     connected.set(1)
                     if failing:
                         _log.info("the cluster's Redis answers again", member=member)
@@ -94,6 +98,9 @@ class Cluster:
             connected.set(0)
             with suppress(UnavailableError, TimeoutError):
                 async with asyncio.timeout(_LEAVE_S):
+                    if renewal is not None:
+                        with suppress(UnavailableError):
+                            instance = await renewal  # who does not know its instance cannot leave
                     await self._functions.call("leave", _kind(record()), member, instance)
 
     async def _renew(
