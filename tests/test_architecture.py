@@ -36,6 +36,7 @@ CRATES_MAY_USE: dict[str, set[str]] = {
     "engine": set(),
     "link": set(),
     "netsim": set(),
+    "impairer": {"netsim"},
     "runtime": {"engine", "link"},
     "python": {"runtime", "link", "engine"},
     "caller": {"engine"},
@@ -43,7 +44,7 @@ CRATES_MAY_USE: dict[str, set[str]] = {
 
 
 # Where system calls are made by hand.
-SYSTEM_CALLS = ("runtime/src/socket/", "caller/src/sys.rs")
+SYSTEM_CALLS = ("runtime/src/socket/", "caller/src/sys.rs", "impairer/src/tun.rs")
 
 
 def _imports(path: Path) -> set[str]:
