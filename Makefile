@@ -74,12 +74,16 @@ format: build ## format Python and Rust in place
 	@cargo fmt --manifest-path $(MEDIA)/Cargo.toml --all
 
 .PHONY: fuzz
-fuzz: ## run every fuzz target for FUZZ_SECONDS (20), on the stable toolchain
+fuzz: ## run every fuzz target for FUZZ_SECONDS (20) or FUZZ_RUNS times, on the stable toolchain
 	@$(MEDIA)/fuzz/run
 
 .PHONY: bench
 bench: build ## measure: floor, engine, whole path, peers; ARGS=--quick for a minute's worth
 	@$(BIN)/python -m loadtest.bench $(ARGS)
+
+.PHONY: soak
+soak: build ## half an hour of 300 calls of random life: what leaks shows; ARGS="--minutes 2" for less
+	@$(BIN)/python -m loadtest.soak $(ARGS)
 
 .PHONY: proto
 proto: $(VENV)/.ready ## generate services/antiphon/wire from proto/

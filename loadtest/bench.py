@@ -6,17 +6,14 @@ Prints tables with ratios and a verdict on each target, and writes `bench-result
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import json
-import os
-import platform
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from loadtest.measuring import servers
+from loadtest.measuring.machine import machine
 from loadtest.measuring.judgement import COMPARED, IDLE, Results, markdown, verdicts
 from loadtest.measuring.tools import ROOT, WARM_UP, BenchError, Caller, Figures, Load, build_caller, build_pion, say
 
@@ -40,7 +37,7 @@ FULL = Extent(10.0, (IDLE, 100, COMPARED, 500, 0), (100, COMPARED), (COMPARED,),
 def main() -> int:
     """Runs the benchmark. Returns 1 if a target is missed and `--check` was given."""
     arguments = _arguments()
-    results = Results(machine=_machine())
+    results = Results(machine=machine())
     extent = QUICK if arguments.quick else FULL
     try:
         caller = Caller(build_caller(), results.notes)
@@ -71,19 +68,6 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     arguments.only = arguments.only or parts
     return arguments
-
-
-def _machine() -> Figures:
-    model = ""
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return {
-        "cpu": model or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
-        "kernel": f"{platform.system()} {platform.release()}",
-        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
 
 
 def _measure_floor(caller: Caller, extent: Extent, results: Results) -> None:

@@ -85,6 +85,9 @@ class FakePlane:
             for worker, target in self.targets.items()
         }
 
+    def tables(self) -> dict[str, int]:
+        return {"sessions": 0, "flows": 0}
+
     def counters(self) -> dict[str, int]:
         return {"packets_in": 17, "dropped_replay": 1}
 

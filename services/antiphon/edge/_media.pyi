@@ -88,5 +88,8 @@ class MediaPlane:
     def counters(self) -> dict[str, int]:
         """All counters of shards and links, summed, by name."""
 
+    def tables(self) -> dict[str, int]:
+        """Entries of the shards' tables, summed, by name; some seconds old."""
+
     def close(self) -> None:
         """Closes all sessions with BYE and stops the threads. Blocks up to a second."""

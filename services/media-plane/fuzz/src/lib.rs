@@ -1,5 +1,7 @@
 //! What is tried on any bytes: that nothing panics, and what must hold of whatever is accepted.
 
+pub mod life;
+
 use antiphon_engine::sdp::{Answer, Fingerprint, Offer, OwnStream, parse_fragment};
 use antiphon_engine::srtp::{MAX_OVERHEAD, Profile, Receiver, Sender};
 use antiphon_engine::stun::{BindingRequest, Kind, classify};

@@ -57,7 +57,9 @@ fn write_all(root: &Path) -> io::Result<()> {
         &[opus::SILENCE.to_vec(), vec![31 << 3 | 3, 0x80 | 3, 1, 1, 7, 7, 7]],
     )?;
     write(root, "srtp", &srtp())?;
-    write(root, "link", &link())
+    write(root, "link", &link())?;
+    write(root, "engine", &lives())?;
+    write(root, "channels", &[channel_talk()])
 }
 
 fn write(root: &Path, target: &str, seeds: &[Vec<u8>]) -> io::Result<()> {
@@ -166,6 +168,39 @@ fn srtp() -> Vec<Vec<u8>> {
         seeds.push([&[choice as u8], &buffer[..length]].concat());
     }
     seeds
+}
+
+/// Calls as they usually are: audio, RED with a gap before it, playout that is held and goes on, a report, roaming.
+fn lives() -> Vec<Vec<u8>> {
+    let audio = [&[1, 0, 0, 3][..], &opus::SILENCE].concat();
+    let play = [&[8, 1, 0, 0, 3][..], &opus::SILENCE].concat();
+    let block = redundant();
+    let redundant = [&[1, 1, 0x10, block.len() as u8][..], &block].concat();
+    let compound = report();
+    let report = [&[5, compound.len() as u8][..], &compound].concat();
+    let roam = [13, 0x85, 1, 0, 0, 0];
+    let life = [
+        &[0][..],
+        &audio.repeat(5),
+        &redundant,
+        &play.repeat(5),
+        &[10, 0, 1, 0, 11],
+        &report,
+        &roam,
+        &[12, 0x40, 0, 100, 100],
+    ]
+    .concat();
+    let mut other = life.clone();
+    other[0] = 3;
+    vec![life, other]
+}
+
+/// Messages, a chunk of DATA that opens a channel, and time.
+fn channel_talk() -> Vec<u8> {
+    let open = [
+        0, 3, 0, 28, 0, 0, 0, 1, 0, 2, 0, 0, 0, 0, 0, 50, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    ];
+    [&[1, 2, b'h', b'i', 3, open.len() as u8][..], &open, &[0, 40]].concat()
 }
 
 fn link() -> Vec<Vec<u8>> {

@@ -131,6 +131,9 @@ pub struct Call {
     give_up: Nanos,
     window: Window,
     location: Option<String>,
+    /// The last answer, which a restart's credentials are put into.
+    answered: String,
+    restarting: Option<SdpPendingOffer>,
 }
 
 impl Call {
@@ -170,6 +173,8 @@ impl Call {
             give_up: now + SETUP_LIMIT,
             window: Window::default(),
             location: None,
+            answered: String::new(),
+            restarting: None,
         };
         Ok((call, offer.to_sdp_string()))
     }
@@ -205,10 +210,11 @@ impl Call {
     /// Takes the answer.
     pub fn answer(&mut self, sdp: &str, location: Option<String>, now: Nanos, clock: Clock, tally: &mut Tally) -> Step {
         self.location = location;
+        self.answered = plain_candidates(sdp);
         let State::Offered { pending } = std::mem::replace(&mut self.state, State::Connecting) else {
             return Step::Same;
         };
-        let taken = SdpAnswer::from_sdp_string(&plain_candidates(sdp))
+        let taken = SdpAnswer::from_sdp_string(&self.answered)
             .map_err(|error| error.to_string())
             .and_then(|answer| {
                 self.rtc
@@ -292,6 +298,51 @@ impl Call {
         );
         self.next_number += 1;
         self.next_send += INTERVAL;
+    }
+
+    /// The call's packets come from another port from now on, as after a NAT's rebinding: the call does not know of it.
+    /// The socket is another one then: wait for it.
+    ///
+    /// # Errors
+    /// What opening a socket says.
+    pub fn rebind(&mut self) -> io::Result<()> {
+        let socket = UdpSocket::bind((self.local.ip(), 0))?;
+        socket.set_nonblocking(true)?;
+        sys::enable_arrival_times(&socket)?;
+        self.socket = socket;
+        Ok(())
+    }
+
+    /// Begins an ICE restart. Returns the new credentials as a fragment (RFC 8840).
+    pub fn restart(&mut self) -> Option<String> {
+        let mut changes = self.rtc.sdp_api();
+        let credentials = changes.ice_restart(true);
+        let (_, pending) = changes.apply()?;
+        self.restarting = Some(pending);
+        Some(format!(
+            "a=ice-ufrag:{}\r\na=ice-pwd:{}\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:{}\r\n",
+            credentials.ufrag, credentials.pass, self.mid
+        ))
+    }
+
+    /// Goes on with the fragment that answers a restart. Returns whether it was one.
+    pub fn restarted(&mut self, fragment: &str) -> bool {
+        let credential = |name: &str| fragment.lines().find(|line| line.starts_with(name)).map(str::trim_end);
+        let (Some(pending), Some(ufrag), Some(password)) = (
+            self.restarting.take(),
+            credential("a=ice-ufrag:"),
+            credential("a=ice-pwd:"),
+        ) else {
+            return false;
+        };
+        let renewed = |line: &str| match line {
+            line if line.starts_with("a=ice-ufrag:") => format!("{ufrag}\r\n"),
+            line if line.starts_with("a=ice-pwd:") => format!("{password}\r\n"),
+            line => format!("{line}\r\n"),
+        };
+        self.answered = self.answered.lines().map(renewed).collect();
+        SdpAnswer::from_sdp_string(&self.answered)
+            .is_ok_and(|answer| self.rtc.sdp_api().accept_answer(pending, answer).is_ok())
     }
 
     /// From the next probe on, probes count.

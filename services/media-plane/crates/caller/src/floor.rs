@@ -21,9 +21,10 @@ use crate::tally::Times;
 
 const HEADER: usize = 12;
 const TAG: usize = 16;
-const BATCH: usize = 64;
+/// Datagrams a system call.
+pub const BATCH: usize = 64;
 /// Datagrams on their way at once when the server is saturated: enough to fill its batches, too few to overflow.
-const IN_FLIGHT: usize = 4 * BATCH;
+pub const IN_FLIGHT: usize = 4 * BATCH;
 
 /// The cipher of both directions: opens and seals SRTP-like packets under one key.
 pub struct Cipher {

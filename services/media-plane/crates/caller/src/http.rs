@@ -103,8 +103,10 @@ fn exchange(method: &str, url: &Url, content_type: &str, body: &str) -> io::Resu
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_nodelay(true)?;
     let (path, authority, length) = (&url.path, &url.authority, body.len());
+    // RFC 9725 4.4.1: an ICE restart comes with a condition.
+    let condition = if method == "PATCH" { "If-Match: *\r\n" } else { "" };
     let request = format!(
-        "{method} {path} HTTP/1.0\r\nHost: {authority}\r\nContent-Type: {content_type}\r\n\
+        "{method} {path} HTTP/1.0\r\nHost: {authority}\r\nContent-Type: {content_type}\r\n{condition}\
          Content-Length: {length}\r\nAccept: {content_type}\r\n\r\n{body}"
     );
     stream.write_all(request.as_bytes())?;

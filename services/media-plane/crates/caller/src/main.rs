@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use antiphon_caller::engine;
 use antiphon_caller::floor;
+use antiphon_caller::lives;
 use antiphon_caller::load::{self, LoadError, Plan};
 use antiphon_caller::peer::EchoPeer;
 use antiphon_caller::procfs::Watched;
+use antiphon_caller::saturated;
 use antiphon_caller::signaling::{HttpSignaling, Signaling};
 use clap::{Parser, Subcommand, ValueEnum};
 use str0m::crypto::dtls::DtlsVersion;
@@ -37,6 +39,18 @@ enum Command {
         #[arg(long, default_value_t = 160)]
         payload: usize,
     },
+    /// Measure the engine with its sockets, saturated, against the saturated floor. Prints JSON.
+    Saturated {
+        /// Sessions that take turns.
+        #[arg(long, default_value_t = 300)]
+        sessions: usize,
+        /// Seconds that each of the two is measured.
+        #[arg(long, default_value_t = 6.0)]
+        window: f64,
+        /// Bytes of a payload.
+        #[arg(long, default_value_t = 160)]
+        payload: usize,
+    },
     /// Measure the engine alone against its cipher alone, without sockets. Prints JSON.
     Engine {
         /// Sessions that take turns; more than once for several runs.
@@ -48,6 +62,32 @@ enum Command {
         /// Bytes of a payload.
         #[arg(long, default_value_t = 160)]
         payload: usize,
+    },
+    /// Call a server with calls of random life until the time is over, for soaking it. Prints JSON.
+    Lives {
+        /// Where offers are posted to.
+        url: String,
+        /// Calls at once.
+        #[arg(long, default_value_t = 300)]
+        calls: u32,
+        /// Seconds that new calls begin for.
+        #[arg(long, default_value_t = 60.0)]
+        seconds: f64,
+        /// Seconds that a call lives, on average.
+        #[arg(long, default_value_t = 30.0)]
+        life: f64,
+        /// Seconds at most between a call and the next in its place.
+        #[arg(long, default_value_t = 2.0)]
+        pause: f64,
+        /// All calls end with a word of their own.
+        #[arg(long)]
+        polite: bool,
+        /// Address that the calls' sockets are bound to.
+        #[arg(long, default_value = "127.0.0.1")]
+        bind: IpAddr,
+        /// Of the random lives.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// Be a server that echoes (str0m on one thread), to compare with.
     Peer {
@@ -131,6 +171,21 @@ fn main() -> ExitCode {
             pairs,
             payload,
         } => measure_engine(&sessions, pairs, payload),
+        Command::Saturated {
+            sessions,
+            window,
+            payload,
+        } => measure_saturated(sessions, window, payload),
+        Command::Lives {
+            url,
+            calls,
+            seconds,
+            life,
+            pause,
+            polite,
+            bind,
+            seed,
+        } => soak(&url, calls, [seconds, life, pause], polite, bind, seed),
         Command::Peer { listen } => EchoPeer::start(listen).map_err(Into::into).map(|peer| {
             println!("{}", peer.url());
             peer.join();
@@ -156,12 +211,40 @@ fn measure_floor(sessions: &[u32], window: f64, payload: usize) -> Result<(), Bo
     Ok(())
 }
 
+fn measure_saturated(sessions: usize, window: f64, payload: usize) -> Result<(), Box<dyn std::error::Error>> {
+    let report = saturated::run(sessions, payload, Duration::try_from_secs_f64(window)?)?;
+    println!("{}", serde_json::to_string_pretty(&report)?);
+    Ok(())
+}
+
 fn measure_engine(sessions: &[usize], pairs: usize, payload: usize) -> Result<(), Box<dyn std::error::Error>> {
     let reports = sessions
         .iter()
         .map(|sessions| engine::run(*sessions, pairs, payload))
         .collect::<Result<Vec<_>, _>>()?;
     println!("{}", serde_json::to_string_pretty(&reports)?);
+    Ok(())
+}
+
+fn soak(
+    url: &str,
+    calls: u32,
+    [seconds, life, pause]: [f64; 3],
+    polite: bool,
+    bind: IpAddr,
+    seed: u64,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let signaling: Arc<dyn Signaling> = Arc::new(HttpSignaling::new(url)?);
+    let plan = lives::Plan {
+        calls,
+        duration: Duration::try_from_secs_f64(seconds)?,
+        life: Duration::try_from_secs_f64(life)?,
+        pause: Duration::try_from_secs_f64(pause)?,
+        polite,
+        bind,
+        seed,
+    };
+    println!("{}", serde_json::to_string_pretty(&lives::run(&plan, &signaling)?)?);
     Ok(())
 }
 

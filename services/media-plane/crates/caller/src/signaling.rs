@@ -35,6 +35,19 @@ pub trait Signaling: Send + Sync {
     /// [`SignalingError`] says who refused what.
     fn offer(&self, sdp: &str) -> Result<Answer, SignalingError>;
 
+    /// Restarts the ICE of the call with this [`Answer::location`]: new credentials as a fragment (RFC 8840), answered
+    /// with the server's.
+    ///
+    /// # Errors
+    /// [`SignalingError`]; a server may have none of it.
+    fn restart(&self, location: &str, fragment: &str) -> Result<String, SignalingError> {
+        let _ = (location, fragment);
+        Err(SignalingError::Refused {
+            status: 501,
+            body: "no ICE restart here".to_owned(),
+        })
+    }
+
     /// Ends the call with this [`Answer::location`].
     ///
     /// # Errors
@@ -66,6 +79,18 @@ impl Signaling for HttpSignaling {
                 sdp: response.body,
                 location: response.location,
             }),
+            status => Err(SignalingError::Refused {
+                status,
+                body: response.body,
+            }),
+        }
+    }
+
+    fn restart(&self, location: &str, fragment: &str) -> Result<String, SignalingError> {
+        let content = "application/trickle-ice-sdpfrag";
+        let response = http::request("PATCH", &self.url.join(location)?, content, fragment)?;
+        match response.status {
+            200 => Ok(response.body),
             status => Err(SignalingError::Refused {
                 status,
                 body: response.body,

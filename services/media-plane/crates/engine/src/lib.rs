@@ -8,11 +8,14 @@ mod client_hello;
 pub mod config;
 mod dtls;
 mod egress;
+#[cfg(any(test, feature = "known-keys"))]
+pub mod established;
 mod ice;
 mod ingest;
 pub mod opus;
 pub mod output;
 mod playout;
+mod rate;
 pub mod red;
 mod report;
 pub mod rtcp;

@@ -125,6 +125,10 @@ counters! {
         srtp_malformed,
         /// SRTCP packets seen before.
         srtcp_replayed,
+        /// RTP packets dropped because the caller sends more than any audio is.
+        rtp_over_rate,
+        /// RTCP packets dropped because the caller sends too many.
+        rtcp_over_rate,
         /// Media from an address that passed no check.
         unverified,
         /// Media before there were keys.
@@ -165,6 +169,8 @@ counters! {
         messages_out,
         /// Data-channel messages refused: no such channel, too long, or too many waiting.
         refused_messages,
+        /// Data-channel messages of the caller dropped because it sends too many, or too much.
+        messages_over_rate,
         /// NACKs of the caller: packets that it misses.
         nacked,
         /// RTP and RTCP packets that could not be sealed, because the key is used up.

@@ -162,6 +162,11 @@ impl MediaPlane {
         py.detach(|| self.plane.counters())
     }
 
+    /// Entries of the shards' tables, summed, by name; some seconds old.
+    fn tables(&self, py: Python<'_>) -> BTreeMap<&'static str, usize> {
+        py.detach(|| self.plane.tables())
+    }
+
     /// Closes all sessions with BYE and stops the threads. Blocks up to a second.
     fn close(&self, py: Python<'_>) {
         py.detach(|| self.plane.close());

@@ -1,4 +1,6 @@
-//! What shards count. A shard alone writes its own.
+//! What shards count, and how large their tables are. A shard alone writes its own.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 antiphon_link::counters! {
     /// Counters of one shard.
@@ -27,6 +29,12 @@ antiphon_link::counters! {
         drop_flows_full,
         /// Datagrams not handed to their shard because its ring was full.
         drop_ring_full,
+        /// Datagrams of callers who are not connected yet: they wait until live calls' packets had their turn.
+        handshake_datagrams,
+        /// Turns whose time for handshakes did not do for all that waited.
+        handshake_budget_spent,
+        /// Datagrams of callers who are not connected yet, dropped because too many waited.
+        drop_handshake_full,
         /// Datagrams handed to another shard.
         handed_over,
         /// Datagrams not sent for want of room in the socket.
@@ -51,5 +59,27 @@ antiphon_link::counters! {
         session_faults,
         /// Events not told because nobody took them.
         drop_events,
+    }
+}
+
+/// Entries of a shard's tables, as it last told them.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    flows: AtomicUsize,
+    timers: AtomicUsize,
+    handshakes: AtomicUsize,
+}
+
+impl Tables {
+    pub(crate) fn tell(&self, flows: usize, timers: usize, handshakes: usize) {
+        self.flows.store(flows, Ordering::Relaxed);
+        self.timers.store(timers, Ordering::Relaxed);
+        self.handshakes.store(handshakes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self, mut visit: impl FnMut(&'static str, usize)) {
+        visit("flows", self.flows.load(Ordering::Relaxed));
+        visit("timers", self.timers.load(Ordering::Relaxed));
+        visit("handshakes_waiting", self.handshakes.load(Ordering::Relaxed));
     }
 }

@@ -107,6 +107,11 @@ impl Flows {
         });
     }
 
+    /// Addresses that are known.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.table.is_empty() && self.addresses.is_empty()

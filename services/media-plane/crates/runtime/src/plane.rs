@@ -16,7 +16,7 @@ use antiphon_link::proto::control_request::Message;
 use antiphon_link::proto::{SessionClosed, SessionOpened};
 use antiphon_link::{Identity, Links, monotonic_us};
 
-use crate::counters::ShardCounters;
+use crate::counters::{ShardCounters, Tables};
 use crate::events::{EdgeEvent, Events};
 use crate::mailbox::{Mail, Mailbox};
 use crate::registry::{Live, NoPlace, Registry};
@@ -167,6 +167,7 @@ pub struct Plane {
     registry: Arc<Registry>,
     events: Arc<Events>,
     shard_counters: Vec<Arc<ShardCounters>>,
+    tables: Arc<[Arc<Tables>]>,
     /// Counts what happens on other threads than a shard's.
     outside: Arc<ShardCounters>,
     workers: Workers,
@@ -206,6 +207,7 @@ impl Plane {
         let workers = Workers::new(identity, mailboxes.clone(), events.clone(), outside.clone());
         let links = Links::start(LINK_THREADS)?;
 
+        let tables: Arc<[Arc<Tables>]> = sockets.iter().map(|_| Arc::default()).collect();
         let mut threads = Vec::new();
         let mut shard_counters = Vec::new();
         for (index, socket) in sockets.into_iter().enumerate() {
@@ -218,6 +220,7 @@ impl Plane {
                 registry: registry.clone(),
                 events: events.clone(),
                 counters,
+                tables: tables[index].clone(),
             };
             let shards = config.shards;
             let capacity = config.capacity;
@@ -237,6 +240,7 @@ impl Plane {
             registry,
             events,
             shard_counters,
+            tables,
             outside,
             workers,
             links,
@@ -418,6 +422,16 @@ impl Plane {
     #[must_use]
     pub fn take_events(&self) -> Vec<EdgeEvent> {
         self.events.take()
+    }
+
+    /// Entries of the shards' tables, summed, by name: what must not grow for ever. Some seconds old.
+    #[must_use]
+    pub fn tables(&self) -> BTreeMap<&'static str, usize> {
+        let mut sums = BTreeMap::from([("sessions", self.sessions().len())]);
+        for tables in self.tables.iter() {
+            tables.read(|name, size| *sums.entry(name).or_default() += size);
+        }
+        sums
     }
 
     /// All counters, summed over shards.

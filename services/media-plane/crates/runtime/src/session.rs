@@ -28,6 +28,8 @@ pub(crate) struct Seat {
     pub(crate) session: Box<Session>,
     /// The deadline that the wheel holds for it; [`Time::NEVER`] when none.
     pub(crate) scheduled: Time,
+    /// Its datagrams that wait for their turn, while it is not connected.
+    pub(crate) waiting: u8,
 }
 
 impl Seat {
@@ -36,6 +38,7 @@ impl Seat {
             tenant,
             session,
             scheduled: Time::NEVER,
+            waiting: 0,
         }
     }
 

@@ -122,6 +122,12 @@ impl Wheel {
         self.next_tick().map(|tick| Time(tick * TICK_US))
     }
 
+    /// Timers that are set, or were and have not fired yet.
+    pub(crate) fn len(&self) -> usize {
+        let timers = |turn: &Turn| turn.buckets.iter().map(Vec::len).sum::<usize>();
+        timers(&self.fine) + timers(&self.coarse)
+    }
+
     fn next_tick(&self) -> Option<u64> {
         let fine = self.fine.next(self.tick);
         let coarse = self.coarse.next(self.tick.div_ceil(BUCKETS)).map(|turn| turn * BUCKETS);

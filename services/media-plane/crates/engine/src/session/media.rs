@@ -18,6 +18,10 @@ impl Session {
             self.counters.early += 1;
             return;
         };
+        if !self.limits.allow_rtp(now) {
+            self.counters.rtp_over_rate += 1;
+            return;
+        }
         let opened = match receiver.open_rtp(datagram) {
             Ok(opened) => opened,
             Err(OpenError::Replayed) => {
@@ -29,6 +33,7 @@ impl Session {
                 return;
             }
         };
+        self.limits.took_rtp(now);
         self.counters.packets_in += 1;
         self.counters.bytes_in += datagram.len() as u64;
         once(&mut self.setup.first_packet, now);
@@ -67,6 +72,10 @@ impl Session {
             self.counters.early += 1;
             return;
         };
+        if !self.limits.allow_rtcp(now) {
+            self.counters.rtcp_over_rate += 1;
+            return;
+        }
         let length = match receiver.open_rtcp(datagram) {
             Ok(length) => length,
             Err(error) => {
@@ -74,6 +83,7 @@ impl Session {
                 return;
             }
         };
+        self.limits.took_rtcp(now);
         self.counters.rtcp_in += 1;
         self.ice.media(now, from, false);
         for packet in compound(&datagram[..length]) {

@@ -1,5 +1,7 @@
 //! One caller: SDP, ICE-lite, DTLS, SRTP, data channels, ingest and playout joined into one state machine.
 
+#[cfg(test)]
+mod hostile;
 mod media;
 mod transport;
 
@@ -15,6 +17,7 @@ use crate::ice::{Agent, Local};
 use crate::ingest::Ingest;
 use crate::output::Output;
 use crate::playout::Playout;
+use crate::rate::Limits;
 use crate::report::Reporter;
 use crate::sdp::{Answer, Offer, OfferError, OwnStream, parse_fragment, write_fragment};
 use crate::srtp::Receiver;
@@ -66,6 +69,7 @@ pub struct Session {
     state: SessionState,
     setup: SetupTimes,
     counters: Counters,
+    limits: Limits,
     ice: Agent,
     /// Where the first checks came from: DTLS goes there until a path is nominated.
     first_peer: Option<SocketAddr>,
@@ -139,6 +143,7 @@ impl Session {
                 ..SetupTimes::default()
             },
             counters: Counters::default(),
+            limits: Limits::default(),
             ice: Agent::new(local, &offer.ice),
             first_peer: None,
             dtls: None,
@@ -160,10 +165,31 @@ impl Session {
         Ok((session, answer))
     }
 
+    /// Whether media may flow.
+    #[must_use]
+    #[inline]
+    pub fn is_connected(&self) -> bool {
+        self.state == SessionState::Connected
+    }
+
+    /// Where media goes to.
+    #[must_use]
+    pub fn remote(&self) -> Option<SocketAddr> {
+        self.target()
+    }
+
     /// The ufrag in the answer, or in the fragment of the last ICE restart.
     #[must_use]
     pub fn ufrag(&self) -> &str {
         self.ice.local().ufrag.as_str()
+    }
+
+    /// What a check of the caller's has as user name and password.
+    #[cfg(any(test, feature = "known-keys"))]
+    pub(crate) fn check_credentials(&self) -> (String, crate::ufrag::Password) {
+        let local = self.ice.local();
+        let username = format!("{}:{}", local.ufrag.as_str(), self.offer.ice.ufrag);
+        (username, local.password)
     }
 
     /// A datagram came from `from`. It is opened in place.

@@ -62,6 +62,8 @@ impl Session {
         self.ice.selected().or(self.first_peer)
     }
 
+    /// Hands DTLS a datagram of the caller's, or the time, and carries what it says. The one place where the handshake meets
+    /// its carrier: bytes that came in a check (WARP's SPED) would be handed in here, and go out in its response.
     pub(super) fn drive_dtls(&mut self, now: Time, datagram: Option<&mut [u8]>, out: &mut impl Output) {
         let Some(to) = self.target() else { return };
         let Some(dtls) = &mut self.dtls else { return };
@@ -97,7 +99,7 @@ impl Session {
         self.drive_channels(now, out);
     }
 
-    pub(super) fn connect(&mut self, now: Time, keys: Keys, out: &mut impl Output) {
+    pub(crate) fn connect(&mut self, now: Time, keys: Keys, out: &mut impl Output) {
         self.state = SessionState::Connected;
         once(&mut self.setup.dtls, now);
         self.egress.key(keys.sender);
@@ -121,7 +123,7 @@ impl Session {
         ) else {
             return;
         };
-        let counters = &mut self.counters;
+        let (counters, limits) = (&mut self.counters, &mut self.limits);
         let (mut sent, mut failed) = (false, None);
         channels.drive(self.config.instant(now), &mut |event| match event {
             ChannelEvent::Transmit(packet) => {
@@ -138,6 +140,10 @@ impl Session {
                 binary,
                 payload,
             } => {
+                if !limits.take_message(now, payload.len()) {
+                    counters.messages_over_rate += 1;
+                    return;
+                }
                 counters.messages_in += 1;
                 out.event(Event::Data {
                     id,

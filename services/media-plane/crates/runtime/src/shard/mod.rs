@@ -1,5 +1,6 @@
 //! A shard: one thread with its own socket, its own sessions, and nothing shared on the way of a packet.
 
+mod handshakes;
 mod link;
 mod load;
 mod mail;

@@ -8,10 +8,11 @@ use std::time::Duration;
 use antiphon_engine::{EngineConfig, Time};
 use antiphon_link::monotonic_us;
 
+use super::handshakes::Handshakes;
 use super::load::Load;
 use super::mail::Taken;
 use super::voice::Mouth;
-use crate::counters::ShardCounters;
+use crate::counters::{ShardCounters, Tables};
 use crate::events::Events;
 use crate::flows::{Flows, MOST_ADDRESSES};
 use crate::mailbox::Mailbox;
@@ -38,6 +39,7 @@ pub(crate) struct Surroundings {
     pub(crate) registry: Arc<Registry>,
     pub(crate) events: Arc<Events>,
     pub(crate) counters: Arc<ShardCounters>,
+    pub(crate) tables: Arc<Tables>,
 }
 
 impl Surroundings {
@@ -56,6 +58,8 @@ pub(crate) struct Shard {
     pub(super) due: Vec<Timer>,
     /// Sessions whose agent hung up once all is played, in order of time.
     pub(super) farewells: VecDeque<(Time, Slot)>,
+    /// What callers say who are not connected yet.
+    pub(super) handshakes: Handshakes,
     pub(super) mouth: Mouth,
 }
 
@@ -83,6 +87,7 @@ impl Shard {
             wheel: Wheel::new(Time(monotonic_us())),
             due: Vec::new(),
             farewells: VecDeque::new(),
+            handshakes: Handshakes::default(),
             mouth,
         }
     }
@@ -102,14 +107,22 @@ impl Shard {
             self.fire(now);
             self.say_farewells(now);
             self.mouth.send();
-            let flush_at = self.mouth.uplinks.flush(now, &self.surroundings.counters);
+            let mut flush_at = self.mouth.uplinks.flush(now, &self.surroundings.counters);
+            if !self.handshakes.is_empty() {
+                self.shake_hands();
+                self.mouth.send();
+                flush_at = self.mouth.uplinks.flush(now, &self.surroundings.counters);
+            }
             if now.since(purged) >= PURGE_EVERY {
                 purged = now;
                 self.flows.purge(now);
+                let (flows, timers) = (self.flows.len(), self.wheel.len());
+                self.surroundings.tables.tell(flows, timers, self.handshakes.len());
             }
             match load.note(now, packets) {
                 Some(look_again) => socket::sleep_until(look_again),
-                None => self.wait(flush_at),
+                None if self.handshakes.is_empty() => self.wait(flush_at),
+                None => {} // the others, after a look at the live calls
             }
         }
         self.stop();
@@ -185,7 +198,7 @@ impl Shard {
         let mut media_goes_to = None;
         if slot.shard() == self.index {
             let Some(seat) = self.seat(slot) else { return true }; // counted where it is delivered
-            media_goes_to = seat.session.stats().remote;
+            media_goes_to = seat.session.remote();
         }
         self.flows.learn(from, slot, now, media_goes_to)
     }
@@ -211,6 +224,9 @@ impl Shard {
 
     #[inline]
     pub(super) fn deliver(&mut self, slot: Slot, now: Time, from: SocketAddr, datagram: &mut [u8]) {
+        if self.may_wait(slot, from, datagram) {
+            return;
+        }
         if self
             .drive(slot, now, |session, voice| session.receive(now, from, datagram, voice))
             .is_none()

@@ -224,6 +224,7 @@ mod tests {
             registry: Arc::new(Registry::new(1, 4)),
             events: Arc::new(Events::new().expect("a descriptor")),
             counters: Arc::default(),
+            tables: Arc::default(),
         };
         Shard::new(surroundings, UdpSocket::bind("127.0.0.1:0").expect("a free port"), 4)
     }

@@ -1,0 +1,156 @@
+//! Sessions that are connected without a handshake, under keys that their maker knows: for tests and fuzzing of what comes
+//! after one. Compiled for those only.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::channels::{ChannelEvent, Channels};
+use crate::config::EngineConfig;
+use crate::dtls::Keys;
+use crate::output::Output;
+use crate::sdp::OfferError;
+use crate::session::{OpenSession, Session};
+use crate::srtp::{Profile, Receiver, Sender};
+use crate::stun::{Check, Role};
+use crate::time::Time;
+
+/// Longest check that is written here.
+const CHECK: usize = 512;
+
+impl Session {
+    /// A session whose caller passed a check from `caller` and has the keys: one key for both directions.
+    ///
+    /// # Errors
+    /// [`OfferError`] for an offer that cannot be answered.
+    ///
+    /// # Panics
+    /// If key and salt do not fit the profile.
+    pub fn established(
+        config: &Arc<EngineConfig>,
+        open: &OpenSession<'_>,
+        caller: SocketAddr,
+        keys: (Profile, &[u8], &[u8]),
+        now: Time,
+        out: &mut impl Output,
+    ) -> Result<Self, OfferError> {
+        let (mut session, _) = Self::accept(config, open, now)?;
+        session.check_in(now, caller, true, out);
+        let (profile, key, salt) = keys;
+        let keys = Keys {
+            sender: Sender::new(profile, key, salt).expect("the profile's lengths"),
+            receiver: Receiver::new(profile, key, salt).expect("the profile's lengths"),
+            security: "none".to_owned(),
+        };
+        session.connect(now, keys, out);
+        Ok(session)
+    }
+
+    /// A valid check comes from `caller`.
+    pub fn check_in(&mut self, now: Time, caller: SocketAddr, nominate: bool, out: &mut impl Output) {
+        let (username, password) = self.check_credentials();
+        let check = Check {
+            transaction: [7; 12],
+            username: username.as_bytes(),
+            password: password.as_bytes(),
+            priority: 1,
+            use_candidate: nominate,
+            role: Role::Controlling(1),
+        };
+        let mut datagram = [0; CHECK];
+        let length = check.write(&mut datagram);
+        self.receive(now, caller, &mut datagram[..length], out);
+    }
+}
+
+/// A caller's and an edge's data channels, joined, with the channel `antiphon` agreed on stream 0.
+#[derive(Debug)]
+pub struct JoinedChannels {
+    caller: Channels,
+    edge: Channels,
+    now: Instant,
+    /// The last header that the caller's SCTP packets had: ports and the edge's verification tag.
+    header: [u8; 8],
+    /// Messages that reached the edge.
+    pub messages: usize,
+}
+
+impl JoinedChannels {
+    /// Both ends, connected.
+    #[must_use]
+    pub fn new() -> Self {
+        let end = || Channels::new(Some(0), 5_000, 0);
+        let mut joined = Self {
+            caller: end(),
+            edge: end(),
+            now: Instant::now(),
+            header: [0; 8],
+            messages: 0,
+        };
+        joined.edge.start(false);
+        joined.caller.start(true);
+        joined.pass(Duration::ZERO);
+        joined
+    }
+
+    /// The caller says something on the agreed channel.
+    pub fn say(&mut self, binary: bool, payload: &[u8]) -> bool {
+        self.caller.send("antiphon", binary, payload)
+    }
+
+    /// The caller sends an SCTP packet with these chunks.
+    pub fn inject(&mut self, chunks: &[u8]) {
+        let mut packet = [&self.header[..], &[0; 4], chunks].concat();
+        let checksum = crc32c(&packet).to_le_bytes();
+        packet[8..12].copy_from_slice(&checksum);
+        self.edge.receive(self.now, &packet);
+        self.pass(Duration::ZERO);
+    }
+
+    /// Time passes, and what both have to say is carried.
+    pub fn pass(&mut self, time: Duration) {
+        self.now += time;
+        // Each answers the other a few times; whoever goes on for ever has a timer for it.
+        for _ in 0..64 {
+            let (mut to_caller, mut to_edge) = (Vec::new(), Vec::new());
+            self.caller.drive(self.now, &mut |event| {
+                if let ChannelEvent::Transmit(packet) = event {
+                    to_edge.push(packet.to_vec());
+                }
+            });
+            let messages = &mut self.messages;
+            self.edge.drive(self.now, &mut |event| match event {
+                ChannelEvent::Transmit(packet) => to_caller.push(packet.to_vec()),
+                ChannelEvent::Message { .. } => *messages += 1,
+                ChannelEvent::Open { .. } => {}
+            });
+            if to_caller.is_empty() && to_edge.is_empty() {
+                return;
+            }
+            for packet in &to_edge {
+                if let Some(header) = packet.first_chunk() {
+                    self.header = *header;
+                }
+                self.edge.receive(self.now, packet);
+            }
+            for packet in &to_caller {
+                self.caller.receive(self.now, packet);
+            }
+        }
+    }
+}
+
+impl Default for JoinedChannels {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// CRC32c (RFC 9260, appendix A).
+fn crc32c(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ (0x82f6_3b78 & 0_u32.wrapping_sub(crc & 1))
+        })
+    })
+}
