@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtest.measuring import servers
-from loadtest.measuring.machine import machine
 from loadtest.measuring.judgement import COMPARED, IDLE, Results, markdown, verdicts
+from loadtest.measuring.machine import machine
 from loadtest.measuring.tools import ROOT, WARM_UP, BenchError, Caller, Figures, Load, build_caller, build_pion, say
 
 

@@ -67,11 +67,14 @@ class Soak:
         lives = self.lives
         before, warm = self.samples[:2]
         most = max(self.samples, key=lambda sample: sum(sample.kib.values()))
-        rows = [
+        story = (
             f"{self.calls} calls at once for {self.seconds:.0f} s: {lives['begun']} begun, {lives['up']} up, "
             f"{lives['failed']} failed, {lives['roamed']} changes of address, {lives['restarted']} ICE restarts, "
             f"{lives['said_bye']} said bye, {lives['deleted']} deleted, {lives['vanished']} vanished; "
-            f"{lives['echoed']} of {lives['sent']} packets echoed",
+            f"{lives['echoed']} of {lives['sent']} packets echoed"
+        )
+        rows = [
+            story,
             "",
             "| process | KiB before | warm | most | after | KiB a live call | descriptors before | after |",
             "|---|---|---|---|---|---|---|---|",

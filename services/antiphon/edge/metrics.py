@@ -38,7 +38,9 @@ class _PlaneCollector(Collector):
         for name, value in sorted(self._plane.counters().items()):
             metric = f"antiphon_edge_{_NAME.sub('_', name)}"
             yield CounterMetricFamily(metric, f"The media plane's counter {name}.", value=value)
-        tables = GaugeMetricFamily("antiphon_edge_table_entries", "Entries of the media plane's tables.", labels=["table"])
+        tables = GaugeMetricFamily(
+            "antiphon_edge_table_entries", "Entries of the media plane's tables.", labels=["table"]
+        )
         for table, entries in self._plane.tables().items():
             tables.add_metric([table], entries)
         yield tables

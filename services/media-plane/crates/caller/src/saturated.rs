@@ -116,7 +116,9 @@ impl Server {
         });
         let now = Time(1 + self.taken / self.sessions.len() as u64 * PACKET_US);
         self.taken += 1;
-        let Some(session) = self.sessions.get_mut(index) else { return };
+        let Some(session) = self.sessions.get_mut(index) else {
+            return;
+        };
         self.outbox.frame.clear();
         session.receive(now, self.caller, datagram, &mut self.outbox);
         let payload = std::mem::take(&mut self.outbox.frame);
@@ -167,7 +169,13 @@ fn serve(socket: &UdpSocket, mut server: Server, counters: &Counters, stop: &Ato
 }
 
 /// Keeps so many packets of all sessions on their way that the server always finds some.
-fn saturate(socket: &UdpSocket, server: SocketAddr, sessions: usize, payload: usize, stop: &AtomicBool) -> io::Result<()> {
+fn saturate(
+    socket: &UdpSocket,
+    server: SocketAddr,
+    sessions: usize,
+    payload: usize,
+    stop: &AtomicBool,
+) -> io::Result<()> {
     sys::go_first();
     let sealer = || Sender::new(Profile::AeadAes128Gcm, &KEY, &SALT).expect("the profile's lengths");
     let mut sealers: Vec<_> = (0..sessions).map(|_| sealer()).collect();
@@ -179,7 +187,7 @@ fn saturate(socket: &UdpSocket, server: SocketAddr, sessions: usize, payload: us
     let mut lengths = [0; BATCH];
     while !stop.load(Ordering::Relaxed) {
         while in_flight + BATCH <= IN_FLIGHT {
-            for index in 0..BATCH {
+            for (index, sealed) in lengths.iter_mut().enumerate() {
                 let (session, number) = (sent % sessions, sent / sessions);
                 let packet = outgoing.buffer(index);
                 packet[..2].copy_from_slice(&[0x80, OPUS]);
@@ -188,7 +196,7 @@ fn saturate(socket: &UdpSocket, server: SocketAddr, sessions: usize, payload: us
                 packet[8..HEADER].copy_from_slice(&(session as u32).to_be_bytes());
                 packet[HEADER] = 0x78;
                 let room = &mut packet[..length + MAX_OVERHEAD];
-                lengths[index] = sealers[session].seal_rtp(room, length).map_err(io::Error::other)?;
+                *sealed = sealers[session].seal_rtp(room, length).map_err(io::Error::other)?;
                 sent += 1;
             }
             in_flight += outgoing.reply(socket, &lengths)?;

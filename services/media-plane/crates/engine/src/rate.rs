@@ -108,7 +108,9 @@ mod tests {
             allowed
         };
         assert_eq!((0..1_000).filter(|_| take(start)).count(), 100);
-        let second = (1..=1_000).filter(|ms| take(start + Duration::from_millis(*ms))).count();
+        let second = (1..=1_000)
+            .filter(|ms| take(start + Duration::from_millis(*ms)))
+            .count();
         assert_eq!(second, 100, "one each 10 ms");
         assert!(take(Time(1_000_000_000)), "it recovers");
     }

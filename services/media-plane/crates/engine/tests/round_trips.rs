@@ -86,8 +86,7 @@ fn set_up(dtls: DtlsVersion, active: Active, channel: Channel) -> Halves {
         down = down.or(call.heard.first().map(|heard| heard.at));
         let told = |(at, event): &(Time, Event)| matches!(event, Event::Data { .. }).then_some(*at);
         message_up = message_up.or(call.said.events.iter().find_map(told));
-        let heard =
-            |(at, event): &(Time, str0m::Event)| matches!(event, str0m::Event::ChannelData(_)).then_some(*at);
+        let heard = |(at, event): &(Time, str0m::Event)| matches!(event, str0m::Event::ChannelData(_)).then_some(*at);
         message_down = message_down.or(call.peer_events.iter().find_map(heard));
     }
     Halves {
@@ -102,7 +101,10 @@ fn halves(reached: Option<Time>) -> u64 {
     let took = reached.expect("reached").as_micros() - START.as_micros();
     let half = ROUND_TRIP_US / 2;
     let count = took / half;
-    assert!(took - count * half < SLACK_US, "{took} us is no whole number of half round trips");
+    assert!(
+        took - count * half < SLACK_US,
+        "{took} us is no whole number of half round trips"
+    );
     count
 }
 

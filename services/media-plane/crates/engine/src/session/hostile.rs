@@ -113,8 +113,7 @@ impl Attack {
 
     fn deliver(&mut self, datagram: &[u8]) {
         let mut datagram = datagram.to_vec();
-        self.session
-            .receive(self.now, caller(), &mut datagram, &mut self.said);
+        self.session.receive(self.now, caller(), &mut datagram, &mut self.said);
     }
 
     fn counters(&self) -> crate::stats::Counters {
@@ -151,7 +150,13 @@ fn replayed_and_truncated_packets_change_nothing() {
 #[test]
 fn absurd_header_extensions_cost_nothing_but_their_packet() {
     let mut attack = Attack::begin();
-    for (profile, fill) in [(0xbede_u16, 0x10_u8), (0xbede, 0x00), (0x1000, 0x01), (0x1000, 0x00), (0x4242, 0xff)] {
+    for (profile, fill) in [
+        (0xbede_u16, 0x10_u8),
+        (0xbede, 0x00),
+        (0x1000, 0x01),
+        (0x1000, 0x00),
+        (0x4242, 0xff),
+    ] {
         let mut packet = attack.header(OPUS);
         packet[0] |= 0x10;
         let words = 480_u16;
@@ -193,7 +198,10 @@ fn a_storm_of_rtcp_is_dropped_before_it_is_opened() {
     let ssrc = attack.session.egress.ssrc;
     let lost: Vec<u16> = (0..4_000).step_by(17).collect();
     let mut buffer = [0; 1_200];
-    let length = Writer::new(&mut buffer).receiver_report(77, &[]).nack(77, ssrc, &lost).length();
+    let length = Writer::new(&mut buffer)
+        .receiver_report(77, &[])
+        .nack(77, ssrc, &lost)
+        .length();
     let before = attack.said.datagrams;
     for _ in 0..10_000 {
         let sealed = attack.rtcp(&buffer[..length]);
@@ -202,7 +210,10 @@ fn a_storm_of_rtcp_is_dropped_before_it_is_opened() {
     let counters = attack.counters();
     assert_eq!(counters.rtcp_in, 100, "a burst passes");
     assert_eq!(counters.rtcp_over_rate, 9_900);
-    assert_eq!(attack.said.datagrams, before, "nothing was sent that could be sent again");
+    assert_eq!(
+        attack.said.datagrams, before,
+        "nothing was sent that could be sent again"
+    );
     attack.now = attack.now + Duration::from_secs(1);
     let sealed = attack.rtcp(&buffer[..length]);
     attack.deliver(&sealed);
@@ -252,7 +263,10 @@ fn streams_without_end_are_refused() {
         attack.deliver(&buffer[..length]);
     }
     let counters = attack.counters();
-    assert!(counters.packets_in < 100 && counters.srtp_malformed > 900, "{counters:?}");
+    assert!(
+        counters.packets_in < 100 && counters.srtp_malformed > 900,
+        "{counters:?}"
+    );
 }
 
 #[test]
@@ -268,6 +282,9 @@ fn holes_without_end_are_bounded() {
     assert!(attack.said.gaps >= 1_000);
     attack.now = attack.now + Duration::from_secs(5);
     attack.session.handle_timeout(attack.now, &mut attack.said);
-    assert!(attack.session.deadline() > attack.now, "nothing waits for what will not come");
+    assert!(
+        attack.session.deadline() > attack.now,
+        "nothing waits for what will not come"
+    );
     attack.assert_alive();
 }
