@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
 
+from antiphon.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
 
@@ -24,6 +26,7 @@ LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 """Seconds, from a call within a machine to one that nobody waits for."""
 
 _HIDDEN = frozenset({"authorization", "token", "secret", "password", "pwd", "offer", "answer", "sdp", "sdpfrag"})
+_NOISY = ("asyncio", "httpx", "httpcore", "uvicorn.error", "uvicorn.access", "aioice", "aiortc", "watchfiles.main")
 _METRICS_TYPE = CONTENT_TYPE_LATEST
 
 
@@ -82,7 +85,7 @@ def configure_logging(config: LogConfig, *, service: str) -> None:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(config.level.upper())
-    for noisy in ("asyncio", "httpx", "httpcore", "uvicorn.error", "uvicorn.access", "aioice", "aiortc"):
+    for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.configure(
         processors=shared,
@@ -150,7 +153,13 @@ async def serve(host: str, port: int, ready: Callable[[], bool]) -> AsyncIterato
             with suppress(ConnectionError):
                 await writer.wait_closed()
 
-    server = await asyncio.start_server(handle, host, port, limit=16 * 1024)
+    try:
+        server = await asyncio.start_server(handle, host, port, limit=16 * 1024)
+    except OSError as error:
+        raise ConfigError(
+            f"/livez, /readyz and /metrics cannot be served on {host}:{port}: {error.strerror or error}; stop what "
+            "listens there, or set http_host and http_port"
+        ) from None
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

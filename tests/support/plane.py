@@ -53,7 +53,9 @@ class FakePlane:
             return False
         if epoch < self.live.pop(session):
             raise PermissionError("a newer owner has it")
-        self.happen("session_closed", session, reason=reason, setup_us={"dtls": 120_000}, quality={"lost": 2.0})
+        self.happen(
+            "session_closed", session, reason=reason, setup_us={"dtls": 120_000}, quality={"lost": 2.0, "rtt_ms": 12.5}
+        )
         return True
 
     def session_stats(self, session: str) -> dict[str, object] | None:

@@ -62,6 +62,13 @@ def test_up_refuses_to_be_reached_by_others_without_authentication() -> None:
     assert "auth.mode" in result.stderr
 
 
+def test_up_says_that_no_redis_answers() -> None:
+    result = antiphon("up", "--port", "0", "--redis-url", "redis://me:s3cret@127.0.0.1:1/0")
+    assert result.returncode == 1
+    assert "Redis does not answer" in result.stderr
+    assert "s3cret" not in result.stderr + result.stdout
+
+
 def test_up_says_that_its_port_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

@@ -38,7 +38,8 @@ def test_messages_of_a_newer_server_and_noise_are_passed_over() -> None:
 
 
 def test_any_json_value_travels_to_and_from_the_agent() -> None:
-    data = {"name": "Ada", "numbers": [1.5, None, True]}
+    data = {"name": "Ada", "numbers": [1.5, 2, None, True]}
     assert json.loads(journal.app_message(data)) == {"app": {"data": data}}
     assert journal.app_data(told(app={"data": data})) == data
+    assert json.dumps(journal.app_data(told(app={"data": data}))) == json.dumps(data), "2 stays 2, not 2.0"
     assert json.loads(journal.bye_message()) == {"bye": {}}

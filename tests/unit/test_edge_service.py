@@ -17,6 +17,7 @@ from antiphon.config import load_config
 from antiphon.edge.metrics import EdgeMetrics
 from antiphon.edge.service import Edge
 from antiphon.edge.sessions import LiveSession
+from antiphon.errors import ConfigError
 from antiphon.wire.control.v1 import edge_pb2, edge_pb2_grpc
 from tests.support.plane import FakePlane
 from tests.support.wait import until
@@ -180,7 +181,7 @@ async def test_a_closed_session_is_released_with_its_outcome(running: Running) -
     running.plane.close_session(SESSION, epoch=5, reason="consent")
     await until(lambda: heard)
     assert heard == [
-        (SESSION, 5, {"reason": "consent", "setup_us": {"dtls": 120_000}, "quality": {"lost": 2.0}}),
+        (SESSION, 5, {"reason": "consent", "setup_us": {"dtls": 120_000}, "quality": {"lost": 2.0, "rtt_ms": 12.5}}),
     ]
     assert edge.sessions == 0
 
@@ -202,6 +203,8 @@ async def test_metrics_show_counters_sessions_links_and_set_up(running: Running)
     page = generate_latest(REGISTRY).decode()
     assert 'antiphon_edge_sessions_closed_total{reason="bye"} 1.0' in page
     assert 'antiphon_edge_setup_seconds_bucket{le="0.2",step="dtls"} 1.0' in page
+    assert 'antiphon_edge_session_counts_total{count="lost"} 2.0' in page
+    assert "rtt_ms" not in page, "a measurement is no count"
 
 
 async def test_stopping_closes_the_plane_and_leaves_the_cluster(valkey: EmbeddedValkey) -> None:
@@ -232,7 +235,7 @@ async def test_a_taken_control_port_is_said_in_words(running: Running, valkey: E
     running.edge.metrics.close()
     config = load_config(redis={"url": valkey.url}, edge={"id": "second", "control_port": port, "http_port": 0})
     second = Edge(config, cast("Any", FakePlane()), running.cluster)
-    with pytest.raises(OSError, match=f"cannot serve control on 127.0.0.1:{port}"):
+    with pytest.raises(ConfigError, match=f"cannot serve control on 127.0.0.1:{port}"):
         await second.start()
     await second.stop()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -238,6 +239,26 @@ async def test_pages_of_other_origins_may_call_only_where_configured(valkey: Emb
         assert "access-control-allow-origin" not in other.headers
 
 
+async def test_the_docs_need_no_other_host(valkey: EmbeddedValkey) -> None:
+    async with signaling(valkey) as http:
+        page = (await http.get("/docs")).text
+        files = re.findall(r'(?:src|href)="([^"]+)"', page)
+        assert "/docs/files/swagger-ui-bundle.js" in files
+        for file in files:
+            assert (await http.get(file)).status_code == 200, file
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+async def test_the_sdk_is_served_with_its_types(valkey: EmbeddedValkey) -> None:
+    async with signaling(valkey) as http:
+        script = await http.get("/sdk/antiphon.js")
+        types = await http.get("/sdk/antiphon.d.ts")
+    assert script.headers["x-typescript-types"] == "./antiphon.d.ts"
+    assert types.headers["content-type"].startswith("application/typescript")
+    assert "export function connect" in types.text
+
+
 async def test_openapi_has_examples_and_every_error(valkey: EmbeddedValkey) -> None:
     async with signaling(valkey) as http:
         document = (await http.get("/openapi.json")).json()
@@ -246,6 +267,12 @@ async def test_openapi_has_examples_and_every_error(valkey: EmbeddedValkey) -> N
     assert post["requestBody"]["content"]["application/sdp"]["example"].startswith("v=0")
     assert {"201", "400", "404", "413", "415", "503"} <= set(post["responses"])
     assert set(post["responses"]["201"]["content"]) == {"application/sdp", "application/json"}
+    for path, method in (("/v1/sessions/{session}", "get"), ("/v1/sessions", "post"), ("/v1/edges", "get")):
+        answers = document["paths"][path][method]["responses"]
+        assert all(body["example"] for code in answers if code[0] == "2" for body in answers[code]["content"].values())
+    assert document["paths"]["/v1/sessions/{session}"]["get"]["responses"]["404"]["content"][
+        "application/problem+json"
+    ]["example"]
     for name in ("SessionCreated", "Session", "Edge", "WorkerDocument", "AgentDocument", "Problem"):
         assert document["components"]["schemas"][name]["examples"]
     assert "422" not in json.dumps(

@@ -115,7 +115,7 @@ async def test_a_taken_port_is_told_in_words() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         config = Config(worker=WorkerConfig(port=port, http_port=0))
-        with pytest.raises(OSError, match=f"media link on 127.0.0.1:{port}: is the port taken"):
+        with pytest.raises(ConfigError, match=f"media link on 127.0.0.1:{port}, which is taken"):
             await run(config)
 
 
@@ -177,4 +177,5 @@ async def test_watchdog_names_who_held_the_loop() -> None:
     held, free = logs[:2]
     assert held["session"] == "ses_here_1"
     assert "time.sleep(0.2)" in held["exception"]
+    assert "runners.py" not in held["exception"], "how the loop itself came to run tells nothing"
     assert 50 <= free["held_ms"] < 1000

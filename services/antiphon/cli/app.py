@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -146,4 +147,5 @@ def _existing(file: Path) -> Path:
 
 def main() -> None:
     """Runs the command line."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong in gRPC is told in our own words
     app(prog_name="antiphon")

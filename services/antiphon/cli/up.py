@@ -14,6 +14,7 @@ import httpx
 from antiphon.cli import ports
 from antiphon.cli.health import answers, in_url, pings
 from antiphon.cli.supervisor import Child, Supervisor
+from antiphon.cluster import Cluster
 from antiphon.cluster.embedded import valkey_program
 
 if TYPE_CHECKING:
@@ -58,10 +59,18 @@ async def up(plan: Plan, config: Config, printer: Printer) -> None:
 async def _bring_up(children: Children, supervisor: Supervisor, host: str, port: int) -> None:
     if children.plan.redis_url is None:
         await supervisor.start(children.valkey())
+    else:
+        await _require_redis(children.plan.redis_url)
     async with asyncio.TaskGroup() as group:  # they start together, and stop in the reverse of this order
         group.create_task(supervisor.start(*children.workers()))
         group.create_task(supervisor.start(*children.edges()))
         group.create_task(supervisor.start(children.signaling(host, port)))
+
+
+async def _require_redis(url: str) -> None:
+    """Raises UnavailableError: the services themselves would wait for a Redis that a misspelt URL never reaches."""
+    async with Cluster(url) as cluster:
+        await cluster.members()
 
 
 @dataclass

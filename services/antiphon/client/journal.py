@@ -84,7 +84,18 @@ def parse(text: str) -> channel_pb2.ServerMessage | None:
 
 def app_data(message: channel_pb2.ServerMessage) -> Any:  # noqa: ANN401 - any JSON value
     """The agent's own message as plain JSON values."""
-    return json_format.MessageToDict(message.app.data)
+    return _whole(json_format.MessageToDict(message.app.data))
+
+
+def _whole(value: Any) -> Any:  # noqa: ANN401
+    """Protobuf knows doubles only: a number that JSON wrote without a fraction is an int again."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_whole(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _whole(one) for key, one in value.items()}
+    return value
 
 
 def app_message(data: Any) -> str:  # noqa: ANN401

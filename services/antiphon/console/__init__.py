@@ -12,4 +12,7 @@ STATIC: Path = _HERE / "static"
 SDK: Path = (_HERE / "sdk" / "antiphon.js").resolve()
 """The file to serve at `/sdk/antiphon.js`: services/antiphon-js in a checkout, through a link; a copy in a wheel."""
 
-__all__ = ["SDK", "STATIC"]
+SDK_TYPES: Path = (_HERE / "sdk" / "antiphon.d.ts").resolve()
+"""Its types, to serve beside it."""
+
+__all__ = ["SDK", "SDK_TYPES", "STATIC"]

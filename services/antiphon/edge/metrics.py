@@ -24,6 +24,8 @@ _NAME = re.compile(r"[^a-zA-Z0-9_]")
 _CLOSE_REASONS = frozenset(
     {"bye", "hangup", "api", "consent", "dtls", "error", "worker", "refused", "drain", "timeout", "moved"}
 )
+# A session's figures that are no counts.
+_MEASURED = ("_ms", "_loss")
 
 
 class _PlaneCollector(Collector):
@@ -92,7 +94,13 @@ class EdgeMetrics:
             buckets=_SETUP_BUCKETS,
             registry=registry,
         )
-        self._collectors: list[Collector] = [self._requests, self._closed, self._setup]
+        self._counted = Counter(
+            "antiphon_edge_session_counts",
+            "What the sessions that have ended counted: packets, losses, repairs, refusals and all else by its name.",
+            ["count"],
+            registry=registry,
+        )
+        self._collectors: list[Collector] = [self._requests, self._closed, self._setup, self._counted]
 
     def watch(self, plane: MediaPlane, book: SessionBook, releases: Releases) -> None:
         collector = _PlaneCollector(plane, book, releases)
@@ -102,10 +110,14 @@ class EdgeMetrics:
     def answered(self, method: str, outcome: str) -> None:
         self._requests.labels(method, outcome).inc()
 
-    def closed(self, reason: str, setup_us: Mapping[str, int]) -> None:
+    def closed(self, reason: str, setup_us: Mapping[str, int], quality: Mapping[str, float]) -> None:
+        """quality: counts, which are added up, and measurements, which are not."""
         self._closed.labels(reason if reason in _CLOSE_REASONS else "other").inc()
         for step, microseconds in setup_us.items():
             self._setup.labels(step).observe(microseconds / 1e6)
+        for name, value in quality.items():
+            if not name.endswith(_MEASURED):
+                self._counted.labels(name).inc(value)
 
     def close(self) -> None:
         while self._collectors:

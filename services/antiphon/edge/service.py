@@ -62,8 +62,9 @@ def build_media_plane(config: Config) -> MediaPlane:
             capacity=edge.capacity,
         )
     except OSError as error:
-        msg = f"cannot receive media on UDP {edge.host}:{edge.port}: {error.strerror or error}"
-        raise OSError(error.errno, msg) from error
+        raise ConfigError(
+            f"{error.strerror or error}; stop what listens there, or set edge.host and edge.port"
+        ) from error
     except ValueError as error:
         raise ConfigError(f"edge.{error}") from error
 
@@ -97,14 +98,17 @@ class Edge:
         self._control_port = 0
 
     async def start(self) -> None:
-        """Listens for control and events. Raises OSError when the control port is taken."""
+        """Listens for control and events. Raises ConfigError when the control port is taken."""
         edge = self._config.edge
         edge_pb2_grpc.add_EdgeControlServiceServicer_to_server(self.control, self._server)
         try:
             self._control_port = self._server.add_insecure_port(f"{edge.control_host}:{edge.control_port}")
         except RuntimeError as error:
-            msg = f"cannot serve control on {edge.control_host}:{edge.control_port}: is the port taken?"
-            raise OSError(msg) from error
+            msg = (
+                f"cannot serve control on {edge.control_host}:{edge.control_port}, which is taken, or no address of "
+                "this machine: stop what listens there, or set edge.control_host and edge.control_port"
+            )
+            raise ConfigError(msg) from error
         await self._server.start()
         self._events.start()
         log.info("edge started", edge=edge.id, region=self._config.region.name, media_port=self._plane.port)
@@ -173,12 +177,13 @@ class Edge:
         known = self.book.closed(session)
         reason = str(details.get("reason", "error"))
         setup_us: dict[str, int] = dict(details.get("setup_us") or {})
-        self.metrics.closed(reason, setup_us)
+        quality: dict[str, float] = dict(details.get("quality") or {})
+        self.metrics.closed(reason, setup_us, quality)
         log.info("session closed", session=session, reason=reason)
         if known is None:
             log.warning("closed session was not in the book", session=session)
             return
-        outcome = {"reason": reason, "setup_us": setup_us, "quality": dict(details.get("quality") or {})}
+        outcome = {"reason": reason, "setup_us": setup_us, "quality": quality}
         self.releases.add(Release(session, known.epoch, outcome))
 
     def link_up(self, worker: str, details: Mapping[str, Any]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import FileResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
@@ -49,6 +51,7 @@ def create_app(config: Config) -> FastAPI:
         description="Live voice between callers and agents: WebRTC offers in, answers out.",
         version="1",
         lifespan=lifespan,
+        docs_url=None,  # it draws with files of another host
         redoc_url=None,
         separate_input_output_schemas=False,
     )
@@ -67,6 +70,7 @@ def create_app(config: Config) -> FastAPI:
         )
     if config.auth.mode == "none":
         app.add_middleware(LoopbackNames)
+    _serve_docs(app)
     if settings.console:
         _serve_console(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -96,12 +100,34 @@ def _health(cluster: Cluster) -> APIRouter:
     return router
 
 
+def _serve_docs(app: FastAPI) -> None:
+    """The API's description to try out at /docs: Swagger UI, out of a package, so that it needs no other host."""
+    files = str(resources.files("fastapi_offline") / "static")
+    app.mount("/docs/files", StaticFiles(directory=files), name="docs")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title="Antiphon's API",
+            swagger_js_url="/docs/files/swagger-ui-bundle.js",
+            swagger_css_url="/docs/files/swagger-ui.css",
+            swagger_favicon_url="/logo.svg",
+        )
+
+
 def _serve_console(app: FastAPI) -> None:
     """The page at / and the browser SDK; both come with the package."""
+    fresh = {"Cache-Control": "no-cache"}
 
     @app.get("/sdk/antiphon.js", include_in_schema=False)
     async def sdk() -> Response:
-        return FileResponse(console.SDK, media_type="text/javascript", headers={"Cache-Control": "no-cache"})
+        headers = fresh | {"X-TypeScript-Types": "./antiphon.d.ts"}
+        return FileResponse(console.SDK, media_type="text/javascript", headers=headers)
+
+    @app.get("/sdk/antiphon.d.ts", include_in_schema=False)
+    async def sdk_types() -> Response:
+        return FileResponse(console.SDK_TYPES, media_type="application/typescript", headers=fresh)
 
     app.mount("/", StaticFiles(directory=console.STATIC, html=True), name="console")
 
@@ -119,7 +145,32 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         schemas.pop("HTTPValidationError", None)
         schemas.pop("ValidationError", None)
         schemas.update(api.PROBLEM_SCHEMA)
+        _show_examples(schema, schemas)
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "bearerFormat": "<id>.<secret>"}}
         schema["security"] = [{}, {"key": []}]
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _show_examples(schema: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Answers show the example of their schema: readers of the document look for it there."""
+    answers = [
+        content
+        for path in schema["paths"].values()
+        for operation in path.values()
+        for response in operation["responses"].values()
+        for content in response.get("content", {}).values()
+    ]
+    for content in answers:
+        example = _example(content.get("schema", {}), schemas)
+        if example is not None:
+            content.setdefault("example", example)
+
+
+def _example(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:  # noqa: ANN401
+    """Its own example; of a document that only lists others, one with an example of those; else None."""
+    found: dict[str, Any] = schemas.get(schema.get("$ref", "").rpartition("/")[2], {})
+    if examples := found.get("examples"):
+        return examples[0]
+    listed = {name: _example(field.get("items", {}), schemas) for name, field in found.get("properties", {}).items()}
+    return {name: [one] for name, one in listed.items() if one is not None} or None

@@ -35,7 +35,7 @@ async def run(config: Config, agent_files: Sequence[Path] = (), *, reload: bool 
     async with AsyncExitStack() as stack:
         stack.enter_context(Watchdog())
         voice = SileroVoice()
-        stack.callback(voice.close)
+        stack.push_async_callback(asyncio.to_thread, voice.close)  # it waits for a thread
         voice.start()
         host = Host(agents, Hearing(voice), settings.capacity)
         server = LinkServer(settings.id, host, stripes=settings.stripes)

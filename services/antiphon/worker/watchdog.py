@@ -20,7 +20,7 @@ _log = get_logger("worker.watchdog")
 LIMIT_S = 0.05
 _KNOCK_S = 0.02
 _CALLS_SHOWN = 8
-_LOOPS_OWN = frozenset({"selectors.py", "base_events.py", "runners.py"})
+_LOOPS_OWN = frozenset({"selectors.py", "base_events.py", "events.py", "runners.py"})
 """Where a loop's thread is while it waits; uvloop has no Python frames of its own."""
 
 
@@ -72,5 +72,7 @@ class Watchdog:
 
 
 def _stack(frame: FrameType) -> str:
-    """The innermost calls, outermost first."""
-    return "".join(traceback.format_stack(frame)[-_CALLS_SHOWN:]).rstrip()
+    """The innermost calls, outermost first, without those that only run the loop."""
+    calls = traceback.extract_stack(frame)
+    loop = max((at for at, call in enumerate(calls) if Path(call.filename).name in _LOOPS_OWN), default=-1)
+    return "".join(traceback.format_list(calls[loop + 1 :][-_CALLS_SHOWN:])).rstrip()

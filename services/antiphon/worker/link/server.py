@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import grpc.aio
 
+from antiphon.errors import ConfigError
 from antiphon.telemetry import get_logger
 from antiphon.wire.media.v1 import link_pb2 as pb
 from antiphon.wire.media.v1 import link_pb2_grpc
@@ -59,7 +60,10 @@ class LinkServer(link_pb2_grpc.MediaLinkServiceServicer):
         try:
             self.port = self._server.add_insecure_port(f"{host}:{port}")
         except RuntimeError as error:
-            raise OSError(f"cannot serve the media link on {host}:{port}: is the port taken?") from error
+            raise ConfigError(
+                f"cannot serve the media link on {host}:{port}, which is taken, or no address of this machine: stop "
+                "what listens there, or set worker.host and worker.port"
+            ) from error
         await self._server.start()
 
     def drain(self) -> None:

@@ -44,6 +44,8 @@ pub(crate) enum ChannelEvent<'a> {
         binary: bool,
         payload: Vec<u8>,
     },
+    /// A message came that belongs to no channel, or is none of WebRTC's.
+    Stray,
 }
 
 #[derive(Debug)]
@@ -277,6 +279,7 @@ impl Channels {
             let Ok(Some(chunks)) = stream.read_sctp() else { return };
             let mut payload = vec![0; chunks.len()];
             if chunks.read(&mut payload).is_err() {
+                sink(ChannelEvent::Stray);
                 continue;
             }
             let (binary, empty) = match chunks.ppi {
@@ -288,20 +291,21 @@ impl Channels {
                 Ppi::StringEmpty => (false, true),
                 Ppi::Binary => (true, false),
                 Ppi::BinaryEmpty => (true, true),
-                Ppi::Unknown => continue,
+                Ppi::Unknown => {
+                    sink(ChannelEvent::Stray);
+                    continue;
+                }
             };
             if empty {
                 payload.clear();
             }
-            if let Some(channel) = self.open.iter().find(|channel| channel.id == id) {
-                let label = &channel.label;
-                sink(ChannelEvent::Message {
-                    id,
-                    label,
-                    binary,
-                    payload,
-                });
-            }
+            let channel = self.open.iter().find(|channel| channel.id == id);
+            sink(channel.map_or(ChannelEvent::Stray, |channel| ChannelEvent::Message {
+                id,
+                label: &channel.label,
+                binary,
+                payload,
+            }));
         }
     }
 
@@ -380,7 +384,7 @@ mod tests {
             right.drive(now, &mut |event| match event {
                 ChannelEvent::Transmit(packet) => to_left.push(packet.to_vec()),
                 ChannelEvent::Message { payload, .. } => told.push(payload),
-                ChannelEvent::Open { .. } => {}
+                ChannelEvent::Open { .. } | ChannelEvent::Stray => {}
             });
             if to_left.is_empty() && to_right.is_empty() {
                 return told;

@@ -167,6 +167,8 @@ counters! {
         messages_in,
         /// Data-channel messages sent.
         messages_out,
+        /// Data-channel messages received on a stream without a channel, or of an unknown kind.
+        stray_messages,
         /// Data-channel messages refused: no such channel, too long, or too many waiting.
         refused_messages,
         /// Data-channel messages of the caller dropped because it sends too many, or too much.

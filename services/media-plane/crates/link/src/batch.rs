@@ -10,6 +10,11 @@ use crate::proto::{IngestDrops, IngestFrames, IngestGaps, MediaHello, MediaReque
 const KEPT: usize = 64;
 /// State of a playout report that a later one replaces.
 const PLAYING: u32 = 0;
+/// State of a gap that will not be filled.
+const LOST: u32 = 1;
+/// Rows of a kind that a message takes over from those that were never sent: a worker that reads nothing for ever must
+/// not make it grow for ever.
+const MOST_CARRIED: usize = 4096;
 
 /// One frame as columns want it; see `IngestFrames` in the proto.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +44,15 @@ struct Parts {
     gaps: IngestGaps,
     playout: PlayoutReports,
     drops: IngestDrops,
+}
+
+/// What was lost of a message that was never sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Frames. The worker is told how many.
+    pub frames: u64,
+    /// Gaps and playout reports beyond what a message carries, the oldest first.
+    pub reports: u64,
 }
 
 /// Where a stripe's messages return to after they were sent.
@@ -123,7 +137,7 @@ impl Batch {
             .drops
             .get_or_insert_with(|| std::mem::take(&mut self.parts.drops));
         if let Some(at) = columns.session.iter().position(|known| *known == session) {
-            columns.count[at] += count;
+            columns.count[at] = columns.count[at].saturating_add(count);
         } else {
             columns.session.push(session);
             columns.count.push(count);
@@ -131,52 +145,56 @@ impl Batch {
     }
 
     /// Takes over what must not be lost of a message that is too old to send: which frames are missing, and how
-    /// utterances ended. Returns how many frames were dropped.
-    pub fn absorb(&mut self, old: &Self) -> u64 {
-        let mut dropped = 0;
-        if let Some(frames) = &old.parts.message.frames {
-            dropped = frames.session.len() as u64;
+    /// utterances ended. Of gaps that are beyond the bound only the number of lost frames remains.
+    pub fn absorb(&mut self, old: &Self) -> Forgotten {
+        let old = &old.parts.message;
+        let mut forgotten = Forgotten::default();
+        if let Some(frames) = &old.frames {
+            forgotten.frames = frames.session.len() as u64;
             for session in &frames.session {
                 self.push_drops(*session, 1);
             }
         }
-        for (session, count) in old
-            .parts
-            .message
-            .drops
-            .iter()
-            .flat_map(|columns| columns.session.iter().zip(&columns.count))
-        {
-            self.push_drops(*session, *count);
-        }
-        for (at, session) in old
-            .parts
-            .message
-            .gaps
-            .iter()
-            .flat_map(|columns| columns.session.iter().enumerate())
-        {
-            let columns = old.parts.message.gaps.as_ref().expect("being walked");
-            self.push_gap(*session, columns.first[at], columns.count[at], columns.state[at]);
-        }
-        if let Some(columns) = &old.parts.message.playout {
-            for (at, session) in columns
-                .session
-                .iter()
-                .enumerate()
-                .filter(|(at, _)| columns.state[*at] != PLAYING)
-            {
-                let amounts = [columns.queued[at], columns.sent[at], columns.heard[at]];
-                self.push_playout(
-                    *session,
-                    columns.utterance[at],
-                    amounts,
-                    columns.state[at],
-                    columns.underruns[at],
-                );
+        if let Some(columns) = &old.drops {
+            for (session, count) in columns.session.iter().zip(&columns.count) {
+                self.push_drops(*session, *count);
             }
         }
-        dropped
+        if let Some(columns) = &old.gaps {
+            forgotten.reports += self.absorb_gaps(columns);
+        }
+        if let Some(columns) = &old.playout {
+            forgotten.reports += self.absorb_playout(columns);
+        }
+        forgotten
+    }
+
+    fn absorb_gaps(&mut self, old: &IngestGaps) -> u64 {
+        let excess = old.session.len().saturating_sub(MOST_CARRIED);
+        for (at, session) in old.session.iter().enumerate() {
+            if at >= excess {
+                self.push_gap(*session, old.first[at], old.count[at], old.state[at]);
+            } else if old.state[at] == LOST {
+                self.push_drops(*session, old.count[at]);
+            }
+        }
+        excess as u64
+    }
+
+    fn absorb_playout(&mut self, old: &PlayoutReports) -> u64 {
+        let ended = || (0..old.session.len()).filter(|at| old.state[*at] != PLAYING);
+        let excess = ended().count().saturating_sub(MOST_CARRIED);
+        for at in ended().skip(excess) {
+            let amounts = [old.queued[at], old.sent[at], old.heard[at]];
+            self.push_playout(
+                old.session[at],
+                old.utterance[at],
+                amounts,
+                old.state[at],
+                old.underruns[at],
+            );
+        }
+        excess as u64
     }
 
     /// Frames in it.

@@ -120,7 +120,7 @@ impl Stream for OutletStream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Ingest;
+    use crate::{Forgotten, Ingest};
 
     fn frame(session: u32, sequence: u64) -> Ingest<'static> {
         Ingest {
@@ -151,9 +151,15 @@ mod tests {
         third.push_frame(&frame(7, 2));
         let oldest = outlet.push(third).expect("the queue was full");
         let mut next = outlet.batch();
-        let dropped = next.absorb(&oldest);
+        let forgotten = next.absorb(&oldest);
 
-        assert_eq!(dropped, 1);
+        assert_eq!(
+            forgotten,
+            Forgotten {
+                frames: 1,
+                reports: 0
+            }
+        );
         let message = next.message();
         assert_eq!(
             message
@@ -173,6 +179,34 @@ mod tests {
             .expect("the end of an utterance is never forgotten");
         assert_eq!(playout.state, [2], "but its progress is");
         assert_eq!(outlet.waiting(), 2);
+    }
+
+    #[test]
+    fn a_worker_that_never_reads_costs_no_more_memory_as_time_goes_by() {
+        let outlet = Outlet::with_depth(1);
+        let mut batch = outlet.batch();
+        let mut forgotten = Forgotten::default();
+        for number in 0..20_000 {
+            batch.push_frame(&frame(7, number));
+            batch.push_gap(7, number, 2, 1);
+            batch.push_playout(7, 3, [1, 2, 3], 2, 0);
+            let mut next = outlet.batch();
+            if let Some(oldest) = outlet.push(batch) {
+                let lost = next.absorb(&oldest);
+                forgotten.frames += lost.frames;
+                forgotten.reports += lost.reports;
+            }
+            batch = next;
+        }
+
+        let message = batch.message();
+        let gaps = message.gaps.as_ref().expect("carried");
+        let playout = message.playout.as_ref().expect("carried");
+        assert_eq!((gaps.session.len(), playout.session.len()), (4_096, 4_096));
+        assert_eq!(gaps.first.last(), Some(&19_998), "the oldest go first");
+        let drops = message.drops.as_ref().expect("carried");
+        let gaps_forgotten = forgotten.reports / 2;
+        assert_eq!(u64::from(drops.count[0]), forgotten.frames + 2 * gaps_forgotten);
     }
 
     #[test]

@@ -253,7 +253,7 @@ fn a_deaf_worker_costs_the_oldest_frames_and_no_memory() {
     for sequence in 0..20_000 {
         next.push_frame(&frame(3, sequence, &payload));
         let oldest = outlet.push(std::mem::replace(&mut next, outlet.batch()));
-        dropped += oldest.map_or(0, |oldest| next.absorb(&oldest));
+        dropped += oldest.map_or(0, |oldest| next.absorb(&oldest).frames);
     }
 
     assert!(dropped > 10_000, "{dropped}");

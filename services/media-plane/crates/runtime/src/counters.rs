@@ -45,6 +45,8 @@ antiphon_link::counters! {
         ingest_frames,
         /// Frames dropped because a worker fell behind.
         drop_ingest,
+        /// Gaps and playout reports dropped because a worker fell behind too far.
+        drop_reports,
         /// Frames taken from workers.
         playout_frames,
         /// Frames of workers that their session refused.

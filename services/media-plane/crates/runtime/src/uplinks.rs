@@ -67,7 +67,9 @@ impl Uplink {
             stripe.sent = now;
             let batch = std::mem::replace(&mut stripe.batch, stripe.outlet.batch());
             if let Some(oldest) = stripe.outlet.push(batch) {
-                counters.drop_ingest.add(stripe.batch.absorb(&oldest));
+                let forgotten = stripe.batch.absorb(&oldest);
+                counters.drop_ingest.add(forgotten.frames);
+                counters.drop_reports.add(forgotten.reports);
             }
         }
         self.dirty = next != Time::NEVER;

@@ -270,8 +270,7 @@ impl Sink for Route {
                 Mail::HangUp {
                     slot: Slot(hang_up.session),
                     link: self.number,
-                    // A caller's bye reaches the edge as data, which only the worker reads.
-                    reason: if hang_up.reason == "bye" { "bye" } else { "hangup" },
+                    reason: hang_up_reason(&hang_up.reason),
                     after_playout: hang_up.after_playout,
                 },
             ),
@@ -311,4 +310,13 @@ impl Sink for Route {
         }
         true
     }
+}
+
+/// What the end of a session is called when its worker asks for it. An agent's own words are a `hangup` like any other.
+fn hang_up_reason(said: &str) -> &'static str {
+    // A caller's bye reaches the edge as data, which only the worker reads.
+    ["bye", "error", "worker"]
+        .into_iter()
+        .find(|known| *known == said)
+        .unwrap_or("hangup")
 }

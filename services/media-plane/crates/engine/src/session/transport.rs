@@ -152,6 +152,7 @@ impl Session {
                     payload,
                 });
             }
+            ChannelEvent::Stray => counters.stray_messages += 1,
         });
         let deadline = channels.deadline().map(|at| self.config.time(at));
         self.channels_deadline = deadline.unwrap_or(Time::NEVER);

@@ -11,6 +11,9 @@ use crate::slot::Slot;
 /// How long an agent's last frames may come behind its wish to hang up.
 const STRAGGLERS: Duration = Duration::from_millis(100);
 
+/// Label of the channel that the messages of `proto/antiphon/data/v1` travel on.
+const OWN_CHANNEL: &str = "antiphon";
+
 const ENDS: u32 = 1;
 const LIVE: u32 = 2;
 
@@ -111,7 +114,17 @@ impl Shard {
     pub(super) fn lose_link(&mut self, link: u32, now: Time) {
         self.mouth.uplinks.down(link);
         for slot in self.sessions_where(|seat| seat.tenant.link == link) {
-            self.drive(slot, now, |session, voice| session.close(now, "worker", false, voice));
+            self.dismiss(slot, "worker", now);
         }
+    }
+
+    /// Ends a session that neither its caller nor its agent ended, and tells the caller why; a caller without
+    /// Antiphon's data channel sees the transport close.
+    pub(super) fn dismiss(&mut self, slot: Slot, reason: &'static str, now: Time) {
+        let ended = format!(r#"{{"sessionEnded":{{"reason":"{reason}"}}}}"#);
+        self.drive(slot, now, |session, voice| {
+            session.send_data(now, OWN_CHANNEL, false, ended.as_bytes(), voice);
+            session.close(now, reason, false, voice);
+        });
     }
 }

@@ -45,9 +45,7 @@ impl Shard {
     fn carry_out(&mut self, mail: Mail, now: Time) {
         match mail {
             Mail::Open(tenant, session) => self.open(*tenant, session, now),
-            Mail::Close { slot, reason } => {
-                self.drive(slot, now, |session, voice| session.close(now, reason, false, voice));
-            }
+            Mail::Close { slot, reason } => self.dismiss(slot, reason, now),
             Mail::HangUp {
                 slot,
                 link,

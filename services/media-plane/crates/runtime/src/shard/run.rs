@@ -243,7 +243,7 @@ impl Shard {
     fn stop(&mut self) {
         let now = Time(monotonic_us());
         for slot in self.sessions_where(|_| true) {
-            self.drive(slot, now, |session, voice| session.close(now, "api", false, voice));
+            self.dismiss(slot, "drain", now);
         }
         self.mouth.uplinks.flush(now, &self.surroundings.counters);
         self.mouth.send();

@@ -1,0 +1,1 @@
+../../../antiphon-js/antiphon.d.ts
