@@ -100,12 +100,14 @@ def ended_record(cluster: LocalCluster, session: str) -> dict[str, str] | None:
 
 async def test_deleting_a_session_ends_its_call(cluster: LocalCluster) -> None:
     async with Caller(cluster.url, agent="echo") as call:
+        await call.wait_for(lambda: call.journal.agent, within=60)  # the data channel is open
         playing = asyncio.create_task(call.play(np.zeros(600 * RATE, np.int16)))
         response = await asyncio.to_thread(cluster.delete, f"/v1/sessions/{call.session}")
         assert response.status_code in {200, 204}
         await asyncio.wait_for(call.wait_ended(), 60)
         with pytest.raises(CallEndedError):
             await playing
+    assert call.journal.end_reason == "api", "the caller is told why, before the transport closes"
 
 
 async def test_messages_and_metadata_reach_the_agent_and_answers_come_back(cluster: LocalCluster) -> None:
@@ -121,6 +123,8 @@ async def test_an_agent_s_exception_ends_its_own_session_only(cluster: LocalClus
         await call.send("anything")
         reason = await asyncio.wait_for(call.wait_ended(), 60)
         assert reason == "error"
+        record = await until(lambda: ended_record(cluster, call.session), what="the session's record")
+        assert record["reason"] == "error"
         await bystander.send("still there?")
         await bystander.wait_for(lambda: bystander.messages, within=60)
         assert not bystander.ended

@@ -32,9 +32,11 @@ async def works(cluster: LocalCluster, agent: str = "mirror") -> bool:
 
 async def test_a_killed_worker_ends_its_calls_and_comes_back(cluster: LocalCluster) -> None:
     async with Caller(cluster.url, agent="echo") as call:
+        await call.wait_for(lambda: call.journal.agent, within=60)  # the data channel is open
         pid = await until(lambda: cluster.pid("worker"), what="a worker")
         os.kill(pid, signal.SIGKILL)
         await asyncio.wait_for(call.wait_ended(), 60)
+    assert call.journal.end_reason == "worker"
     await until(lambda: works(cluster), seconds=110, what="calls with the new worker")
     assert cluster.log("ended by itself (signal SIGKILL)")
 
@@ -72,9 +74,11 @@ async def test_a_call_goes_on_without_redis_and_new_ones_work_once_it_is_back(
 
 async def test_an_edge_that_is_stopped_says_goodbye_and_comes_back(cluster: LocalCluster) -> None:
     async with Caller(cluster.url, agent="echo", region="virginia") as call:
+        await call.wait_for(lambda: call.journal.agent, within=60)
         pid = await until(lambda: edge_of(cluster, call.edge), what="the call's edge")
         os.kill(pid, signal.SIGTERM)
         await asyncio.wait_for(call.wait_ended(), 60)
+    assert call.journal.end_reason == "drain"
     record = await until(lambda: ended_record(cluster, call.session), what="the session's record")
     assert record["reason"] == "drain"
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -80,6 +81,27 @@ def test_call_tells_the_same_as_json(cluster: Cluster, tmp_path: Path) -> None:
     assert told["edge"].startswith("edge-")
     assert told["heard"]
     assert told["statistics"]["packets_received"] > 0
+
+
+def test_call_tells_what_happened_when_it_is_interrupted(cluster: Cluster) -> None:
+    command = [sys.executable, "-m", "antiphon.cli", "call", "--url", cluster.url, "--agent", "echo"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+
+        def connected() -> bool:
+            sessions = cluster.get("/v1/sessions?live=true").json()["sessions"]
+            return any(session["agent"] == "echo" and session["state"] == "connected" for session in sessions)
+
+        deadline = time.monotonic() + 60
+        while not connected():
+            assert time.monotonic() < deadline, "the call did not come up"
+            time.sleep(0.1)
+        time.sleep(1.0)  # the caller knows of it a little later than the edge
+        running.send_signal(signal.SIGINT)
+        out, errors = running.communicate(timeout=60)
+    assert running.returncode == 0, errors
+    assert "called     echo" in out
+    assert "ended      bye" in out
+    assert not errors
 
 
 def test_call_names_an_unknown_agent(cluster: Cluster) -> None:

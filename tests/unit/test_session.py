@@ -324,6 +324,15 @@ def test_messages_go_both_ways_and_may_be_handled_slowly(agent_call: AgentCall) 
     assert call.event("sessionStarted")[0]["agent"] == "agent"
 
 
+def test_a_message_that_no_data_channel_takes_is_refused_where_it_is_sent(agent_call: AgentCall) -> None:
+    async def agent(session: Session) -> None:
+        session.send("x" * 65_000)
+        session.send("x" * 66_000)
+
+    with pytest.raises(AgentFailedError, match="a data channel takes 65536 at most"):
+        agent_call(agent).waits(0.1)
+
+
 def test_metadata_reaches_the_agent(agent_call: AgentCall) -> None:
     async def agent(session: Session) -> None:
         session.send(dict(session.metadata))

@@ -1,8 +1,9 @@
-"""`antiphon call`: one call from the command line, and an account of what happened in it."""
+"""`antiphon call`: one call from the command line, and an account of what happened in it, also after a Ctrl-C."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 from dataclasses import asdict, dataclass, field
@@ -10,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from antiphon.cli.services import until_signal
 from antiphon.client import CallEndedError, Caller, CallError, audible_seconds, read_audio, write_wav
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from antiphon.client import Statistics
 
@@ -76,22 +80,25 @@ async def call_agent(wish: Wish) -> int:
     said: list[tuple[float, float]] = []
     try:
         async with caller:
-            try:
-                async with asyncio.timeout(wish.seconds):
-                    if sound is None:
-                        await caller.wait_ended()
-                    else:
-                        said.append(await caller.play(sound))
-                        await _until_answered(caller, said[-1][0] + audible_seconds(sound))
-            except TimeoutError:
-                pass  # --seconds are over
-            except CallEndedError:
-                pass  # told in the account
+            await until_signal(_talk(caller, sound, said, wish.seconds), lambda _: None)
     except CallError as error:
         return _complain(str(error), 1)
     account = await _account(caller, wish, said)
     print(json.dumps(asdict(account), indent=2) if wish.as_json else _in_words(account, await caller.statistics()))
     return 0
+
+
+async def _talk(
+    caller: Caller, sound: NDArray[np.int16] | None, said: list[tuple[float, float]], seconds: float | None
+) -> None:
+    """Returns when the call has run its course; how it ended is told in the account."""
+    with contextlib.suppress(TimeoutError, CallEndedError):
+        async with asyncio.timeout(seconds):
+            if sound is None:
+                await caller.wait_ended()
+            else:
+                said.append(await caller.play(sound))
+                await _until_answered(caller, said[-1][0] + audible_seconds(sound))
 
 
 async def _until_answered(caller: Caller, ended_speaking: float) -> None:

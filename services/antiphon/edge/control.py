@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -16,7 +17,7 @@ from antiphon.errors import NoWorkerError
 from antiphon.wire.control.v1 import edge_pb2, edge_pb2_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
+    from collections.abc import Awaitable, Iterable, Mapping
 
     from antiphon.edge._media import MediaPlane
     from antiphon.edge.links import LinkKeeper
@@ -135,7 +136,9 @@ class EdgeControl(edge_pb2_grpc.EdgeControlServiceServicer):
 
     async def _restart(self, request: edge_pb2.RestartIceRequest) -> edge_pb2.RestartIceResponse:
         try:
-            sdpfrag, ufrag = self._plane.restart_ice(request.session, epoch=request.epoch, sdpfrag=request.sdpfrag)
+            sdpfrag, ufrag = await asyncio.to_thread(
+                self._plane.restart_ice, request.session, epoch=request.epoch, sdpfrag=request.sdpfrag
+            )
         except KeyError:
             raise _no_session(request.session) from None
         self._book.moved_to_epoch(request.session, request.epoch)
@@ -147,16 +150,20 @@ class EdgeControl(edge_pb2_grpc.EdgeControlServiceServicer):
         return edge_pb2.CloseSessionResponse()
 
     async def _get(self, request: edge_pb2.GetSessionRequest) -> edge_pb2.GetSessionResponse:
-        found = self._look_at(request.session)
+        found = await asyncio.to_thread(self._look_at, request.session)
         if found is None:
             raise _no_session(request.session)
         return found
 
     async def _get_many(self, request: edge_pb2.GetSessionsRequest) -> edge_pb2.GetSessionsResponse:
-        looked_at = ((session, self._look_at(session)) for session in request.sessions)
-        return edge_pb2.GetSessionsResponse(sessions={session: found for session, found in looked_at if found})
+        return edge_pb2.GetSessionsResponse(sessions=await asyncio.to_thread(self._look_at_all, request.sessions))
+
+    def _look_at_all(self, sessions: Iterable[str]) -> dict[str, edge_pb2.GetSessionResponse]:
+        looked_at = ((session, self._look_at(session)) for session in sessions)
+        return {session: found for session, found in looked_at if found}
 
     def _look_at(self, session: str) -> edge_pb2.GetSessionResponse | None:
+        """Waits for the session's shard to answer, so it belongs on a thread of its own."""
         stats: dict[str, Any] | None = self._plane.session_stats(session)
         if stats is None:
             return None

@@ -187,6 +187,8 @@ class Call:
             )
 
     def send_data(self, label: str, payload: bytes, *, binary: bool) -> None:
+        if len(payload) > data.MOST_BYTES:
+            raise ValueError(f"a message of {len(payload)} bytes: a data channel takes {data.MOST_BYTES} at most")
         if self.closed.is_set():
             metrics.dropped("message", "closed")
         elif self._connected.is_set():

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 LABEL = "antiphon"
+MOST_BYTES = 64 * 1024
+"""Longer messages fit no data channel."""
 
 
 class BadMessageError(ValueError):

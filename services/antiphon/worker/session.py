@@ -139,11 +139,11 @@ class Session:
     # messages, the end
 
     def send(self, message: Any) -> None:  # noqa: ANN401
-        """Sends any JSON value to the caller's application."""
+        """Sends any JSON value, of 64 KiB at most, to the caller's application."""
         self._call.tell("app", {"data": message})
 
     def send_data(self, label: str, payload: bytes | str) -> None:
-        """Sends on another data channel, which the caller opened with this label."""
+        """Sends up to 64 KiB on another data channel, which the caller opened with this label."""
         if label == data.LABEL:
             raise ValueError(f"{label!r} is Antiphon's own channel: use send()")
         binary = isinstance(payload, bytes)

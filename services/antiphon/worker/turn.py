@@ -32,6 +32,9 @@ class Turn:
         return self.ended - self.started
 
     def pcm(self, rate: int = 16_000) -> Pcm:
-        """Decodes it: mono int16, shape (samples,). Losses are concealed."""
+        """Decodes it: mono int16, shape (samples,). Losses are concealed.
+
+        A second of audio takes about a millisecond; of a long turn, `await asyncio.to_thread(turn.pcm)`.
+        """
         assembler = PcmAssembler(rate)
         return np.concatenate([np.zeros(0, np.int16), *(assembler.push(frame) for frame in self.audio)])

@@ -31,7 +31,10 @@ const REASONS = {
   dtls: "The connection was lost",
   error: "The agent failed; its log says why",
   worker: "The worker went away",
-  shutdown: "The edge was stopped",
+  drain: "The edge was stopped",
+  moved: "The session went to another edge",
+  timeout: "No audio got through",
+  edge_restarted: "The edge failed and began anew",
   remote: "The edge ended the call",
   gone: "The session was over already",
 };

@@ -158,7 +158,7 @@ class Link:
                 call.receive(message.data.label, message.data.payload, binary=message.data.binary)
         elif kind == "ping":
             pong = pb.Pong(sent_us=message.ping.sent_us, received_us=now_us())
-            self.control(pb.ControlResponse(pong=pong), urgent=True)
+            self.control(pb.ControlResponse(pong=pong))
         elif kind == "pong":
             metrics.LINK_RTT.labels(self.edge).set((now_us() - message.pong.sent_us) / 1e6)
         else:

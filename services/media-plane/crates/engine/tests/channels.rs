@@ -149,3 +149,16 @@ fn a_channel_that_the_caller_closed_takes_no_more_messages() {
     call.run_ms(1_000);
     assert!(!call.send_data("antiphon", false, b"x"));
 }
+
+#[test]
+fn a_message_on_a_stream_without_a_channel_is_counted() {
+    let negotiated = ChannelConfig {
+        negotiated: Some(4),
+        ..in_band("antiphon")
+    };
+    let mut call = with_channels(vec![negotiated], None);
+    peer_sends(&mut call, 0, false, b"nobody agreed to this channel");
+    call.run_ms(500);
+    assert_eq!(received(&call), []);
+    assert_eq!(call.session.stats().counters.stray_messages, 1);
+}

@@ -14,7 +14,7 @@ const PLAYING: u32 = 0;
 const LOST: u32 = 1;
 /// Rows of a kind that a message takes over from those that were never sent: a worker that reads nothing for ever must
 /// not make it grow for ever.
-const MOST_CARRIED: usize = 4096;
+const MOST_CARRIED: usize = 512;
 
 /// One frame as columns want it; see `IngestFrames` in the proto.
 #[derive(Clone, Copy, Debug)]

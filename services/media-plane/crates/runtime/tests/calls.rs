@@ -187,6 +187,34 @@ fn the_agent_may_hang_up_and_the_edge_may_close() {
 }
 
 #[test]
+fn the_end_of_a_session_is_called_as_its_worker_says_or_else_a_hangup() {
+    let edge = Edge::start(1, ECHO);
+    for (said, reason) in [
+        ("bye", "bye"),
+        ("error", "error"),
+        ("worker", "worker"),
+        ("had enough", "hangup"),
+    ] {
+        edge.open_silent(said);
+        let opened = loop {
+            if let control_request::Message::Opened(opened) = edge.heard() {
+                break opened;
+            }
+        };
+        edge.say(control_response::Message::HangUp(HangUp {
+            session: opened.session,
+            reason: said.into(),
+            after_playout: false,
+        }));
+        let events = edge.events_until(|event| matches!(event, EdgeEvent::SessionClosed { .. }));
+        assert!(
+            matches!(events.last(), Some(EdgeEvent::SessionClosed { reason: told, .. }) if *told == reason),
+            "{events:?}"
+        );
+    }
+}
+
+#[test]
 fn frames_that_come_behind_the_agents_wish_to_hang_up_are_still_taken() {
     let edge = Edge::start(1, ECHO);
     edge.open_silent("s");
