@@ -122,7 +122,7 @@ impl JoinedChannels {
             self.edge.drive(self.now, &mut |event| match event {
                 ChannelEvent::Transmit(packet) => to_caller.push(packet.to_vec()),
                 ChannelEvent::Message { .. } => *messages += 1,
-                ChannelEvent::Open { .. } => {}
+                ChannelEvent::Open { .. } | ChannelEvent::Stray => {}
             });
             if to_caller.is_empty() && to_edge.is_empty() {
                 return;

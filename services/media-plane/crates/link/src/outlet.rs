@@ -153,13 +153,7 @@ mod tests {
         let mut next = outlet.batch();
         let forgotten = next.absorb(&oldest);
 
-        assert_eq!(
-            forgotten,
-            Forgotten {
-                frames: 1,
-                reports: 0
-            }
-        );
+        assert_eq!(forgotten, Forgotten { frames: 1, reports: 0 });
         let message = next.message();
         assert_eq!(
             message
