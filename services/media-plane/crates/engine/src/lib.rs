@@ -29,7 +29,7 @@ pub mod time;
 pub mod ufrag;
 
 pub use config::{ConfigError, EngineConfig};
-pub use output::{Event, Gap, GapState, IngestFrame, Output, PlayoutReport, PlayoutState};
+pub use output::{Event, Gap, GapState, IngestFrame, IngestQuality, Output, PlayoutReport, PlayoutState};
 pub use sdp::OfferError;
 pub use session::{OpenSession, PlayoutFrame, Session};
 pub use stats::{Counters, SessionState, SessionStats, SetupTimes};

@@ -3,30 +3,15 @@
 /// A 20 ms frame of digital silence (CELT, full band, mono): ends a talk spurt, and fills the caller's buffer after a stop.
 pub const SILENCE: [u8; 3] = [0xf8, 0xff, 0xfe];
 
+const MAX_DURATION: u32 = 5_760;
+const MAX_FRAME: usize = 1_275;
+/// A SILK frame of the LP layer lasts 20 ms, but for the one of a 10 ms packet.
+const SILK_FRAME: u32 = 960;
+
 /// Samples at 48 kHz that a packet plays for: 120 to 5,760. `None` when the packet is not valid Opus.
 #[must_use]
 pub fn duration(packet: &[u8]) -> Option<u32> {
-    let (&toc, rest) = packet.split_first()?;
-    let config = toc >> 3;
-    let frame = match config {
-        // SILK: 10, 20, 40, 60 ms.
-        0..=11 => [480, 960, 1_920, 2_880][usize::from(config % 4)],
-        // Hybrid: 10, 20 ms.
-        12..=15 => [480, 960][usize::from(config % 2)],
-        // CELT: 2.5, 5, 10, 20 ms.
-        _ => 120 << (config % 4),
-    };
-    let frames = match toc & 0x03 {
-        0 => fits(rest.len()).then_some(1),
-        1 => (rest.len() % 2 == 0 && fits(rest.len() / 2)).then_some(2),
-        2 => {
-            let (first, rest) = frame_length(rest)?;
-            let second = rest.len().checked_sub(first)?;
-            fits(second).then_some(2)
-        }
-        _ => frames_of_code_3(rest),
-    }?;
-    Some(frame * frames).filter(|samples| *samples <= MAX_DURATION)
+    Some(Packet::parse(packet)?.duration())
 }
 
 /// Whether a packet is what an encoder in DTX sends: TOC and at most one more byte.
@@ -35,8 +20,79 @@ pub fn is_dtx(packet: &[u8]) -> bool {
     matches!(packet.len(), 1 | 2)
 }
 
-const MAX_DURATION: u32 = 5_760;
-const MAX_FRAME: usize = 1_275;
+/// Whether a packet carries in-band FEC: its first frame holds the end of the packet before it once more (LBRR).
+///
+/// The LP layer begins with a bit for each of its frames that tells voice and one that tells LBRR, for each channel
+/// (RFC 6716 4.2.3, 4.2.4). Each is coded with even odds, so they are the first bits as they stand.
+#[must_use]
+pub fn carries_fec(packet: &[u8]) -> bool {
+    let Some(parsed) = Packet::parse(packet).filter(|parsed| parsed.is_lp()) else {
+        return false;
+    };
+    let Some(&bits) = parsed.first.first() else {
+        return false;
+    };
+    let frames = (parsed.frame / SILK_FRAME).max(1);
+    let set = |at: u32| bits >> (7 - at) & 1 == 1;
+    set(frames) || (parsed.stereo && set(2 * frames + 1))
+}
+
+/// A packet's framing.
+struct Packet<'a> {
+    /// RFC 6716 3.1.
+    config: u8,
+    stereo: bool,
+    /// Samples of each of its frames, and how many there are.
+    frame: u32,
+    frames: u32,
+    /// The first; empty for one that was not sent (DTX).
+    first: &'a [u8],
+}
+
+impl<'a> Packet<'a> {
+    fn parse(packet: &'a [u8]) -> Option<Self> {
+        let (&toc, rest) = packet.split_first()?;
+        let config = toc >> 3;
+        let (frames, first) = match toc & 0x03 {
+            0 => fits(rest.len()).then_some((1, rest)),
+            1 => (rest.len() % 2 == 0 && fits(rest.len() / 2)).then_some((2, &rest[..rest.len() / 2])),
+            2 => {
+                let (length, rest) = frame_length(rest)?;
+                let (first, second) = rest.split_at_checked(length)?;
+                fits(second.len()).then_some((2, first))
+            }
+            _ => frames_of_code_3(rest),
+        }?;
+        let packet = Self {
+            config,
+            stereo: toc & 0x04 != 0,
+            frame: frame_duration(config),
+            frames,
+            first,
+        };
+        (packet.duration() <= MAX_DURATION).then_some(packet)
+    }
+
+    fn duration(&self) -> u32 {
+        self.frame * self.frames
+    }
+
+    /// SILK only, or hybrid.
+    fn is_lp(&self) -> bool {
+        self.config < 16
+    }
+}
+
+fn frame_duration(config: u8) -> u32 {
+    match config {
+        // SILK: 10, 20, 40, 60 ms.
+        0..=11 => [480, 960, 1_920, 2_880][usize::from(config % 4)],
+        // Hybrid: 10, 20 ms.
+        12..=15 => [480, 960][usize::from(config % 2)],
+        // CELT: 2.5, 5, 10, 20 ms.
+        _ => 120 << (config % 4),
+    }
+}
 
 fn fits(length: usize) -> bool {
     length <= MAX_FRAME
@@ -51,8 +107,8 @@ fn frame_length(data: &[u8]) -> Option<(usize, &[u8])> {
     }
 }
 
-/// RFC 6716 3.2.5: a count octet, padding, lengths of all frames but the last when they vary.
-fn frames_of_code_3(data: &[u8]) -> Option<u32> {
+/// RFC 6716 3.2.5: a count octet, padding, lengths of all frames but the last when they vary. Returns the count and the first.
+fn frames_of_code_3(data: &[u8]) -> Option<(u32, &[u8])> {
     let (&head, mut data) = data.split_first()?;
     let frames = usize::from(head & 0x3f);
     if frames == 0 {
@@ -70,13 +126,16 @@ fn frames_of_code_3(data: &[u8]) -> Option<u32> {
     }
     let mut length = data.len().checked_sub(padding)?;
     if head & 0x80 == 0 {
-        return (length.is_multiple_of(frames) && fits(length / frames)).then_some(frames as u32);
+        let each = length / frames;
+        return (length.is_multiple_of(frames) && fits(each)).then_some((frames as u32, &data[..each]));
     }
+    let mut first = None;
     for _ in 1..frames {
         let before = data.len();
         let (frame, rest) = frame_length(data)?;
         data = rest;
         length = length.checked_sub(before - rest.len())?.checked_sub(frame)?;
+        first = first.or(Some(frame));
     }
-    fits(length).then_some(frames as u32)
+    fits(length).then_some((frames as u32, &data[..first.unwrap_or(length)]))
 }

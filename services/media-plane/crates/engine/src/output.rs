@@ -10,20 +10,24 @@ pub trait Output {
     fn frame(&mut self, frame: IngestFrame<'_>);
     /// Frames of the caller are missing.
     fn gap(&mut self, gap: Gap);
+    /// What came of the caller's packets so far: about once a second while they come.
+    fn quality(&mut self, quality: IngestQuality) {
+        let _ = quality;
+    }
     /// How far an utterance is.
     fn playout(&mut self, report: PlayoutReport);
     /// Anything that is not of every packet.
     fn event(&mut self, event: Event);
 }
 
-/// One Opus packet of the caller.
+/// One Opus packet of the caller, or one packet of a DTMF event.
 #[derive(Clone, Copy, Debug)]
 pub struct IngestFrame<'a> {
     /// Unwrapped RTP sequence number; never goes back for a session.
     pub sequence: u64,
     /// Unwrapped RTP timestamp at 48 kHz on the session's time line.
     pub timestamp: u64,
-    /// Duration in 48 kHz samples.
+    /// Duration in 48 kHz samples; 0 for an event.
     pub duration: u32,
     /// RFC 6464: 0 when absent, else `0x100 | voice << 7 | level` in -dBov.
     pub level: u16,
@@ -33,6 +37,10 @@ pub struct IngestFrame<'a> {
     pub repaired: bool,
     /// Came out of RED.
     pub redundant: bool,
+    /// The payload is RFC 4733's four octets of `telephone-event`.
+    pub telephone_event: bool,
+    /// Carries in-band FEC (LBRR) of the frame before it.
+    pub fec: bool,
     /// The packet.
     pub payload: &'a [u8],
 }
@@ -55,6 +63,31 @@ pub enum GapState {
     Announced,
     /// It will not be filled.
     Lost,
+}
+
+/// What came of the caller's packets, counted from the session's start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IngestQuality {
+    /// Round trip; 0 while unknown.
+    pub round_trip_us: u32,
+    /// Interarrival jitter (RFC 3550 A.8).
+    pub jitter_us: u32,
+    /// Packets that should have come.
+    pub expected: u64,
+    /// Packets that did not come by themselves: loss before repair.
+    pub lost: u64,
+    /// Frames out of a later packet's redundancy.
+    pub repaired_red: u64,
+    /// Packets that came when they were asked for.
+    pub repaired_nack: u64,
+    /// Packets that came after they were given up.
+    pub late: u64,
+    /// Packets that came behind a later one.
+    pub reordered: u64,
+    /// Packets that came twice.
+    pub duplicates: u64,
+    /// Packets that were given up; some of them may be late.
+    pub given_up: u64,
 }
 
 /// How far an utterance is. Amounts are in 48 kHz samples.

@@ -93,25 +93,37 @@ counters! {
         bytes_in,
         /// Frames handed to the worker.
         frames_in,
-        /// Packets that never came, as RFC 3550 counts: before repair, and less those that came late.
+        /// Packets that did not come by themselves: before repair, and less those that came late.
         lost,
         /// Packets that came twice.
         duplicates,
-        /// Packets that came behind a later one, before they were given up.
+        /// Packets that should have come.
+        expected,
+        /// Packets that came behind a later one by themselves, before they were given up.
         reordered,
         /// Packets that came after they were given up.
         late,
         /// Missing frames that a later packet's redundancy filled.
-        repaired,
-        /// Redundant blocks that were not needed.
+        repaired_red,
+        /// Missing packets that came because they were asked for.
+        repaired_nack,
+        /// Packets asked for by NACK; each time counts.
+        asked,
+        /// Gaps whose last frame the packet behind them carries as in-band FEC.
+        fec_recoverable,
+        /// Packets that were given up: lost after repair, unless they come late.
+        given_up,
+        /// Redundant blocks and packets that were not needed.
         redundant,
         /// Silences in which the caller's encoder sent nothing.
         dtx,
         /// Times that the caller's stream began anew (SSRC changed or sequence jumped).
         source_changes,
+        /// Times that the caller's clock leapt or went back within a stream.
+        clock_leaps,
         /// Packets of a source that was replaced.
         stale_source,
-        /// DTMF packets; they are not audio.
+        /// DTMF packets.
         telephone_events,
         /// Packets of a payload type that was not negotiated.
         unknown_payload,
@@ -195,7 +207,9 @@ pub struct SessionStats {
     pub counters: Counters,
     /// Interarrival jitter of the caller's packets (RFC 3550 A.8) in milliseconds.
     pub jitter_ms: f64,
-    /// Round trip by RTCP in milliseconds, once known.
+    /// How much slower the caller's clock runs than this edge's, in parts of a million; known after a minute.
+    pub drift_ppm: Option<f64>,
+    /// Round trip in milliseconds, once known: by RTCP, else by answered NACKs.
     pub rtt_ms: Option<f64>,
     /// Loss that the caller last reported of what we send, 0 to 1.
     pub remote_loss: Option<f64>,
@@ -214,6 +228,7 @@ impl SessionStats {
         let counts = self.counters.figures().map(|(name, count)| (name, count as f64));
         let measured = [
             ("jitter_ms", Some(self.jitter_ms)),
+            ("drift_ppm", self.drift_ppm),
             ("rtt_ms", self.rtt_ms),
             ("remote_loss", self.remote_loss),
             ("remote_jitter_ms", self.remote_jitter_ms),

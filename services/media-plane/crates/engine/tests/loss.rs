@@ -90,7 +90,7 @@ fn packets_that_come_behind_later_ones_fill_their_gaps() {
     let call = call_over(
         LinkConfig {
             reorder: 0.05,
-            reorder_us: 50_000,
+            reorder_us: 35_000,
             ..LinkConfig::default()
         },
         500,
@@ -125,7 +125,10 @@ fn a_gap_is_announced_before_the_frame_behind_it_and_given_up_after_a_while() {
     assert_eq!(states, [gap(GapState::Announced), gap(GapState::Lost)]);
     assert_eq!(call.said.gaps[0].0, call.said.frames[1].at);
     let waited = call.said.gaps[1].0.since(call.said.gaps[0].0);
-    assert_eq!(waited.as_millis(), 250);
+    assert!(
+        (400..420).contains(&waited.as_millis()),
+        "eight asks at a round trip of 40 ms: {waited:?}"
+    );
     assert_eq!(call.said.frames[1].timestamp - call.said.frames[0].timestamp, 2_880);
 }
 

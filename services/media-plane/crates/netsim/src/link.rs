@@ -21,6 +21,37 @@ pub enum Loss {
         /// Of loss in the bad state; there is none in the good.
         loss: f64,
     },
+    /// In runs of 1 to `longest` packets, all lengths alike.
+    Runs {
+        /// Probability that a packet begins one.
+        begin: f64,
+        /// Most packets of a run.
+        longest: u64,
+    },
+}
+
+impl Loss {
+    /// Gilbert–Elliott that loses this share of the packets, in bursts of this many on average.
+    #[must_use]
+    pub fn bursts(share: f64, mean: f64) -> Self {
+        let end = 1.0 / mean;
+        Self::Bursts {
+            begin: end * share / (1.0 - share),
+            end,
+            loss: 1.0,
+        }
+    }
+
+    /// Runs of at most `longest` that lose this share of the packets.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "runs are short")]
+    pub fn runs(share: f64, longest: u64) -> Self {
+        let mean = (1 + longest) as f64 / 2.0;
+        Self::Runs {
+            begin: share / (mean * (1.0 - share) + share),
+            longest,
+        }
+    }
 }
 
 /// A direction's qualities. Times are in microseconds.
@@ -70,6 +101,8 @@ pub struct Link<T> {
     config: LinkConfig,
     random: Random,
     bad: bool,
+    /// Packets that the present run still loses.
+    run: u64,
     latest: u64,
     order: u64,
     queue: BTreeMap<(u64, u64), T>,
@@ -84,6 +117,7 @@ impl<T: Clone> Link<T> {
             config,
             random: Random::new(seed),
             bad: false,
+            run: 0,
             latest: 0,
             order: 0,
             queue: BTreeMap::new(),
@@ -142,6 +176,14 @@ impl<T: Clone> Link<T> {
                 let turns = self.random.chance(if self.bad { end } else { begin });
                 self.bad ^= turns;
                 self.bad && self.random.chance(loss)
+            }
+            Loss::Runs { begin, longest } => {
+                if self.run == 0 && self.random.chance(begin) {
+                    self.run = 1 + self.random.below(longest);
+                }
+                let loses = self.run > 0;
+                self.run -= u64::from(loses);
+                loses
             }
         }
     }
@@ -236,5 +278,19 @@ mod tests {
             "{} lost in {runs} runs",
             link.counts().lost
         );
+    }
+
+    #[test]
+    fn bursts_and_runs_lose_the_share_that_was_asked_for() {
+        for share in [0.01, 0.05, 0.2] {
+            for loss in [Loss::bursts(share, 3.0), Loss::runs(share, 10)] {
+                let config = LinkConfig {
+                    loss,
+                    ..LinkConfig::default()
+                };
+                let lost = through(config, 200_000).1.counts().lost as f64 / 200_000.0;
+                assert!((lost - share).abs() < share / 10.0, "{lost} for {loss:?}");
+            }
+        }
     }
 }

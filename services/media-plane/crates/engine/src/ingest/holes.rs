@@ -1,21 +1,27 @@
-//! Runs of missing packets: announced at once, filled one by one, given up after a while.
+//! Runs of missing packets: announced at once, asked for until they come, filled one by one, given up after a while.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
+use super::patience::{MAX_ASKS, Patience, Wait};
 use crate::output::{Gap, GapState, Output};
 use crate::time::Time;
 
-/// A missing packet is given up after this.
-const GIVE_UP: Duration = Duration::from_millis(250);
 /// Most runs of missing packets that are waited for; the oldest makes room.
-const MAX_HOLES: usize = 32;
+const MAX_HOLES: usize = 128;
+/// Most packets of a run that are waited for, the newest: 5 s of 20 ms, more than any sender keeps.
+const MAX_RUN: u64 = 256;
+/// Most packets asked for at once.
+pub(crate) const MAX_ASKED: usize = 256;
+/// Most items (RFC 4585 6.2.1: a packet and a bit mask of 16 behind it) of one NACK.
+const MAX_ITEMS: usize = 40;
 
+/// Neighbours that were missed at once.
 #[derive(Clone, Copy, Debug)]
 struct Hole {
     first: u64,
     count: u64,
-    since: Time,
+    wait: Wait,
+    ask_at: Time,
 }
 
 impl Hole {
@@ -34,67 +40,150 @@ impl Hole {
 
 /// What is missing and may still come, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Holes(VecDeque<Hole>);
+pub(super) struct Holes {
+    runs: VecDeque<Hole>,
+    /// Packets that were given up.
+    pub(super) given_up: u64,
+}
 
 impl Holes {
     /// Announces a run.
-    pub(super) fn open(&mut self, now: Time, first: u64, count: u64, out: &mut impl Output) {
-        while self.0.len() >= MAX_HOLES
-            && let Some(oldest) = self.0.pop_front()
-        {
-            out.gap(oldest.gap(GapState::Lost));
+    pub(super) fn open(&mut self, now: Time, first: u64, count: u64, patience: &Patience, out: &mut impl Output) {
+        while self.runs.len() >= MAX_HOLES {
+            self.give_up_oldest(out);
         }
+        let hopeless = count.saturating_sub(MAX_RUN);
+        let wait = Wait {
+            since: now,
+            asked: None,
+            asks: 0,
+        };
+        let ask_at = if patience.may_ask() {
+            now + patience.grace()
+        } else {
+            Time::NEVER
+        };
         let hole = Hole {
             first,
             count,
-            since: now,
+            wait,
+            ask_at,
         };
         out.gap(hole.gap(GapState::Announced));
-        self.0.push_back(hole);
+        if hopeless > 0 {
+            let lost = Hole {
+                count: hopeless,
+                ..hole
+            };
+            self.given_up += hopeless;
+            out.gap(lost.gap(GapState::Lost));
+        }
+        self.runs.push_back(Hole {
+            first: first + hopeless,
+            count: count - hopeless,
+            ..hole
+        });
     }
 
     pub(super) fn contains(&self, sequence: u64) -> bool {
-        self.0.iter().any(|hole| hole.contains(sequence))
+        self.runs.iter().any(|hole| hole.contains(sequence))
     }
 
-    /// Takes a packet out of its run. Returns whether it was in one.
-    pub(super) fn fill(&mut self, sequence: u64, out: &mut impl Output) -> bool {
-        let Some(at) = self.0.iter().position(|hole| hole.contains(sequence)) else {
-            return false;
-        };
-        let hole = self.0[at];
+    /// Takes a packet out of its run. Returns what it had been through, if it was in one.
+    pub(super) fn fill(&mut self, sequence: u64, out: &mut impl Output) -> Option<Wait> {
+        let at = self.runs.iter().position(|hole| hole.contains(sequence))?;
+        let hole = self.runs[at];
         let before = sequence - hole.first;
         let rest = Hole {
             first: sequence + 1,
             count: hole.count - before - 1,
-            since: hole.since,
+            ..hole
         };
         match (before, rest.count) {
-            (0, 0) => drop(self.0.remove(at)),
-            (0, _) => self.0[at] = rest,
-            (_, 0) => self.0[at].count = before,
+            (0, 0) => drop(self.runs.remove(at)),
+            (0, _) => self.runs[at] = rest,
+            (_, 0) => self.runs[at].count = before,
             (..) => {
-                self.0[at].count = before;
-                if self.0.len() < MAX_HOLES {
-                    self.0.insert(at + 1, rest);
+                self.runs[at].count = before;
+                if self.runs.len() < MAX_HOLES {
+                    self.runs.insert(at + 1, rest);
                 } else {
+                    self.given_up += rest.count;
                     out.gap(rest.gap(GapState::Lost));
                 }
             }
         }
-        true
+        Some(hole.wait)
     }
 
     /// Gives up what was missing too long.
-    pub(super) fn expire(&mut self, now: Time, out: &mut impl Output) {
-        while self.deadline() <= now
-            && let Some(hole) = self.0.pop_front()
-        {
+    pub(super) fn expire(&mut self, now: Time, patience: &mut Patience, out: &mut impl Output) {
+        while self.expires(patience) <= now {
+            self.give_up_oldest(out);
+            patience.was_lost();
+        }
+    }
+
+    /// Gives up everything: its source is gone.
+    pub(super) fn give_up(&mut self, out: &mut impl Output) {
+        while !self.runs.is_empty() {
+            self.give_up_oldest(out);
+        }
+    }
+
+    fn give_up_oldest(&mut self, out: &mut impl Output) {
+        if let Some(hole) = self.runs.pop_front() {
+            self.given_up += hole.count;
             out.gap(hole.gap(GapState::Lost));
         }
     }
 
-    pub(super) fn deadline(&self) -> Time {
-        self.0.front().map_or(Time::NEVER, |hole| hole.since + GIVE_UP)
+    /// Writes the packets that are to be asked for now, in order, less `offset`. Returns how many; what found no room is due still.
+    pub(super) fn ask(&mut self, now: Time, offset: u64, patience: &Patience, asked: &mut [u16; MAX_ASKED]) -> usize {
+        let (mut count, mut items, mut item) = (0, 0, None::<u64>);
+        for hole in self.runs.iter_mut().filter(|hole| hole.ask_at <= now) {
+            let behind = item.map_or(u64::MAX, |first| hole.first - first);
+            // Of a run, each item holds 17; the first may lie in the item before.
+            let wanted = if behind <= 16 {
+                hole.count.saturating_sub(17 - behind)
+            } else {
+                hole.count
+            }
+            .div_ceil(17);
+            if count as u64 + hole.count > MAX_ASKED as u64 || items as u64 + wanted > MAX_ITEMS as u64 {
+                break;
+            }
+            for sequence in hole.first..hole.first + hole.count {
+                if item.is_none_or(|first| sequence - first > 16) {
+                    item = Some(sequence);
+                    items += 1;
+                }
+                #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are what packets carry")]
+                let on_the_wire = sequence.wrapping_sub(offset) as u16;
+                asked[count] = on_the_wire;
+                count += 1;
+            }
+            let (first, _) = hole.wait.asked.unwrap_or((now, now));
+            hole.wait.asked = Some((first, now));
+            hole.wait.asks += 1;
+            hole.ask_at = if hole.wait.asks < MAX_ASKS {
+                now + patience.interval()
+            } else {
+                Time::NEVER
+            };
+        }
+        count
+    }
+
+    fn expires(&self, patience: &Patience) -> Time {
+        self.runs
+            .front()
+            .map_or(Time::NEVER, |hole| hole.wait.since + patience.give_up())
+    }
+
+    /// When something is to be asked for or given up.
+    pub(super) fn deadline(&self, patience: &Patience) -> Time {
+        let asks = self.runs.iter().map(|hole| hole.ask_at).min();
+        self.expires(patience).min(asks.unwrap_or(Time::NEVER))
     }
 }

@@ -1,33 +1,51 @@
-//! The caller's packets become frames on one time line: gaps are announced at once, repaired frames follow marked, silences are no loss.
+//! The caller's packets become frames on one time line: gaps are announced and asked for at once, repaired frames follow
+//! marked, silences are no loss.
 //!
 //! There is no playout deadline here: a frame is handed on the moment it arrives. Packets come opened and never twice (SRTP's replay
 //! window sees to that), with the 48-bit index of their source; an offset for each source makes one sequence of all.
+//!
+//! NACK need not wait for redundancy: what the packet behind a gap does not bring along, no later one will, since its own
+//! redundancy reaches back less far.
 
+mod clock;
 mod holes;
+mod patience;
+mod recent;
 mod source;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
+use clock::Clock;
 use holes::Holes;
-use source::{Placed, Source};
+pub(crate) use holes::MAX_ASKED;
+use patience::Patience;
+use recent::Recent;
+use source::Source;
 
 use crate::opus;
-use crate::output::{IngestFrame, Output};
+use crate::output::{IngestFrame, IngestQuality, Output};
 use crate::red::{self, Block};
 use crate::rtcp::ReportBlock;
 use crate::rtp::{Header, audio_level};
 use crate::sdp::Audio;
+use crate::srtp::{Refusal, Window};
 use crate::stats::Counters;
 use crate::time::Time;
 
 /// Packets of a replaced source are stale for this long; after it the source may come back.
 const STALE: Duration = Duration::from_secs(1);
-/// Frames that redundancy filled are remembered, so that the packet itself is not handed on when it comes late.
-const FILLED: usize = 16;
 /// Most frames that one packet's redundancy fills.
 const MAX_FILLS: usize = red::MAX_REDUNDANT;
+/// Before the first packet is known to be shorter or longer.
+const USUAL_DURATION: u32 = 960;
+/// How often quality is told, while media flows.
+const QUALITY: Duration = Duration::from_secs(1);
+/// The first time, so that the round trip is known early.
+const FIRST_QUALITY: Duration = Duration::from_millis(250);
+/// RFC 4733 2.3: event, flags and volume, duration.
+const EVENT_LENGTH: usize = 4;
 
 /// An opened packet.
 #[derive(Clone, Copy, Debug)]
@@ -58,18 +76,34 @@ enum Content {
     Unknown,
 }
 
+/// A packet's place in the session.
+#[derive(Clone, Copy, Debug)]
+struct Placed {
+    sequence: u64,
+    timestamp: u64,
+    /// How far it is ahead of the highest before it; `None` when it is behind.
+    advance: Option<u64>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Ingest {
     opus: u8,
     red: Option<u8>,
     telephone_event: Option<u8>,
     level_extension: Option<u8>,
-    source: Option<Source>,
+    source: Option<(Source, Clock)>,
     replaced: Option<(u32, Time)>,
+    /// Of the sources before this one.
     lost_before: u64,
+    expected_before: u64,
+    /// Of the last frame, in 48 kHz samples.
+    duration: u32,
     holes: Holes,
-    filled: [u64; FILLED],
-    filled_at: usize,
+    patience: Patience,
+    /// What was handed on, out of its own packet or a later one's redundancy.
+    delivered: Window<17>,
+    recent: Recent,
+    tell_at: Time,
 }
 
 impl Ingest {
@@ -82,9 +116,13 @@ impl Ingest {
             source: None,
             replaced: None,
             lost_before: 0,
+            expected_before: 0,
+            duration: USUAL_DURATION,
             holes: Holes::default(),
-            filled: [0; FILLED],
-            filled_at: 0,
+            patience: Patience::new(audio.feedback),
+            delivered: Window::new(),
+            recent: Recent::default(),
+            tell_at: Time::NEVER,
         }
     }
 
@@ -96,19 +134,19 @@ impl Ingest {
         counters: &mut Counters,
         out: &mut impl Output,
     ) -> bool {
-        let Some(placed) = self.place(now, arrival, counters) else {
+        let content = self.content(arrival.header.payload_type);
+        let Some(placed) = self.place(now, arrival, content, counters, out) else {
             return false;
         };
-        match self.content(arrival.header.payload_type) {
+        match content {
             Content::Opus => {
                 let standing = self.settle(now, &placed, &[], counters, out);
                 self.emit(arrival, arrival.payload, &placed, standing, counters, out);
             }
             Content::Red => self.receive_red(now, arrival, &placed, counters, out),
-            // They share the sequence with audio's packets, so their places are no gaps; what they say is not audio.
             Content::TelephoneEvent => {
-                counters.telephone_events += 1;
-                self.settle(now, &placed, &[], counters, out);
+                let standing = self.settle(now, &placed, &[], counters, out);
+                Self::emit_event(arrival, &placed, standing, counters, out);
             }
             Content::Unknown => {
                 counters.unknown_payload += 1;
@@ -131,33 +169,80 @@ impl Ingest {
     }
 
     /// Finds the packet's source and its place in the session.
-    fn place(&mut self, now: Time, arrival: &Arrival<'_>, counters: &mut Counters) -> Option<Placed> {
-        let Some(current) = &mut self.source else {
-            let (source, placed) = Source::first(now, arrival);
-            self.source = Some(source);
-            return Some(placed);
+    fn place(
+        &mut self,
+        now: Time,
+        arrival: &Arrival<'_>,
+        content: Content,
+        counters: &mut Counters,
+        out: &mut impl Output,
+    ) -> Option<Placed> {
+        let rtp_timestamp = arrival.header.timestamp;
+        let Some((source, clock)) = &mut self.source else {
+            let source = Source::first(now, arrival);
+            let clock = Clock::begin(now, source.highest_sequence(), rtp_timestamp);
+            self.source = Some((source, clock));
+            self.tell_at = now + FIRST_QUALITY;
+            return Some(placed(&source, &clock, Some(1)));
         };
-        if current.continues(arrival) {
-            return current.account(now, arrival, counters);
+        if !source.continues(arrival) {
+            return self.change_source(now, arrival, counters, out);
         }
+        if !source.takes(arrival.index) {
+            counters.late += 1;
+            return None;
+        }
+        let sequence = source.sequence(arrival.index);
+        let advance = source.advance(arrival.index);
+        if let Some(ahead) = advance {
+            source.count();
+            // An event's packets all tell when it began; what is not known may count in another clock.
+            if matches!(content, Content::Opus | Content::Red) {
+                let before = clock.timestamp();
+                let (timestamp, leapt) = clock.advance(now, sequence, rtp_timestamp, self.duration);
+                if leapt {
+                    counters.clock_leaps += 1;
+                    source.forget_transit(now, rtp_timestamp);
+                } else {
+                    source.note_transit(now, rtp_timestamp);
+                    counters.dtx += u64::from(ahead == 1 && timestamp > before + u64::from(self.duration));
+                }
+                return Some(placed(source, clock, advance));
+            }
+        }
+        Some(Placed {
+            sequence,
+            timestamp: clock.place(sequence, rtp_timestamp, self.duration),
+            advance,
+        })
+    }
+
+    /// Another SSRC, or a jump of the sequence: the session's line goes on where it was.
+    fn change_source(
+        &mut self,
+        now: Time,
+        arrival: &Arrival<'_>,
+        counters: &mut Counters,
+        out: &mut impl Output,
+    ) -> Option<Placed> {
+        let (source, clock) = self.source.as_mut()?;
         let ssrc = arrival.header.ssrc;
-        if self
-            .replaced
-            .is_some_and(|(old, since)| old == ssrc && now.since(since) < STALE)
-        {
+        let is_stale = |(old, since): (u32, Time)| old == ssrc && now.since(since) < STALE;
+        if self.replaced.is_some_and(is_stale) {
             counters.stale_source += 1;
             return None;
         }
         counters.source_changes += 1;
-        self.lost_before += current.lost();
-        self.replaced = (current.ssrc != ssrc).then_some((current.ssrc, now));
-        let (source, placed) = current.next(now, arrival);
-        self.source = Some(source);
-        Some(placed)
+        self.lost_before += source.lost();
+        self.expected_before += source.expected();
+        self.replaced = (source.ssrc != ssrc).then_some((source.ssrc, now));
+        *source = source.next(now, arrival);
+        clock.tie(now, source.highest_sequence(), arrival.header.timestamp, self.duration);
+        self.holes.give_up(out);
+        Some(placed(source, clock, Some(1)))
     }
 
-    /// The k-th redundant block before the primary is the k-th packet before this one. What of them is missing is filled
-    /// before the rest becomes a gap.
+    /// What the redundant blocks tell of missing packets is filled before the rest becomes a gap.
     fn receive_red(
         &mut self,
         now: Time,
@@ -171,17 +256,24 @@ impl Ingest {
             self.settle(now, placed, &[], counters, out);
             return;
         };
-        let redundant = blocks.clone().filter(|block| !block.primary).count() as u64;
-        let sequence_of = |at: usize| placed.sequence.wrapping_sub(redundant - at as u64);
+        if let Some(duration) = blocks
+            .clone()
+            .last()
+            .and_then(|primary| opus::duration(primary.payload))
+        {
+            self.recent.note(placed.sequence, placed.timestamp, duration);
+        }
+        let redundant = blocks.clone().filter(|block| !block.primary).count();
         let mut fills = [0; MAX_FILLS];
         let mut count = 0;
         for (at, block) in blocks.clone().enumerate().filter(|(_, block)| !block.primary) {
-            let sequence = sequence_of(at);
-            if self.is_usable(&block) && self.is_missing(sequence, placed) && count < MAX_FILLS {
-                fills[count] = sequence;
-                count += 1;
-            } else {
-                counters.redundant += 1;
+            let sequence = self.sequence_of(&block, placed, (redundant - at) as u64);
+            match sequence.filter(|sequence| !fills[..count].contains(sequence) && count < MAX_FILLS) {
+                Some(sequence) if self.is_missing(sequence, placed) => {
+                    fills[count] = sequence;
+                    count += 1;
+                }
+                _ => counters.redundant += 1,
             }
         }
         let fills = &fills[..count];
@@ -191,14 +283,23 @@ impl Ingest {
                 self.emit(arrival, block.payload, placed, standing, counters, out);
             } else if block.primary {
                 counters.unknown_payload += 1;
-            } else if fills.contains(&sequence_of(at)) {
-                self.emit_redundant(&block, sequence_of(at), placed, counters, out);
+            } else if let Some(sequence) = self
+                .sequence_of(&block, placed, (redundant - at) as u64)
+                .filter(|sequence| fills.contains(sequence) && self.delivered.check(*sequence).is_ok())
+            {
+                self.emit_redundant(&block, sequence, placed, counters, out);
             }
         }
     }
 
-    fn is_usable(&self, block: &Block<'_>) -> bool {
-        block.payload_type == self.opus && block.timestamp_offset > 0 && opus::duration(block.payload).is_some()
+    /// Which packet a redundant block repeats; `None` when that one came, or it is of no use.
+    fn sequence_of(&self, block: &Block<'_>, placed: &Placed, distance: u64) -> Option<u64> {
+        if block.payload_type != self.opus || block.timestamp_offset == 0 {
+            return None;
+        }
+        let duration = opus::duration(block.payload)?;
+        let timestamp = placed.timestamp.checked_sub(u64::from(block.timestamp_offset))?;
+        self.recent.sequence_of(placed.sequence, timestamp, duration, distance)
     }
 
     fn is_missing(&self, sequence: u64, placed: &Placed) -> bool {
@@ -216,19 +317,23 @@ impl Ingest {
         counters: &mut Counters,
         out: &mut impl Output,
     ) {
-        let repaired = self.holes.fill(sequence, out);
-        self.filled[self.filled_at] = sequence;
-        self.filled_at = (self.filled_at + 1) % FILLED;
-        counters.repaired += 1;
+        let repaired = self.holes.fill(sequence, out).is_some();
+        let timestamp = placed.timestamp.saturating_sub(u64::from(block.timestamp_offset));
+        let duration = opus::duration(block.payload).unwrap_or(0);
+        self.delivered.accept(sequence);
+        self.recent.note(sequence, timestamp, duration);
+        counters.repaired_red += 1;
         counters.frames_in += 1;
         out.frame(IngestFrame {
             sequence,
-            timestamp: placed.timestamp.saturating_sub(u64::from(block.timestamp_offset)),
-            duration: opus::duration(block.payload).unwrap_or(0),
+            timestamp,
+            duration,
             level: 0,
             marker: false,
             repaired,
             redundant: true,
+            telephone_event: false,
+            fec: opus::carries_fec(block.payload),
             payload: block.payload,
         });
     }
@@ -250,9 +355,12 @@ impl Ingest {
             counters.malformed += 1;
             return;
         };
-        if let Some(source) = self.source.as_mut().filter(|_| standing == Standing::Newest) {
-            source.duration = duration;
+        let fec = opus::carries_fec(payload);
+        if standing == Standing::Newest {
+            self.duration = duration;
+            counters.fec_recoverable += u64::from(fec && self.holes.contains(placed.sequence - 1));
         }
+        self.recent.note(placed.sequence, placed.timestamp, duration);
         counters.frames_in += 1;
         out.frame(IngestFrame {
             sequence: placed.sequence,
@@ -262,7 +370,36 @@ impl Ingest {
             marker: arrival.header.marker,
             repaired: standing == Standing::Repairs,
             redundant: false,
+            telephone_event: false,
+            fec,
             payload,
+        });
+    }
+
+    /// DTMF shares the sequence with audio, so its packets are missed and repaired as audio's are.
+    fn emit_event(
+        arrival: &Arrival<'_>,
+        placed: &Placed,
+        standing: Standing,
+        counters: &mut Counters,
+        out: &mut impl Output,
+    ) {
+        counters.telephone_events += 1;
+        if arrival.payload.len() < EVENT_LENGTH {
+            counters.malformed += 1;
+            return;
+        }
+        out.frame(IngestFrame {
+            sequence: placed.sequence,
+            timestamp: placed.timestamp,
+            duration: 0,
+            level: 0,
+            marker: arrival.header.marker,
+            repaired: standing == Standing::Repairs,
+            redundant: false,
+            telephone_event: true,
+            fec: false,
+            payload: &arrival.payload[..EVENT_LENGTH],
         });
     }
 
@@ -285,56 +422,154 @@ impl Ingest {
         out: &mut impl Output,
     ) -> Standing {
         let Some(advance) = placed.advance else {
-            return self.close(placed.sequence, counters, out);
+            return self.close(now, placed.sequence, counters, out);
         };
         let mut first = placed.sequence - (advance - 1);
         while first < placed.sequence {
             let filled = fills.iter().copied().filter(|sequence| *sequence >= first);
             let end = filled.min().unwrap_or(placed.sequence);
             if end > first {
-                self.holes.open(now, first, end - first, out);
+                self.holes.open(now, first, end - first, &self.patience, out);
             }
             first = end + 1;
         }
+        self.delivered.accept(placed.sequence);
         Standing::Newest
     }
 
-    fn close(&mut self, sequence: u64, counters: &mut Counters, out: &mut impl Output) -> Standing {
-        if self.filled.contains(&sequence) {
-            counters.reordered += 1;
-            return Standing::Known;
+    fn close(&mut self, now: Time, sequence: u64, counters: &mut Counters, out: &mut impl Output) -> Standing {
+        let known = self.delivered.check(sequence);
+        let waited = self.holes.fill(sequence, out);
+        let asked_for = waited.is_some_and(|wait| self.patience.came(now, &wait));
+        if let Some((source, _)) = self.source.as_mut().filter(|_| !asked_for) {
+            source.count();
         }
-        if self.holes.fill(sequence, out) {
-            counters.reordered += 1;
-        } else {
-            counters.late += 1;
+        match known {
+            Ok(()) => self.delivered.accept(sequence),
+            Err(Refusal::Replayed) => {
+                counters.reordered += 1;
+                return Standing::Known;
+            }
+            // Nobody remembers whether it came out of redundancy.
+            Err(Refusal::TooOld) => {
+                counters.late += 1;
+                return Standing::Known;
+            }
+        }
+        match waited {
+            Some(_) if asked_for => counters.repaired_nack += 1,
+            Some(_) => counters.reordered += 1,
+            None => counters.late += 1,
         }
         Standing::Repairs
     }
 
     /// Gives up what was missing too long.
     pub(crate) fn expire(&mut self, now: Time, out: &mut impl Output) {
-        self.holes.expire(now, out);
+        self.holes.expire(now, &mut self.patience, out);
     }
 
+    /// Writes the sequence numbers that a NACK shall ask for now. Returns the source's SSRC and how many there are.
+    pub(crate) fn ask(
+        &mut self,
+        now: Time,
+        asked: &mut [u16; MAX_ASKED],
+        counters: &mut Counters,
+    ) -> Option<(u32, usize)> {
+        let (source, _) = self.source.as_ref()?;
+        self.patience.set_jitter(Duration::from_secs_f64(
+            source.jitter_ms().clamp(0.0, 1_000.0) / 1_000.0,
+        ));
+        let count = self.holes.ask(now, source.offset, &self.patience, asked);
+        counters.asked += count as u64;
+        (count > 0).then_some((source.ssrc, count))
+    }
+
+    /// When [`Self::expire`] or [`Self::ask`] have something to do.
     pub(crate) fn deadline(&self) -> Time {
-        self.holes.deadline()
+        self.holes.deadline(&self.patience)
+    }
+
+    /// RTCP told the round trip.
+    pub(crate) fn set_round_trip(&mut self, round_trip: Duration) {
+        self.patience.set_round_trip(round_trip);
+    }
+
+    /// A guess at the round trip, until it is measured.
+    pub(crate) fn guess_round_trip(&mut self, round_trip: Duration) {
+        self.patience.guess_round_trip(round_trip);
+    }
+
+    /// What came of the caller's packets, when it is time to tell.
+    pub(crate) fn quality(&mut self, now: Time, counters: &Counters) -> Option<IngestQuality> {
+        if now < self.tell_at {
+            return None;
+        }
+        self.tell_at = now + QUALITY;
+        let round_trip = self.patience.round_trip().unwrap_or_default();
+        let (source, _) = self.source.as_ref()?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a jitter is no more than what the media clock wraps in"
+        )]
+        let jitter_us = (source.jitter_ms() * 1_000.0) as u32;
+        Some(IngestQuality {
+            round_trip_us: u32::try_from(round_trip.as_micros()).unwrap_or(u32::MAX),
+            jitter_us,
+            expected: self.expected_before + source.expected(),
+            lost: self.lost(),
+            repaired_red: counters.repaired_red,
+            repaired_nack: counters.repaired_nack,
+            late: counters.late,
+            reordered: counters.reordered,
+            duplicates: counters.duplicates,
+            given_up: self.holes.given_up,
+        })
     }
 
     pub(crate) fn ssrc(&self) -> Option<u32> {
-        self.source.map(|source| source.ssrc)
+        self.source.map(|(source, _)| source.ssrc)
     }
 
+    /// Packets that should have come.
+    pub(crate) fn expected(&self) -> u64 {
+        self.expected_before + self.source.map_or(0, |(source, _)| source.expected())
+    }
+
+    /// Packets that did not come by themselves.
     pub(crate) fn lost(&self) -> u64 {
-        self.lost_before + self.source.map_or(0, |source| source.lost())
+        self.lost_before + self.source.map_or(0, |(source, _)| source.lost())
+    }
+
+    /// Packets that were given up.
+    pub(crate) fn given_up(&self) -> u64 {
+        self.holes.given_up
+    }
+
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.patience.round_trip()
     }
 
     pub(crate) fn jitter_ms(&self) -> f64 {
-        self.source.map_or(0.0, |source| source.jitter_ms())
+        self.source.map_or(0.0, |(source, _)| source.jitter_ms())
+    }
+
+    pub(crate) fn drift_ppm(&self) -> Option<f64> {
+        self.source.and_then(|(_, clock)| clock.drift_ppm())
     }
 
     /// The report block for an SR or RR. Loss is told before repair, else the caller's Opus would stop its FEC.
     pub(crate) fn report(&mut self) -> Option<ReportBlock> {
-        self.source.as_mut().map(Source::report)
+        self.source.as_mut().map(|(source, _)| source.report())
+    }
+}
+
+/// Place of the newest packet.
+fn placed(source: &Source, clock: &Clock, advance: Option<u64>) -> Placed {
+    Placed {
+        sequence: source.highest_sequence(),
+        timestamp: clock.timestamp(),
+        advance,
     }
 }

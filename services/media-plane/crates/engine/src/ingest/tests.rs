@@ -1,6 +1,8 @@
 //! What str0m cannot be made to send.
 
-use super::{Arrival, Ingest};
+use std::time::Duration;
+
+use super::{Arrival, Ingest, MAX_ASKED};
 use crate::output::{Event, Gap, IngestFrame, Output, PlayoutReport};
 use crate::rtp::{Header, HeaderWriter};
 use crate::sdp::{Audio, Direction, Opus};
@@ -37,6 +39,10 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with_feedback(true)
+    }
+
+    fn with_feedback(feedback: bool) -> Self {
         let opus = Opus {
             payload_type: 111,
             red: None,
@@ -48,6 +54,8 @@ impl Bench {
             mid: String::new(),
             direction: Direction::SendRecv,
             opus,
+            feedback,
+            reduced_size: true,
             mid_extension: None,
             level_extension: None,
             ssrcs: Vec::new(),
@@ -99,7 +107,8 @@ fn what_is_not_audio_is_counted_and_is_no_gap() {
     );
     assert_eq!(
         (bench.said.sequences.len(), bench.said.gaps, bench.ingest.lost()),
-        (2, 0, 0)
+        (3, 0, 0),
+        "two of audio and the event"
     );
 }
 
@@ -139,7 +148,44 @@ fn runs_of_missing_packets_are_bounded() {
     for index in 0..200 {
         bench.receive(1, index * 3, 111, &FRAME);
     }
-    // 199 runs announced, and all but the last 32 given up.
-    assert_eq!(bench.said.gaps, 199 + 167);
+    // 199 runs announced, and all but the last 128 given up.
+    assert_eq!(bench.said.gaps, 199 + 71);
     assert_eq!(bench.ingest.lost(), 398);
+}
+
+#[test]
+fn nothing_is_asked_for_where_the_profile_has_no_feedback() {
+    for (feedback, expected) in [(true, Some((1, 2))), (false, None)] {
+        let mut bench = Bench::with_feedback(feedback);
+        bench.receive(1, 10, 111, &FRAME);
+        bench.receive(1, 13, 111, &FRAME);
+        let mut asked = [0; MAX_ASKED];
+        let now = Time(13 * 20_000);
+        assert_eq!(bench.ingest.ask(now, &mut asked, &mut bench.counters), expected);
+        bench.ingest.expire(now + Duration::from_secs(1), &mut bench.said);
+        assert_eq!(bench.ingest.given_up(), 2);
+    }
+}
+
+#[test]
+fn what_is_asked_for_fits_one_nack_and_the_rest_follows() {
+    let mut bench = Bench::new();
+    // A hundred runs of one: each is an item of its own when they lie 17 apart.
+    for index in 0..100 {
+        bench.receive(1, index * 18, 111, &FRAME);
+        bench.receive(1, index * 18 + 2, 111, &FRAME);
+    }
+    let (mut asked, mut seen) = ([0; MAX_ASKED], 0);
+    let now = Time(99 * 18 * 20_000 + 40_000);
+    while let Some((_, count)) = bench.ingest.ask(now, &mut asked, &mut bench.counters) {
+        let mut buffer = [0; 256];
+        let length = crate::rtcp::Writer::new(&mut buffer)
+            .receiver_report(1, &[])
+            .sdes(1, &[b'c'; 16])
+            .nack(1, 2, &asked[..count])
+            .length();
+        assert!(length <= 256);
+        seen += count;
+    }
+    assert!(seen > 128, "{seen}");
 }

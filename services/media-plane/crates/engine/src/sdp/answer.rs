@@ -97,15 +97,20 @@ impl Answer<'_> {
         self.transport(text, offer, section);
         let direction = audio.direction.mirrored();
         let _ = write!(text, "a={}\r\na=rtcp-mux\r\n", direction.name());
+        if audio.reduced_size {
+            text.push_str("a=rtcp-rsize\r\n");
+        }
         if let Some(red) = audio.opus.red {
             let _ = write!(text, "a=rtpmap:{red} red/48000/2\r\na=fmtp:{red} {opus}/{opus}\r\n");
         }
         let _ = write!(
             text,
             "a=rtpmap:{opus} opus/48000/2\r\n\
-             a=fmtp:{opus} minptime=10;useinbandfec=1;stereo=0;usedtx=1\r\n\
-             a=rtcp-fb:{opus} nack\r\n"
+             a=fmtp:{opus} minptime=10;useinbandfec=1;stereo=0;usedtx=1\r\n"
         );
+        if audio.feedback {
+            let _ = write!(text, "a=rtcp-fb:{opus} nack\r\n");
+        }
         if let Some(event) = audio.opus.telephone_event {
             let _ = write!(
                 text,

@@ -102,6 +102,10 @@ pub struct Audio {
     pub direction: Direction,
     /// Codec.
     pub opus: Opus,
+    /// Its profile allows feedback (RFC 4585), so NACK is announced for Opus.
+    pub feedback: bool,
+    /// RTCP of reduced size (RFC 5506) is offered.
+    pub reduced_size: bool,
     /// Extension id of `mid`, when offered.
     pub mid_extension: Option<u8>,
     /// Extension id of `ssrc-audio-level`, when offered.

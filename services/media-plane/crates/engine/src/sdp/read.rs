@@ -227,6 +227,8 @@ impl<'a, 'p> Media<'a, 'p> {
             mid: self.mid.to_owned(),
             direction: self.direction(),
             opus,
+            feedback: self.protocol.ends_with("AVPF"),
+            reduced_size: self.part.has("rtcp-rsize"),
             mid_extension: self.extension(MID_URI),
             level_extension: self.extension(LEVEL_URI),
             ssrcs: self.ssrcs(),

@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 
 use super::{BYE, Session};
-use crate::ingest::Arrival;
+use crate::ingest::{Arrival, MAX_ASKED};
 use crate::output::Output;
 use crate::playout::{Played, Playout};
 use crate::report::{MAX_RTCP, Sent};
-use crate::rtcp::{Packet, ReportBlock, compound};
+use crate::rtcp::{Packet, ReportBlock, Writer, compound};
 use crate::srtp::{MAX_OVERHEAD, OpenError};
 use crate::stats::{Counters, once};
 use crate::time::Time;
@@ -49,6 +49,12 @@ impl Session {
             payload: &packet[payload],
         };
         let newest = self.ingest.receive(now, &arrival, &mut self.counters, out);
+        if self.ingest.deadline() <= now {
+            self.ask(now, out);
+        }
+        if let Some(quality) = self.ingest.quality(now, &self.counters) {
+            out.quality(quality);
+        }
         if newest {
             self.bye = None;
         }
@@ -121,6 +127,7 @@ impl Session {
         for block in blocks.filter(|block| block.ssrc == ssrc) {
             if let Some(round_trip) = self.reporter.receiver_report(now, &block) {
                 self.playout.set_round_trip(round_trip);
+                self.ingest.set_round_trip(round_trip);
             }
         }
     }
@@ -150,6 +157,23 @@ impl Session {
             once(&mut self.setup.first_frame_out, now);
         }
         result
+    }
+
+    /// Asks for what is missing.
+    pub(super) fn ask(&mut self, now: Time, out: &mut impl Output) {
+        let Some(to) = self.target() else { return };
+        let mut lost = [0; MAX_ASKED];
+        while let Some((media_ssrc, count)) = self.ingest.ask(now, &mut lost, &mut self.counters) {
+            let mut buffer = [0; MAX_RTCP + MAX_OVERHEAD];
+            let mut writer = Writer::new(&mut buffer[..MAX_RTCP]);
+            let ssrc = self.egress.ssrc;
+            // RFC 5506: without leave, feedback comes behind a report and its sender's name.
+            if !self.offer.audio.reduced_size {
+                writer.receiver_report(ssrc, &[]).sdes(ssrc, &self.cname);
+            }
+            let length = writer.nack(ssrc, media_ssrc, &lost[..count]).length();
+            self.egress.rtcp(to, &mut buffer, length, &mut self.counters, out);
+        }
     }
 
     pub(super) fn send_report(&mut self, now: Time, out: &mut impl Output) {

@@ -75,6 +75,8 @@ pub struct Session {
     first_peer: Option<SocketAddr>,
     offer: Offer,
     dtls: Option<Box<Transport>>,
+    /// When the handshake flight that the caller has not answered yet was sent.
+    flight: Option<Time>,
     /// What the library below last said, so that the packet path need not ask.
     dtls_deadline: Time,
     channels_deadline: Time,
@@ -147,6 +149,7 @@ impl Session {
             ice: Agent::new(local, &offer.ice),
             first_peer: None,
             dtls: None,
+            flight: None,
             dtls_deadline: Time::NEVER,
             channels_deadline: Time::NEVER,
             receiver: None,
@@ -226,7 +229,10 @@ impl Session {
         if self.channels_deadline <= now {
             self.drive_channels(now, out);
         }
-        self.ingest.expire(now, out);
+        if self.ingest.deadline() <= now {
+            self.ingest.expire(now, out);
+            self.ask(now, out);
+        }
         if self.playout.deadline() <= now {
             self.with_playout(now, out, |playout, counters, sink| playout.drive(now, counters, sink));
         }
@@ -354,14 +360,20 @@ impl Session {
             state: self.state,
             setup: self.setup,
             counters: Counters {
+                expected: self.ingest.expected(),
                 lost: self.ingest.lost(),
+                given_up: self.ingest.given_up(),
                 packets_out: self.egress.packets,
                 bytes_out: self.egress.bytes,
                 unsealed: self.egress.unsealed,
                 ..self.counters
             },
             jitter_ms: self.ingest.jitter_ms(),
-            rtt_ms: remote.round_trip.map(|round_trip| round_trip.as_secs_f64() * 1_000.0),
+            drift_ppm: self.ingest.drift_ppm(),
+            rtt_ms: remote
+                .round_trip
+                .or(self.ingest.round_trip())
+                .map(|round_trip| round_trip.as_secs_f64() * 1_000.0),
             remote_loss: remote.loss,
             remote_jitter_ms: remote.jitter_ms,
             remote: self.target(),

@@ -67,12 +67,20 @@ impl Session {
     pub(super) fn drive_dtls(&mut self, now: Time, datagram: Option<&mut [u8]>, out: &mut impl Output) {
         let Some(to) = self.target() else { return };
         let Some(dtls) = &mut self.dtls else { return };
+        // The answer to a flight is the first that can be told of the round trip.
+        if let Some(sent) = self.flight.take_if(|_| datagram.is_some()) {
+            self.ingest.guess_round_trip(now.since(sent));
+        }
         let (config, channels) = (&*self.config, &mut self.channels);
         let instant = config.instant(now);
         let (mut keys, mut over, mut failed) = (None, None, None);
+        let mut sent = false;
         let dropped = &mut self.counters.dtls_dropped;
         let mut sink = |event: DtlsEvent<'_>| match event {
-            DtlsEvent::Transmit(datagram) => out.transmit(to, datagram),
+            DtlsEvent::Transmit(datagram) => {
+                sent = true;
+                out.transmit(to, datagram);
+            }
             DtlsEvent::Dropped => *dropped += 1,
             DtlsEvent::Established(established) => keys = Some(established),
             DtlsEvent::Data(packet) => {
@@ -88,6 +96,9 @@ impl Session {
             None => dtls.drive(config, now, &mut sink),
         }
         self.dtls_deadline = dtls.deadline();
+        if sent && self.state == SessionState::Connecting {
+            self.flight.get_or_insert(now);
+        }
         if let Some(keys) = keys {
             self.connect(now, *keys, out);
         }

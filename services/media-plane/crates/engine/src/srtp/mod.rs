@@ -7,6 +7,7 @@ mod replay;
 mod sender;
 
 pub use receiver::{OpenError, Opened, Receiver};
+pub(crate) use replay::{Refusal, Window};
 pub use sender::{SealError, Sender};
 
 /// A protection profile (RFC 5764, RFC 7714).

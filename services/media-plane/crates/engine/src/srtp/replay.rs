@@ -2,14 +2,14 @@
 
 /// Remembers the last `64 * (WORDS - 1)` indices; one word is the margin that lets it move by whole words.
 #[derive(Clone, Debug)]
-pub(super) struct Window<const WORDS: usize> {
+pub(crate) struct Window<const WORDS: usize> {
     highest: Option<u64>,
     bits: [u64; WORDS],
 }
 
 /// Why an index is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     Replayed,
     TooOld,
 }
@@ -17,7 +17,7 @@ pub(super) enum Refusal {
 impl<const WORDS: usize> Window<WORDS> {
     pub(super) const SIZE: u64 = 64 * (WORDS as u64 - 1);
 
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             highest: None,
             bits: [0; WORDS],
@@ -29,7 +29,7 @@ impl<const WORDS: usize> Window<WORDS> {
     }
 
     /// Whether `index` may be accepted; changes nothing.
-    pub(super) fn check(&self, index: u64) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, index: u64) -> Result<(), Refusal> {
         match self.highest {
             Some(highest) if index <= highest => {
                 if highest - index >= Self::SIZE {
@@ -47,7 +47,7 @@ impl<const WORDS: usize> Window<WORDS> {
     }
 
     /// Marks an index that was checked and authenticated.
-    pub(super) fn accept(&mut self, index: u64) {
+    pub(crate) fn accept(&mut self, index: u64) {
         let highest = self.highest.unwrap_or(index);
         if index > highest {
             let (old, new) = (highest / 64, index / 64);

@@ -1,6 +1,9 @@
 //! A call in virtual time: a session of ours, str0m as the caller, and a simulated network with a NAT between them.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod browser;
+pub mod loss;
+
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -8,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use antiphon_engine::stun::{Kind, classify};
 use antiphon_engine::{
-    EngineConfig, Event, Gap, IngestFrame, OpenSession, Output, PlayoutFrame, PlayoutReport, Session, SessionState,
-    Time,
+    EngineConfig, Event, Gap, IngestFrame, IngestQuality, OpenSession, Output, PlayoutFrame, PlayoutReport, Session,
+    SessionState, Time,
 };
 use antiphon_netsim::{Datagram, Fate, Link, LinkConfig, Nat, Seed};
 use str0m::change::SdpAnswer;
@@ -79,6 +82,8 @@ pub struct Frame {
     pub marker: bool,
     pub repaired: bool,
     pub redundant: bool,
+    pub telephone_event: bool,
+    pub fec: bool,
     pub payload: Vec<u8>,
 }
 
@@ -89,6 +94,7 @@ pub struct Said {
     pub datagrams: Vec<(SocketAddr, Vec<u8>)>,
     pub frames: Vec<Frame>,
     pub gaps: Vec<(Time, Gap)>,
+    pub quality: Vec<(Time, IngestQuality)>,
     pub reports: Vec<(Time, PlayoutReport)>,
     pub events: Vec<(Time, Event)>,
 }
@@ -108,6 +114,8 @@ impl Output for Said {
             marker: frame.marker,
             repaired: frame.repaired,
             redundant: frame.redundant,
+            telephone_event: frame.telephone_event,
+            fec: frame.fec,
             payload: frame.payload.to_vec(),
         });
         test(|| self.frames.push(frame));
@@ -115,6 +123,10 @@ impl Output for Said {
 
     fn gap(&mut self, gap: Gap) {
         test(|| self.gaps.push((self.now, gap)));
+    }
+
+    fn quality(&mut self, quality: IngestQuality) {
+        test(|| self.quality.push((self.now, quality)));
     }
 
     fn playout(&mut self, report: PlayoutReport) {

@@ -1,0 +1,405 @@
+//! A caller that sends as libwebrtc does: RED, NACKs answered with the packet as it was, reports each 5 s. It holds its own keys,
+//! since nothing else could send a packet again byte for byte.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use antiphon_engine::rtcp::{Packet, SenderInfo, Writer, compound};
+use antiphon_engine::rtp::{HeaderWriter, MAX_WRITTEN_HEADER};
+use antiphon_engine::sdp::Fingerprint;
+use antiphon_engine::srtp::{MAX_OVERHEAD, Profile, Receiver, Sender, Side, from_dtls};
+use antiphon_engine::stun::{Check, Kind, Role, classify};
+use antiphon_engine::{OpenSession, Session, SessionState, Time, red};
+use antiphon_netsim::{Fate, Link, LinkConfig, Seed};
+use dimpl::{Dtls, Output};
+
+use super::{OUTSIDE, START, Said, address, engine, engine_config};
+
+const OFFER: &str = include_str!("../offers/chromium.sdp");
+const UFRAG: &str = "wlO1";
+const SSRC: u32 = 521_683_957;
+const OPUS: u8 = 111;
+const RED: u8 = 63;
+/// `RtpPacketHistory` keeps packets for at least a second or three round trips, and for audio's few no longer than 3 s.
+const KEPT: Duration = Duration::from_secs(3);
+/// `RTPSender::OnReceivedNack` adds this to the round trip.
+const NACK_MARGIN: Duration = Duration::from_millis(5);
+/// Consent must stay fresh.
+const CHECK_EVERY: Duration = Duration::from_millis(2_500);
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+
+/// What a browser and its network are like.
+#[derive(Clone, Copy, Debug)]
+pub struct BrowserConfig {
+    pub up: LinkConfig,
+    pub down: LinkConfig,
+    /// Redundant blocks in each packet: those of 1 to `red` packets before.
+    pub red: usize,
+    /// Whether it answers NACKs.
+    pub nack: bool,
+    pub frame_ms: u32,
+    pub seed: u64,
+}
+
+impl Default for BrowserConfig {
+    fn default() -> Self {
+        let link = LinkConfig {
+            delay_us: 40_000,
+            ..LinkConfig::default()
+        };
+        Self {
+            up: link,
+            down: link,
+            red: 1,
+            nack: true,
+            frame_ms: 20,
+            seed: 1,
+        }
+    }
+}
+
+/// A packet that may be asked for.
+struct Sent {
+    sequence: u16,
+    at: Time,
+    again: Option<Time>,
+    sealed: Vec<u8>,
+}
+
+pub struct Browser {
+    pub session: Session,
+    pub said: Said,
+    pub now: Time,
+    pub seed: Seed,
+    pub config: BrowserConfig,
+    /// When each frame left, and whether the network lost it the first time.
+    pub sent: Vec<(Time, Fate)>,
+    /// Packets sent again, and asked for in vain since that was too soon.
+    pub retransmitted: u64,
+    pub asked_too_soon: u64,
+    pub asked_too_late: u64,
+    /// Loss that the edge last reported, in 1/256.
+    pub reported_loss: Vec<u8>,
+    pub answer: String,
+    began: Time,
+    check: Vec<u8>,
+    checked: Time,
+    up: Link<Vec<u8>>,
+    down: Link<Vec<u8>>,
+    sender: Sender,
+    receiver: Receiver,
+    sequence: u16,
+    pub timestamp: u32,
+    history: VecDeque<Sent>,
+    before: VecDeque<(u32, Vec<u8>)>,
+    round_trip: Option<Duration>,
+    reported: Option<Time>,
+}
+
+fn peer_config() -> Arc<dimpl::Config> {
+    static CONFIG: OnceLock<Arc<dimpl::Config>> = OnceLock::new();
+    let make = || Arc::new(dimpl::Config::builder().build().expect("DTLS settings"));
+    Arc::clone(CONFIG.get_or_init(make))
+}
+
+/// The offer of Chromium with this certificate, with or without RED.
+fn offer(certificate: &dimpl::DtlsCertificate, red: bool) -> String {
+    let fingerprint = Fingerprint::of(&certificate.certificate).to_string();
+    let with_ours = |line: &str| match line.strip_prefix("a=fingerprint:") {
+        Some(_) => format!("a=fingerprint:{fingerprint}"),
+        None if red => line.to_owned(),
+        None => line.replace("111 63 9", "111 9"),
+    };
+    let about_red = |line: &&str| line.starts_with("a=rtpmap:63") || line.starts_with("a=fmtp:63");
+    let lines = OFFER.lines().filter(|line| red || !about_red(line));
+    lines.map(with_ours).collect::<Vec<_>>().join("\r\n") + "\r\n"
+}
+
+/// Runs the handshake over a network that loses nothing. Returns the caller's keys, and when it is done.
+fn handshake(
+    session: &mut Session,
+    said: &mut Said,
+    dtls: &mut Dtls,
+    round_trip: Duration,
+) -> (Sender, Receiver, Time) {
+    let mut keys = None;
+    let mut now = START;
+    let mut record = [0; 2_048];
+    for _ in 0..64 {
+        loop {
+            match dtls.poll_output(&mut record) {
+                Output::Packet(datagram) => {
+                    let mut bytes = datagram.to_vec();
+                    session.receive(now, address(OUTSIDE), &mut bytes, said);
+                }
+                Output::KeyingMaterial(material, _) => keys = Some(material.to_vec()),
+                Output::Timeout(_) => break,
+                _ => {}
+            }
+        }
+        let waiting: Vec<_> = said.datagrams.drain(..).map(|(_, bytes)| bytes).collect();
+        for bytes in waiting.iter().filter(|bytes| classify(bytes) == Kind::Dtls) {
+            dtls.handle_packet(bytes).expect("a record of ours");
+        }
+        now = now + round_trip;
+        if waiting.is_empty() && session.stats().state == SessionState::Connected && keys.is_some() {
+            break;
+        }
+    }
+    let material = keys.expect("keying material");
+    let (sender, receiver) =
+        from_dtls(Profile::AeadAes128Gcm, &material, Side::Client).expect("AES-128-GCM was offered");
+    (sender, receiver, now)
+}
+
+impl Browser {
+    /// A call that is up.
+    pub fn connected(config: BrowserConfig) -> Self {
+        let seed = Seed::or(config.seed);
+        let certificate = dimpl::certificate::generate_self_signed_certificate().expect("a certificate");
+        let offer = offer(&certificate, config.red > 0);
+        let open = OpenSession {
+            offer: &offer,
+            slot: 0x0100_0005,
+            epoch: 77,
+            data_channel: None,
+        };
+        let (mut session, answer) = Session::accept(&engine_config(), &open, START).expect("an answer");
+        let mut said = Said {
+            now: START,
+            ..Said::default()
+        };
+        let password = answer
+            .lines()
+            .find_map(|line| line.strip_prefix("a=ice-pwd:"))
+            .expect("a password");
+        let mut check = [0; 256];
+        let length = Check {
+            transaction: [7; 12],
+            username: format!("{}:{UFRAG}", session.ufrag()).as_bytes(),
+            password: password.as_bytes(),
+            priority: 1,
+            use_candidate: true,
+            role: Role::Controlling(1),
+        }
+        .write(&mut check);
+        let check = check[..length].to_vec();
+        session.receive(START, address(OUTSIDE), &mut check.clone(), &mut said);
+        let mut dtls = Dtls::new_auto(peer_config(), certificate, Instant::now());
+        dtls.set_active(true);
+        dtls.handle_timeout(Instant::now()).expect("a first flight");
+        let round_trip = Duration::from_micros(config.up.delay_us + config.down.delay_us);
+        let (sender, receiver, now) = handshake(&mut session, &mut said, &mut dtls, round_trip);
+        Self {
+            session,
+            said,
+            now,
+            began: now,
+            check,
+            checked: now,
+            up: Link::new(seed.value(), config.up),
+            down: Link::new(seed.value() ^ 0x5555, config.down),
+            seed,
+            config,
+            sent: Vec::new(),
+            retransmitted: 0,
+            asked_too_soon: 0,
+            asked_too_late: 0,
+            reported_loss: Vec::new(),
+            answer,
+            sender,
+            receiver,
+            sequence: 100,
+            timestamp: 123_456,
+            history: VecDeque::new(),
+            before: VecDeque::new(),
+            round_trip: None,
+            reported: None,
+        }
+    }
+
+    /// Changes the network for what is sent from now on.
+    pub fn configure(&mut self, up: LinkConfig, down: LinkConfig) {
+        self.up.configure(up);
+        self.down.configure(down);
+    }
+
+    /// A frame leaves, and its time passes.
+    pub fn say(&mut self, frame: &[u8]) {
+        let samples = self.config.frame_ms * 48;
+        let payload = self.payload(frame);
+        let payload_type = if self.config.red > 0 { RED } else { OPUS };
+        self.send(payload_type, self.timestamp, &payload);
+        self.before.push_front((self.timestamp, frame.to_vec()));
+        self.before.truncate(self.config.red);
+        self.timestamp = self.timestamp.wrapping_add(samples);
+        self.run_ms(self.config.frame_ms.into());
+    }
+
+    /// Sends a packet of any kind.
+    pub fn send(&mut self, payload_type: u8, timestamp: u32, payload: &[u8]) {
+        let mut buffer = vec![0; MAX_WRITTEN_HEADER + payload.len() + MAX_OVERHEAD];
+        let header = HeaderWriter {
+            payload_type,
+            sequence: self.sequence,
+            timestamp,
+            ssrc: SSRC,
+            level: Some((1, 0x80 | 30)),
+            ..HeaderWriter::default()
+        };
+        let start = header.write(&mut buffer);
+        buffer[start..start + payload.len()].copy_from_slice(payload);
+        let length = self
+            .sender
+            .seal_rtp(&mut buffer, start + payload.len())
+            .expect("room and key");
+        buffer.truncate(length);
+        let fate = self.up.send(self.now.as_micros(), buffer.clone());
+        self.sent.push((self.now, fate));
+        self.history.push_back(Sent {
+            sequence: self.sequence,
+            at: self.now,
+            again: None,
+            sealed: buffer,
+        });
+        self.sequence = self.sequence.wrapping_add(1);
+    }
+
+    fn payload(&self, frame: &[u8]) -> Vec<u8> {
+        if self.config.red == 0 {
+            return frame.to_vec();
+        }
+        let redundant: Vec<_> = self
+            .before
+            .iter()
+            .rev()
+            .map(|(timestamp, frame)| (self.timestamp.wrapping_sub(*timestamp), frame.as_slice()))
+            .collect();
+        let mut buffer = vec![0; 1_200];
+        let length = red::write(&mut buffer, OPUS, &redundant, frame).expect("room");
+        buffer.truncate(length);
+        buffer
+    }
+
+    pub fn run_ms(&mut self, milliseconds: u64) {
+        let end = self.now + Duration::from_millis(milliseconds);
+        while self.step(end) {}
+    }
+
+    fn step(&mut self, end: Time) -> bool {
+        let report = self
+            .reported
+            .map_or(self.began + Duration::from_secs(1), |at| at + REPORT_EVERY);
+        let next = [self.up.next_us(), self.down.next_us()]
+            .into_iter()
+            .flatten()
+            .map(Time)
+            .fold(self.session.deadline().min(report), Time::min)
+            .min(self.checked + CHECK_EVERY);
+        if next > end {
+            self.now = end;
+            return false;
+        }
+        self.now = self.now.max(next);
+        self.said.now = self.now;
+        while let Some(mut bytes) = self.up.receive(self.now.as_micros()) {
+            engine(|| {
+                self.session
+                    .receive(self.now, address(OUTSIDE), &mut bytes, &mut self.said)
+            });
+        }
+        if self.session.deadline() <= self.now {
+            engine(|| self.session.handle_timeout(self.now, &mut self.said));
+        }
+        for (_, bytes) in self.said.datagrams.split_off(0) {
+            self.down.send(self.now.as_micros(), bytes);
+        }
+        while let Some(bytes) = self.down.receive(self.now.as_micros()) {
+            self.receive(bytes);
+        }
+        if report <= self.now {
+            self.report();
+        }
+        if self.checked + CHECK_EVERY <= self.now {
+            self.checked = self.now;
+            // Loss of checks is no part of this.
+            let mut check = self.check.clone();
+            self.session
+                .receive(self.now, address(OUTSIDE), &mut check, &mut self.said);
+            self.said.datagrams.clear();
+        }
+        true
+    }
+
+    fn receive(&mut self, mut bytes: Vec<u8>) {
+        if classify(&bytes) != Kind::Rtcp {
+            return;
+        }
+        let length = self.receiver.open_rtcp(&mut bytes).expect("RTCP of the edge");
+        let mut asked = Vec::new();
+        for packet in compound(&bytes[..length]) {
+            match packet.expect("well formed") {
+                Packet::SenderReport { reports, .. } | Packet::ReceiverReport { reports, .. } => {
+                    for block in reports {
+                        self.reported_loss.push(block.fraction_lost);
+                        self.learn(block.last_sr, block.delay_since_last_sr);
+                    }
+                }
+                Packet::Nack { media_ssrc, lost, .. } if media_ssrc == SSRC => asked.extend(lost),
+                _ => {}
+            }
+        }
+        if self.config.nack {
+            asked.into_iter().for_each(|sequence| self.send_again(sequence));
+        }
+    }
+
+    /// The SR's time stands for our clock, in 1/65,536 s.
+    fn learn(&mut self, last_sr: u32, delay: u32) {
+        if last_sr != 0 {
+            let since = self.middle().wrapping_sub(last_sr).wrapping_sub(delay);
+            self.round_trip = Some(Duration::from_micros(u64::from(since) * 1_000_000 / 65_536));
+        }
+    }
+
+    fn send_again(&mut self, sequence: u16) {
+        let (now, round_trip) = (self.now, self.round_trip);
+        while self.history.front().is_some_and(|packet| now.since(packet.at) > KEPT) {
+            self.history.pop_front();
+        }
+        let Some(packet) = self.history.iter_mut().find(|packet| packet.sequence == sequence) else {
+            self.asked_too_late += 1;
+            return;
+        };
+        let too_soon = |again: Time| round_trip.is_some_and(|known| now.since(again) < known + NACK_MARGIN);
+        if packet.again.is_some_and(too_soon) {
+            self.asked_too_soon += 1;
+            return;
+        }
+        packet.again = Some(now);
+        self.retransmitted += 1;
+        self.up.send(now.as_micros(), packet.sealed.clone());
+    }
+
+    fn report(&mut self) {
+        self.reported = Some(self.now);
+        let mut buffer = [0; 256];
+        let info = SenderInfo {
+            ntp: u64::from(self.middle()) << 16,
+            rtp_timestamp: self.timestamp,
+            packets: self.sent.len() as u32,
+            octets: 0,
+        };
+        let length = Writer::new(&mut buffer)
+            .sender_report(SSRC, &info, &[])
+            .sdes(SSRC, b"browser")
+            .length();
+        let length = self.sender.seal_rtcp(&mut buffer, length).expect("room and key");
+        self.up.send(self.now.as_micros(), buffer[..length].to_vec());
+    }
+
+    fn middle(&self) -> u32 {
+        (u128::from(self.now.as_micros()) * 65_536 / 1_000_000) as u32
+    }
+}
