@@ -148,6 +148,8 @@ class WorkerConfig(_Section):
     """Most sessions at a time, for each process."""
     stripes: int = Field(default=1, ge=1, le=16)
     """Media streams for each link."""
+    gap_wait_s: float = Field(default=0.3, ge=0, le=2)
+    """Longest that the end of a turn waits for frames that are missing, in seconds; it waits for about a round trip."""
 
 
 class LogConfig(_Section):

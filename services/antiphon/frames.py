@@ -13,6 +13,10 @@ REPAIR = 2
 """Flag: the packet fills a gap that was announced."""
 REDUNDANT = 4
 """Flag: the packet came as redundancy (RFC 2198)."""
+TELEPHONE_EVENT = 8
+"""Flag: the payload is RFC 4733's four octets of `telephone-event` (DTMF), not Opus."""
+FEC = 16
+"""Flag: the packet carries in-band FEC of the frame before it, from which a decoder can make that one."""
 
 _LEVEL_PRESENT = 0x100
 _VOICE = 0x80
@@ -32,7 +36,7 @@ class Frame(NamedTuple):
     level: int
     """RFC 6464 as on the link: 0 when absent, else 0x100 | voice << 7 | level in -dBov."""
     flags: int
-    """SPURT, REPAIR, REDUNDANT."""
+    """SPURT, REPAIR, REDUNDANT, TELEPHONE_EVENT, FEC."""
     payload: bytes
     """The packet."""
 
@@ -48,11 +52,26 @@ class Frame(NamedTuple):
 
     @property
     def repaired(self) -> bool:
+        """Whether it fills a gap that was announced: it comes late, out of sequence."""
         return bool(self.flags & REPAIR)
+
+    @property
+    def redundant(self) -> bool:
+        """Whether it came out of a later packet's redundancy."""
+        return bool(self.flags & REDUNDANT)
+
+    @property
+    def fec(self) -> bool:
+        """Whether the frame before it, if that is lost, can be decoded from this one."""
+        return bool(self.flags & FEC)
 
 
 class Gap(NamedTuple):
-    """Packets that are missing."""
+    """Packets that are missing: announced at once, and told again when they are lost for good.
+
+    What is repaired comes as a frame that says so. The last of a gap can be decoded from the frame behind it, if that
+    has FEC.
+    """
 
     first: int
     """Unwrapped sequence number of the first."""

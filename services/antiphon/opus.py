@@ -71,20 +71,34 @@ def _check(code: int, what: str) -> int:
     return code
 
 
+def frame_duration(packet: bytes) -> int:
+    """Returns the duration of each Opus frame in a packet, in 48 kHz samples (RFC 6716, 3.1)."""
+    toc = packet[0]
+    if toc & 0x80:  # CELT
+        return 120 << (toc >> 3 & 3)
+    if toc & 0x60 == 0x60:  # hybrid
+        return 960 if toc & 0x08 else 480
+    return (480, 960, 1920, 2880)[toc >> 3 & 3]  # SILK
+
+
 def packet_duration(packet: bytes) -> int:
     """Returns a packet's duration in 48 kHz samples, read from its first bytes (RFC 6716, 3.1); 0 if it has none."""
     if not packet:
         return 0
-    toc = packet[0]
-    if toc & 0x80:  # CELT
-        size = 120 << (toc >> 3 & 3)
-    elif toc & 0x60 == 0x60:  # hybrid
-        size = 960 if toc & 0x08 else 480
-    else:  # SILK
-        size = (480, 960, 1920, 2880)[toc >> 3 & 3]
-    code = toc & 3
+    code = packet[0] & 3
     count = (packet[1] & 63 if len(packet) > 1 else 0) if code == 3 else 1 if code == 0 else 2
-    return size * count if size * count <= 5760 else 0
+    size = frame_duration(packet) * count
+    return size if size <= 5760 else 0
+
+
+def carries_fec(packet: bytes) -> bool:
+    """Whether a packet of one frame (code 0) carries in-band FEC of the one before: LBRR (RFC 6716, 4.2.4)."""
+    if len(packet) < 2 or packet[0] & 0x80 or packet[0] & 3:
+        return False
+    frames = max(1, frame_duration(packet) // 960)
+    mono = packet[1] >> (7 - frames) & 1
+    side = packet[1] >> (6 - 2 * frames) & 1 if packet[0] & 4 else 0
+    return bool(mono or side)
 
 
 class Encoder:
@@ -135,6 +149,10 @@ class Decoder:
         """Returns the packet's samples, shape (samples,)."""
         count = self._library.opus_decode(self._state, packet, len(packet), self._pointer, len(self._pcm), 0)
         return self._pcm[: _check(count, "Opus decode")].copy()
+
+    def recover(self, following: bytes) -> Pcm:
+        """Decodes the frame before `following` from the in-band FEC in it. Its own decoding comes next."""
+        return self.conceal(frame_duration(following) * self.rate // CLOCK_RATE, following)
 
     def conceal(self, samples: int, following: bytes | None = None) -> Pcm:
         """Makes up `samples` samples that are missing, with FEC data of the packet behind the gap where it has some."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from antiphon.frames import Frame
-from antiphon.testing.caller import FRAME_S, SimulatedVoice
+from antiphon.testing.caller import FRAME_S, Fate, SimulatedVoice
 from antiphon.testing.edge import Heard, SimulatedEdge
 from antiphon.testing.loop import VirtualTimeLoop
 from antiphon.turns import HintedVoice, TurnPolicy
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from antiphon.opus import Pcm
     from antiphon.worker.agent import AgentFunction
     from antiphon.worker.listening import Stretch
+    from antiphon.worker.quality import Quality
 
 
 class AgentFailedError(AssertionError):
@@ -76,17 +77,24 @@ class SimulatedCall:
     # what the caller does
 
     def says(
-        self, what: str | Pcm, *, seconds: float | None = None, rate: int = 16_000, lost: Container[int] = ()
+        self,
+        what: str | Pcm,
+        *,
+        seconds: float | None = None,
+        rate: int = 16_000,
+        lost: Container[int] = (),
+        late: Mapping[int, float] | None = None,
     ) -> None:
         """Speaks until it is said. Words become `turn.text`, 0.4 s each unless `seconds` tells; PCM is int16 at `rate`.
 
         The turn ends when the caller then stays silent for the policy's timeout: `waits` or `hears`. Frames whose
-        index is in `lost` never arrive.
+        index is in `lost` never arrive; those in `late` are missed at first, and repaired so many seconds later.
         """
+        fate = Fate(lost, late or {})
         if isinstance(what, str):
-            self._voice.speak_text(what, seconds, lost)
+            self._voice.speak_text(what, seconds, fate)
         else:
-            self._voice.speak_pcm(np.asarray(what, np.int16), rate, lost)
+            self._voice.speak_pcm(np.asarray(what, np.int16), rate, fate)
         self.until(lambda: not self._voice.speaking)
 
     def waits(self, seconds: float) -> None:
@@ -107,6 +115,14 @@ class SimulatedCall:
     def sends(self, message: Any) -> None:  # noqa: ANN401
         """The caller's application sends any JSON value to the agent."""
         self._receive_from_caller({"app": {"data": message}})
+
+    def presses(self, digit: str, *, seconds: float = 0.1) -> None:
+        """Presses a key of the telephone and lets it go."""
+        self._run(self._press(digit, seconds))
+
+    def measures(self, quality: Quality) -> None:
+        """The edge tells how well the caller's audio comes: `session.quality`."""
+        self._call.measured(quality)
 
     def hangs_up(self) -> None:
         """The caller leaves."""
@@ -155,11 +171,16 @@ class SimulatedCall:
 
     async def _tick(self) -> None:
         while not self._call.closed.is_set():
-            item = self._voice.next(self._loop.time())
-            if isinstance(item, Frame):
-                self._call.hear(item)
-            else:
-                self._call.miss(item)
+            for item in self._voice.next(self._loop.time()):
+                if isinstance(item, Frame):
+                    self._call.hear(item)
+                else:
+                    self._call.miss(item)
+            await asyncio.sleep(FRAME_S)
+
+    async def _press(self, digit: str, seconds: float) -> None:
+        for event in self._voice.press(digit, seconds, self._loop.time()):
+            self._call.hear(event)
             await asyncio.sleep(FRAME_S)
 
     async def _until(self, condition: Callable[[], bool], within: float) -> None:

@@ -1,4 +1,7 @@
-"""A simulated caller's voice: a frame each 20 ms while the call lasts, silence unless something is to be said."""
+"""A simulated caller's voice: a frame each 20 ms while the call lasts, silence unless something is to be said.
+
+Frames may be lost, or come late, as over a bad network whose edge repairs what it can.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from antiphon.frames import Frame, Gap
-from antiphon.opus import SILENCE_20_MS, Encoder
+from antiphon.frames import FEC, REPAIR, TELEPHONE_EVENT, Frame, Gap
+from antiphon.opus import SILENCE_20_MS, Encoder, carries_fec
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterator, Mapping
 
     from antiphon.opus import Pcm
     from antiphon.worker.listening import Stretch
@@ -21,6 +24,19 @@ FRAME_S = 0.02
 _FRAME_TICKS = 960
 _VOICE, _SILENCE = 0x180 | 18, 0x100 | 127
 _SECONDS_A_WORD = 0.4
+KEYS = "0123456789*#ABCD"
+
+
+class Fate(NamedTuple):
+    """What the network does to frames of what is said, by their index."""
+
+    lost: Container[int]
+    late: Mapping[int, float]
+    """Seconds after which a frame that was missed is repaired."""
+
+    def of(self, index: int) -> float | None:
+        """How late a frame comes; None when it never does."""
+        return None if index in self.lost else self.late.get(index, 0.0)
 
 
 class _Spoken(NamedTuple):
@@ -34,34 +50,57 @@ class SimulatedVoice:
 
     def __init__(self) -> None:
         self._sequence = 0
-        self._pending: deque[tuple[bytes, bool]] = deque()
+        self._pending: deque[tuple[bytes, float | None]] = deque()
+        self._repairs: list[tuple[float, Frame]] = []
         self._spoken: list[_Spoken] = []
 
     @property
     def speaking(self) -> bool:
         return bool(self._pending)
 
-    def speak_text(self, text: str, seconds: float | None, lost: Container[int]) -> None:
+    def speak_text(self, text: str, seconds: float | None, fate: Fate) -> None:
         count = round((_SECONDS_A_WORD * max(1, len(text.split())) if seconds is None else seconds) / FRAME_S)
         self._spoken.append(_Spoken(text, self._ahead_s(), self._ahead_s() + count * FRAME_S))
-        self._pending.extend((_hum(), index in lost) for index in range(count))
+        self._pending.extend((_hum(), fate.of(index)) for index in range(count))
 
-    def speak_pcm(self, pcm: Pcm, rate: int, lost: Container[int]) -> None:
+    def speak_pcm(self, pcm: Pcm, rate: int, fate: Fate) -> None:
         encoder = Encoder(rate)
         padded = np.concatenate([pcm, np.zeros(-len(pcm) % encoder.samples, np.int16)])
         for index, block in enumerate(padded.reshape(-1, encoder.samples)):
-            self._pending.append((encoder.encode(block), index in lost))
+            self._pending.append((encoder.encode(block), fate.of(index)))
 
-    def next(self, now_s: float) -> Frame | Gap:
-        """The next 20 ms."""
+    def next(self, now_s: float) -> list[Frame | Gap]:
+        """What comes in the next 20 ms: a frame, or that it is missing, and repairs of earlier ones."""
         voice = bool(self._pending)
-        payload, lost = self._pending.popleft() if voice else (SILENCE_20_MS, False)
+        payload, late_s = self._pending.popleft() if voice else (SILENCE_20_MS, 0.0)
         sequence = self._sequence
         self._sequence += 1
-        if lost:
-            return Gap(sequence, 1, lost=True)
         level = _VOICE if voice else _SILENCE
-        return Frame(sequence, sequence * _FRAME_TICKS, round(now_s * 1e6), _FRAME_TICKS, level, 0, payload)
+        flags = FEC if carries_fec(payload) else 0
+        frame = Frame(sequence, sequence * _FRAME_TICKS, round(now_s * 1e6), _FRAME_TICKS, level, flags, payload)
+        due = [repair for at_s, repair in self._repairs if at_s <= now_s]
+        self._repairs = [(at_s, repair) for at_s, repair in self._repairs if at_s > now_s]
+        repaired: list[Frame | Gap] = [
+            repair._replace(arrival_us=round(now_s * 1e6), flags=repair.flags | REPAIR) for repair in due
+        ]
+        if late_s == 0:
+            return [*repaired, frame]
+        if late_s is not None:
+            self._repairs.append((now_s + late_s, frame))
+        return [*repaired, Gap(sequence, 1, lost=late_s is None)]
+
+    def press(self, digit: str, seconds: float, now_s: float) -> Iterator[Frame]:
+        """Packets of a key (RFC 4733): its duration so far, and its end three times over."""
+        code = KEYS.index(digit)
+        timestamp = self._sequence * _FRAME_TICKS
+        count = max(1, round(seconds / FRAME_S))
+        for packet in range(1, count + 3):
+            ended = packet >= count
+            ticks = min(packet, count) * _FRAME_TICKS
+            payload = bytes((code, 0x80 if ended else 0)) + ticks.to_bytes(2, "big")
+            sequence = self._sequence
+            self._sequence += 1
+            yield Frame(sequence, timestamp, round(now_s * 1e6), 0, 0, TELEPHONE_EVENT, payload)
 
     def words(self, stretch: Stretch) -> str | None:
         """What was said as text between the ends of a turn."""

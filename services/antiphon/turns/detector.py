@@ -23,6 +23,8 @@ class TurnPolicy:
     """No voice for this long ends it."""
     longest_s: float = 60.0
     """A turn ends here in any case, so that memory is bounded."""
+    gap_wait_s: float = 0.3
+    """A turn that ended with frames missing is handed over a round trip later, or after this at the latest."""
 
 
 @dataclass(frozen=True, slots=True)

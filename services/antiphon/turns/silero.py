@@ -19,11 +19,12 @@ from prometheus_client import Counter, Histogram
 
 from antiphon.errors import AntiphonError
 from antiphon.frames import CLOCK_RATE
-from antiphon.opus import Decoder, OpusError
+from antiphon.opus import Decoder, OpusError, frame_duration
 from antiphon.telemetry import get_logger
 
 if TYPE_CHECKING:
     from antiphon.frames import Frame
+    from antiphon.opus import Pcm
     from antiphon.turns.voice import Judged, VoiceStream
 
 _log = get_logger("worker.voice")
@@ -171,6 +172,8 @@ class _Stream:
         self._samples = np.zeros(_CONTEXT, np.float32)
         self._next: int | None = None
         """Tick behind the last sample."""
+        self._sequence = 0
+        """Of the last frame."""
 
     def push(self, frame: Frame) -> None:
         self._voice.push(self, frame)
@@ -186,16 +189,26 @@ class _Stream:
         """Returns whether a window is complete."""
         if self.closed or (self._next is not None and frame.timestamp < self._next):
             return False  # a late repair is for the turn's audio; its moment to be judged is over
+        missing = 0 if self._next is None else (frame.timestamp - self._next) // _TICKS
         try:
-            pcm = self._decoder.decode(frame.payload).astype(np.float32) / 32768
+            recovered = self._recover(frame, missing)
+            pcm = self._decoder.decode(frame.payload)
         except OpusError:
             _DROPPED.labels("not_opus").inc()
             return False
-        missing = 0 if self._next is None else (frame.timestamp - self._next) // _TICKS
-        fill = np.zeros(min(missing, _LONGEST_FILL), np.float32)
-        self._samples = np.concatenate([self._samples, fill, pcm])
+        fill = np.zeros(min(missing - len(recovered), _LONGEST_FILL), np.int16)
+        heard = np.concatenate([fill, recovered, pcm]).astype(np.float32) / 32768
+        self._samples = np.concatenate([self._samples, heard])
+        self._sequence = frame.sequence
         self._next = frame.timestamp + len(pcm) * _TICKS
         return self.ready
+
+    def _recover(self, frame: Frame, missing: int) -> Pcm:
+        """The last of what is lost before a frame, from its in-band FEC. The rest is silence, not concealment."""
+        lost = self._next is not None and frame.sequence > self._sequence + 1
+        if not (lost and frame.fec and frame_duration(frame.payload) // _TICKS <= missing):
+            return np.zeros(0, np.int16)
+        return self._decoder.recover(frame.payload)
 
     def take(self) -> tuple[np.ndarray, tuple[int, int]]:
         """Returns the oldest window with its context, and its span in ticks."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from antiphon.frames import Frame, Gap
 from antiphon.worker.agent import Worker
 from antiphon.worker.audio import Audio
+from antiphon.worker.dtmf import Dtmf
+from antiphon.worker.quality import Quality, TurnQuality
 from antiphon.worker.session import Session
 from antiphon.worker.speaker import Said
 from antiphon.worker.turn import Turn
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from antiphon.config import Config
 
-__all__ = ["Audio", "Frame", "Gap", "Said", "Session", "Turn", "Worker", "run"]
+__all__ = ["Audio", "Dtmf", "Frame", "Gap", "Quality", "Said", "Session", "Turn", "TurnQuality", "Worker", "run"]
 
 
 async def run(config: Config, agent_files: Sequence[Path] = (), *, reload: bool = False) -> None:

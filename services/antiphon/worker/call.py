@@ -14,12 +14,14 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from antiphon.frames import CLOCK_RATE, Frame, Gap
+from antiphon.frames import CLOCK_RATE, TELEPHONE_EVENT, Frame, Gap
 from antiphon.telemetry import get_logger
 from antiphon.turns import TurnDetector, TurnPolicy, VoiceDetector
 from antiphon.worker import data, metrics
 from antiphon.worker.audio import Audio, packets
-from antiphon.worker.listening import Listener, Stretch
+from antiphon.worker.dtmf import PATIENCE_S, Dtmf, Keypad
+from antiphon.worker.listening import Listener, Stretch, gap_wait_s
+from antiphon.worker.quality import Quality, TurnQuality
 from antiphon.worker.speaker import Said, Speaker, Utterance
 from antiphon.worker.turn import Turn
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 MessageHandler = Callable[[Any], Awaitable[None] | None]
 DataHandler = Callable[[str, bytes, bool], Awaitable[None] | None]
 TurnHandler = Callable[[Turn], Awaitable[None]]
+DtmfHandler = Callable[[Dtmf], Awaitable[None] | None]
 
 _UNSENT_MESSAGES = 64
 _MOST_TASKS = 256
@@ -78,11 +81,15 @@ class Call:
         self.turn_handler: TurnHandler | None = None
         self.message_handler: MessageHandler | None = None
         self.data_handler: DataHandler | None = None
+        self.dtmf_handler: DtmfHandler | None = None
+        self.quality = Quality()
         self._transport = transport
         self._hearing = hearing
         self._ended = ended
         self._readers: list[weakref.ref[FrameQueue | GapQueue]] = []  # one that the agent dropped is dropped here, too
         self._listener: Listener | None = None
+        self._keypad = Keypad()
+        self._key_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._connected = asyncio.Event()
         self._unsent: list[tuple[str, bytes, bool]] = []
@@ -107,14 +114,52 @@ class Call:
     def hear(self, frame: Frame) -> None:
         if not self._connected.is_set():
             self.connected()  # media and control are streams of their own: a frame may come first
+        if frame.flags & TELEPHONE_EVENT:
+            self._press(frame)
+            return
+        self._keypad.begin(frame.timestamp)
         for reader in self._listening():
             reader.put(frame)
         if self._listener is not None:
             self._listener.hear(frame)
 
     def miss(self, gap: Gap) -> None:
+        metrics.MISSING.labels("lost" if gap.lost else "announced").inc(gap.missing)
         for reader in self._listening():
             reader.put_gap(gap)
+        if self._listener is not None:
+            self._listener.miss(gap)
+
+    def measured(self, quality: Quality) -> None:
+        quality.count_since(self.quality)
+        self.quality = quality
+
+    def gap_wait_s(self) -> float:
+        """For how long a gap is waited for, at most: about a round trip, within the policy's bound."""
+        return gap_wait_s(self._hearing.policy, self.quality.rtt_s)
+
+    def _press(self, frame: Frame) -> None:
+        """A packet of a key. If it was missing, nobody need wait for it any more."""
+        if self._key_timer is not None:
+            self._key_timer.cancel()
+            self._key_timer = None
+        self._tell_keys(self._keypad.hear(frame))
+        if self._keypad.pressed:
+            loop = asyncio.get_running_loop()
+            self._key_timer = loop.call_later(PATIENCE_S, lambda: self._tell_keys(self._keypad.let_go()))
+        if frame.repaired:
+            nothing = Gap(frame.sequence, 1, lost=True)
+            for reader in self._listening():
+                reader.put_gap(nothing)
+            if self._listener is not None:
+                self._listener.miss(nothing)
+
+    def _tell_keys(self, keys: list[Dtmf]) -> None:
+        for key in keys:
+            if self.dtmf_handler is None:
+                metrics.dropped("dtmf", "no_handler")
+            else:
+                self._handle(self.dtmf_handler, key)
 
     def receive(self, label: str, payload: bytes, *, binary: bool) -> None:
         """A data-channel message of the caller."""
@@ -143,6 +188,8 @@ class Call:
             return
         self.closed.set()
         self.speaker.close()
+        if self._key_timer is not None:
+            self._key_timer.cancel()
         if self._listener is not None:
             self._listener.close()
         for reader in self._listening():
@@ -183,7 +230,7 @@ class Call:
         if self._listener is None and not self.closed.is_set():
             detector = TurnDetector(self._hearing.policy)
             self._listener = Listener(
-                self._hearing.voice, detector, self._turn_started, self._turn_ended, self.speaker.doubt
+                self._hearing.voice, detector, self._turn_started, self._turn_ended, self.speaker.doubt, self.gap_wait_s
             )
 
     def send_data(self, label: str, payload: bytes, *, binary: bool) -> None:
@@ -237,7 +284,8 @@ class Call:
             stretch = Stretch(frames, before.started_s, stretch.ended_s)
         self._turns += 1
         words = self._hearing.words(self.info.id, stretch)
-        turn = Turn(self._turns, stretch.frames, stretch.started_s, stretch.ended_s, words)
+        quality = TurnQuality.of(stretch.frames)
+        turn = Turn(self._turns, stretch.frames, stretch.started_s, stretch.ended_s, words, quality)
         metrics.TURNS.labels("ended").inc()
         body = {"turn": turn.number, "state": "ended", "atMs": _ms(turn.ended), "audioMs": _ms(turn.seconds)}
         self.tell("callerTurn", body)
@@ -291,7 +339,8 @@ class Call:
 
     async def _run(self, agent: Coroutine[Any, Any, None]) -> None:
         await agent
-        if self.turn_handler is None and self.message_handler is None and self.data_handler is None:
+        handlers = (self.turn_handler, self.message_handler, self.data_handler, self.dtmf_handler)
+        if not any(handlers):
             self.hang_up("hangup", after_playout=True)  # nothing of the agent is left that could act
 
 

@@ -1,21 +1,28 @@
-"""What a caller sends, handed to whoever listens: bounded queues of frames, with gaps visible, and PCM on request."""
+"""What a caller sends, handed to whoever listens: bounded queues of frames, with gaps visible, and PCM on request.
+
+PCM holds what the caller said and nothing else: what is lost is decoded from in-band FEC where that is there, and is
+silence where not. Concealment is invented sound, which recognition takes for words: it is made for who asks for it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 import numpy as np
 
 from antiphon.frames import CLOCK_RATE, Frame, Gap
-from antiphon.opus import Decoder, OpusError
+from antiphon.opus import Decoder, OpusError, frame_duration
 from antiphon.worker import metrics
 
 if TYPE_CHECKING:
     from antiphon.opus import Pcm
 
 T = TypeVar("T")
+
+Conceal = Literal["silence", "omit", "opus"]
+"""What stands for audio that is lost: zeros of its length, nothing, or what Opus makes up."""
 
 QUEUE_FRAMES = 500
 """Ten seconds: an agent that is further behind loses the oldest."""
@@ -48,6 +55,14 @@ class Mailbox(Generic[T]):
         self._closed = True
         self._wake()
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more comes in."""
+        return self._closed
+
+    def __len__(self) -> int:
+        return len(self._items)
+
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
@@ -55,15 +70,19 @@ class Mailbox(Generic[T]):
     def __aiter__(self) -> Mailbox[T]:
         return self
 
-    async def __anext__(self) -> T:
-        while not self._items:
-            if self._closed:
-                raise StopAsyncIteration
+    async def ready(self) -> None:
+        """Returns when there is an item, or the end."""
+        while not self._items and not self._closed:
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter
             finally:
                 self._waiter = None
+
+    async def __anext__(self) -> T:
+        await self.ready()
+        if not self._items:
+            raise StopAsyncIteration
         return self._items.popleft()
 
 
@@ -105,37 +124,61 @@ class GapQueue(Mailbox[Frame | Gap]):
 
 
 class PcmAssembler:
-    """Turns frames into an unbroken stream of samples: losses are concealed, pauses of DTX filled with zeros."""
+    """Turns frames in order into samples. Pauses, in which the caller's encoder sent nothing (DTX), are zeros."""
 
-    def __init__(self, rate: int) -> None:
+    def __init__(self, rate: int, conceal: Conceal = "silence") -> None:
         self._decoder = Decoder(rate)
         self._rate = rate
-        self._next: int | None = None
+        self._conceal = conceal
+        self._before: Frame | None = None
 
     def push(self, frame: Frame) -> Pcm:
         """Returns the samples up to the frame's end. A frame that comes after its place was filled gives none."""
-        if self._next is not None and frame.timestamp < self._next:
+        before = self._before
+        if before is not None and frame.timestamp < before.timestamp + before.duration:
             metrics.dropped("frame", "too_late_for_pcm")
             return np.zeros(0, np.int16)
-        filling = self._fill(frame)
+        pieces = [] if before is None else self._fill(before, frame)
         try:
-            samples = self._decoder.decode(frame.payload)
+            pieces.append(self._decoder.decode(frame.payload))
         except OpusError:
             metrics.dropped("frame", "not_opus")
-            samples = np.zeros(self._samples(frame.duration), np.int16)
-        self._next = frame.timestamp + frame.duration
-        return samples if filling is None else np.concatenate([filling, samples])
+            pieces.append(self._zeros(frame.duration))
+        self._before = frame
+        return np.concatenate(pieces)
+
+    def _zeros(self, ticks: int) -> Pcm:
+        return np.zeros(self._samples(ticks), np.int16)
 
     def _samples(self, ticks: int) -> int:
         return ticks * self._rate // CLOCK_RATE
 
-    def _fill(self, frame: Frame) -> Pcm | None:
-        missing = 0 if self._next is None else frame.timestamp - self._next
+    def _fill(self, before: Frame, frame: Frame) -> list[Pcm]:
+        missing = frame.timestamp - before.timestamp - before.duration
         if missing <= 0:
-            return None
-        if missing <= _LONGEST_CONCEALMENT:
-            blind = missing - frame.duration
-            pieces = [self._decoder.conceal(self._samples(blind))] if blind > 0 else []
-            pieces.append(self._decoder.conceal(self._samples(min(missing, frame.duration)), frame.payload))
-            return np.concatenate(pieces)
-        return np.zeros(self._samples(min(missing, _LONGEST_SILENCE)), np.int16)
+            return []
+        if frame.sequence == before.sequence + 1:
+            return [self._zeros(min(missing, _LONGEST_SILENCE))]
+        recovered = fec_ticks(before, frame)
+        blind = missing - recovered
+        pieces = [self._blind(blind)] if blind else []
+        if recovered:
+            metrics.MISSING.labels("fec_recovered").inc()
+            pieces.append(self._decoder.recover(frame.payload))
+        return pieces
+
+    def _blind(self, ticks: int) -> Pcm:
+        if self._conceal == "omit":
+            return self._zeros(0)
+        if self._conceal == "opus" and ticks <= _LONGEST_CONCEALMENT:
+            return self._decoder.conceal(self._samples(ticks))
+        return self._zeros(min(ticks, _LONGEST_SILENCE))
+
+
+def fec_ticks(before: Frame, frame: Frame) -> int:
+    """How much of what is lost between two frames can be decoded from the later one, in 48 kHz samples."""
+    missing = frame.timestamp - before.timestamp - before.duration
+    if not frame.fec or frame.sequence <= before.sequence + 1:
+        return 0
+    ticks = frame_duration(frame.payload)
+    return ticks if ticks <= missing else 0

@@ -1,4 +1,8 @@
-"""Finds a caller's turns: keeps their frames, has them judged for voice, and gives each turn's frames when it ended."""
+"""Finds a caller's turns: keeps their frames, has them judged for voice, and gives each turn's frames when it ended.
+
+When frames of a turn that ended are missing and may still come, it is handed over once they came, or are lost, or about
+a round trip has passed.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from antiphon.frames import CLOCK_RATE, Frame
-from antiphon.turns.detector import TurnDetector, TurnEnded, TurnStarted
+from antiphon.frames import CLOCK_RATE, Frame, Gap
+from antiphon.turns.detector import TurnDetector, TurnEnded, TurnPolicy, TurnStarted
 from antiphon.worker import metrics
 
 if TYPE_CHECKING:
@@ -20,6 +24,9 @@ _POST_ROLL = CLOCK_RATE // 5
 _KEEP_FRAMES = 4096
 _STALL_S = 0.15
 _CHECK_S = 0.1
+_MOST_MISSING = 512
+_USUAL_RTT_S = 0.1
+_GAP_MARGIN_S = 0.02
 
 
 class Stretch(NamedTuple):
@@ -28,6 +35,11 @@ class Stretch(NamedTuple):
     frames: tuple[Frame, ...]
     started_s: float
     ended_s: float
+
+
+def gap_wait_s(policy: TurnPolicy, rtt_s: float | None) -> float:
+    """For how long missing frames are waited for: a round trip and a little, within the policy's bound."""
+    return min(policy.gap_wait_s, (_USUAL_RTT_S if rtt_s is None else rtt_s) + _GAP_MARGIN_S)
 
 
 class Listener:
@@ -43,11 +55,17 @@ class Listener:
         started: Callable[[float], None],
         ended: Callable[[Stretch], None],
         doubt: Callable[[bool], None] = lambda _: None,
+        wait_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._detector = detector
         self._started = started
         self._ended = ended
         self._doubt = doubt
+        self._wait_s = wait_s
+        self._missing: dict[int, None] = {}
+        """Sequences of frames that may still come, oldest first."""
+        self._waiting: tuple[TurnEnded, asyncio.TimerHandle] | None = None
+        """A turn that ended with frames missing, until they came."""
         self._frames: deque[Frame] = deque()
         self._stream = voice.open(self._judged)
         self._origin: int | None = None
@@ -59,10 +77,25 @@ class Listener:
             self._origin = frame.timestamp
         self._heard_at = asyncio.get_running_loop().time()
         self._keep(frame)
+        self._missing.pop(frame.sequence, None)
         self._stream.push(frame)
+        self._hand_over_if_whole("repaired")
+
+    def miss(self, gap: Gap) -> None:
+        for sequence in range(gap.first, gap.first + min(gap.missing, _MOST_MISSING)):
+            if gap.lost:
+                self._missing.pop(sequence, None)
+            else:
+                self._missing[sequence] = None
+        while len(self._missing) > _MOST_MISSING:
+            self._missing.pop(next(iter(self._missing)))
+        self._hand_over_if_whole("lost")
 
     def close(self) -> None:
         self._stream.close()
+        if self._waiting is not None:
+            self._waiting[1].cancel()
+            self._waiting = None
         if self._timer is not None:
             self._timer.cancel()
 
@@ -91,15 +124,42 @@ class Listener:
         in_doubt = self._detector.in_doubt
         event = self._detector.hear(start_s, end_s, probability)
         if isinstance(event, TurnStarted):
+            self._hand_over("next_turn")
             self._started(event.at_s)
         elif isinstance(event, TurnEnded):
-            self._ended(self._cut_out(event))
+            self._end(event)
         if self._detector.in_doubt != in_doubt:
             self._doubt(not in_doubt)
         if not self._detector.open:
-            self._forget(end_s)
+            if self._waiting is None:
+                self._forget(end_s)
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_CHECK_S, self._check_stall)
+
+    def _end(self, turn: TurnEnded) -> None:
+        wait_s = self._wait_s()
+        if wait_s <= 0 or not self._lacks(turn):
+            self._ended(self._cut_out(turn))
+            return
+        timer = asyncio.get_running_loop().call_later(wait_s, self._hand_over, "timeout")
+        self._waiting = (turn, timer)
+
+    def _lacks(self, turn: TurnEnded) -> bool:
+        """Whether frames between those of the turn may still come."""
+        frames = self._cut_out(turn).frames
+        return bool(frames) and any(frames[0].sequence < one < frames[-1].sequence for one in self._missing)
+
+    def _hand_over_if_whole(self, outcome: str) -> None:
+        if self._waiting is not None and not self._lacks(self._waiting[0]):
+            self._hand_over(outcome)
+
+    def _hand_over(self, outcome: str) -> None:
+        if self._waiting is not None:
+            turn, timer = self._waiting
+            timer.cancel()
+            self._waiting = None
+            metrics.GAP_WAITS.labels(outcome).inc()
+            self._ended(self._cut_out(turn))
 
     def _check_stall(self) -> None:
         """When a turn is open but no frames come (DTX, muted, lost), time itself is the silence."""

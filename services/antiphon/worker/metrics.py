@@ -10,6 +10,16 @@ SESSIONS_ENDED = counter("worker_sessions_ended", "Sessions that ended.", ["reas
 REFUSED = counter("worker_refused", "Links and sessions refused.", ["reason"])
 FRAMES_IN = counter("worker_frames_in", "Frames of callers.")
 FRAMES_OUT = counter("worker_frames_out", "Frames for callers.")
+CALLER_PACKETS = counter(
+    "worker_caller_packets",
+    "Packets of callers, as their edges count them: expected, lost, repaired, and how.",
+    ["outcome"],
+)
+MISSING = counter(
+    "worker_missing_frames", "Frames that were missing: announced, lost for good, decoded from in-band FEC.", ["state"]
+)
+GAP_WAITS = counter("worker_turn_gap_waits", "Ends of turns that waited for missing frames, and how.", ["outcome"])
+DTMF = counter("worker_dtmf", "DTMF packets and keys.", ["outcome"])
 DROPPED = counter("worker_dropped", "What was dropped, and why.", ["what", "reason"])
 EDGE_DROPPED = counter("worker_edge_dropped_frames", "Frames an edge dropped because this worker fell behind.")
 MESSAGES = counter("worker_link_messages", "Messages on media streams.", ["direction"])

@@ -11,6 +11,7 @@ from watchfiles import PythonFilter, awatch
 from antiphon.cluster import Cluster, WorkerRecord
 from antiphon.errors import ConfigError
 from antiphon.telemetry import get_logger, serve
+from antiphon.turns import TurnPolicy
 from antiphon.turns.silero import SileroVoice
 from antiphon.worker import metrics
 from antiphon.worker.call import Hearing
@@ -37,7 +38,8 @@ async def run(config: Config, agent_files: Sequence[Path] = (), *, reload: bool 
         voice = SileroVoice()
         stack.push_async_callback(asyncio.to_thread, voice.close)  # it waits for a thread
         voice.start()
-        host = Host(agents, Hearing(voice), settings.capacity)
+        hearing = Hearing(voice, TurnPolicy(gap_wait_s=settings.gap_wait_s))
+        host = Host(agents, hearing, settings.capacity)
         server = LinkServer(settings.id, host, stripes=settings.stripes)
         stack.push_async_callback(server.stop)
         stack.push_async_callback(host.drain)

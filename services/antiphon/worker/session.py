@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from antiphon.worker import data
-from antiphon.worker.ingest import FrameQueue, GapQueue, PcmAssembler
+from antiphon.worker.ingest import Conceal, FrameQueue, GapQueue, PcmAssembler
+from antiphon.worker.order import in_order
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from antiphon.frames import Frame, Gap
     from antiphon.opus import Pcm
     from antiphon.worker.audio import Audio
-    from antiphon.worker.call import Call, DataHandler, MessageHandler, TurnHandler
+    from antiphon.worker.call import Call, DataHandler, DtmfHandler, MessageHandler, TurnHandler
+    from antiphon.worker.quality import Quality
     from antiphon.worker.speaker import Said
 
 
@@ -59,6 +61,11 @@ class Session:
         """Whether the agent is saying something."""
         return self._call.speaker.speaking
 
+    @property
+    def quality(self) -> Quality:
+        """How well the caller's audio comes: loss before and after repair, jitter, repairs; renewed each second."""
+        return self._call.quality
+
     # turns and messages: decorators
 
     def on_turn(self, handler: TurnHandler) -> TurnHandler:
@@ -78,6 +85,11 @@ class Session:
     def on_data(self, handler: DataHandler) -> DataHandler:
         """A message on another data channel than Antiphon's own: `handler(label, payload, binary)`, plain or async."""
         self._call.data_handler = handler
+        return handler
+
+    def on_dtmf(self, handler: DtmfHandler) -> DtmfHandler:
+        """The caller pressed a key and let it go: `handler(key)`, plain or async; `key.digit`, `key.seconds`."""
+        self._call.dtmf_handler = handler
         return handler
 
     # speaking
@@ -116,22 +128,27 @@ class Session:
     def frames(self, *, gaps: bool = False) -> AsyncIterator[Frame] | AsyncIterator[Frame | Gap]:
         """The caller's Opus frames as they arrive, undecoded; with `gaps`, also word of those that are missing.
 
-        A repaired frame comes late, out of sequence, and says so. A reader that falls ten seconds behind loses the
-        oldest frames, which it sees as a gap.
+        A gap is told at once, before the frame behind it, and again (`lost`) once nothing can repair it. A repaired
+        frame comes late, out of sequence, and says so (`repaired`). One with `fec` holds the frame before it once more.
+        Packets that are no audio (DTMF) share the sequence: their numbers are left out without a gap. A reader that
+        falls ten seconds behind loses the oldest frames, which it sees as a gap.
         """
         reader = GapQueue() if gaps else FrameQueue()
         self._call.read(reader)
         return reader
 
-    async def pcm(self, rate: int = 16_000) -> AsyncGenerator[Pcm, None]:
+    async def pcm(self, rate: int = 16_000, *, conceal: Conceal = "silence") -> AsyncGenerator[Pcm, None]:
         """The caller's audio as it arrives: mono int16 of shape (samples,), at 8, 12, 16, 24 or 48 kHz.
 
-        Losses are concealed, pauses filled with zeros. Decoding happens only while somebody reads.
+        What is behind a gap waits for its repair, for about a round trip at most. What is lost for good is decoded
+        from in-band FEC where that is there; else `conceal` says: `silence` (zeros, so that the time stays right),
+        `omit` (nothing), or `opus` (what a decoder makes up: for ears, not for recognition). Pauses are zeros.
+        Decoding happens only while somebody reads.
         """
-        reader = FrameQueue()
+        reader = GapQueue()
         self._call.read(reader)
-        assembler = PcmAssembler(rate)
-        async for frame in reader:
+        assembler = PcmAssembler(rate, conceal)
+        async for frame in in_order(reader, self._call.gap_wait_s):
             samples = assembler.push(frame)
             if len(samples):
                 yield samples

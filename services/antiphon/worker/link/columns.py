@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from antiphon.frames import Frame, Gap
 from antiphon.wire.media.v1 import link_pb2 as pb
+from antiphon.worker.quality import Quality
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence, Sized
@@ -51,6 +52,29 @@ def gap_rows(gaps: pb.IngestGaps) -> Iterator[tuple[int, Gap]]:
     _check_lengths(gaps.session, gaps.first, gaps.count, gaps.state)
     for session, first, count, state in zip(gaps.session, gaps.first, gaps.count, gaps.state, strict=True):
         yield session, Gap(first, count, state == 1)
+
+
+def quality_rows(table: pb.IngestQuality) -> Iterator[tuple[int, Quality]]:
+    _check_lengths(
+        table.session, table.rtt_us, table.jitter_us, table.expected, table.lost_before_repair, table.repaired_red,
+        table.repaired_nack, table.late, table.reordered, table.duplicates, table.lost,
+    )  # fmt: skip
+    for row, session in enumerate(table.session):
+        yield (
+            session,
+            Quality(
+                rtt_s=table.rtt_us[row] / 1e6 if table.rtt_us[row] else None,
+                jitter_s=table.jitter_us[row] / 1e6,
+                expected=table.expected[row],
+                lost_before_repair=table.lost_before_repair[row],
+                repaired_red=table.repaired_red[row],
+                repaired_nack=table.repaired_nack[row],
+                late=table.late[row],
+                reordered=table.reordered[row],
+                duplicates=table.duplicates[row],
+                lost=table.lost[row],
+            ),
+        )
 
 
 def drop_rows(drops: pb.IngestDrops) -> Iterator[tuple[int, int]]:

@@ -19,6 +19,7 @@ from antiphon.worker.link.columns import (
     drop_rows,
     gap_rows,
     ingest_rows,
+    quality_rows,
     report_rows,
 )  # fmt: skip
 from antiphon.worker.transport import LIVE, CallInfo
@@ -173,11 +174,22 @@ class Link:
             _log.warning("media message refused", edge=self.edge, error=str(error))
 
     def _hear(self, message: pb.MediaRequest) -> None:
-        find, unknown, count = self._sessions.get, 0, 0
         for handle, gap in gap_rows(message.gaps):
-            if call := find(handle):
+            if call := self._sessions.get(handle):
                 call.miss(gap)
-        for handle, frame in ingest_rows(message.frames):
+        self._hear_frames(message.frames)
+        for handle, *report in report_rows(message.playout):
+            if call := self._sessions.get(handle):
+                call.speaker.report(*report)
+        for handle, quality in quality_rows(message.quality):
+            if call := self._sessions.get(handle):
+                call.measured(quality)
+        for _, dropped in drop_rows(message.drops):
+            metrics.EDGE_DROPPED.inc(dropped)
+
+    def _hear_frames(self, frames: pb.IngestFrames) -> None:
+        find, unknown, count = self._sessions.get, 0, 0
+        for handle, frame in ingest_rows(frames):
             count += 1
             if call := find(handle):
                 try:
@@ -189,11 +201,6 @@ class Link:
         metrics.FRAMES_IN.inc(count)
         if unknown:
             metrics.dropped("frame", "unknown_session", unknown)
-        for handle, *report in report_rows(message.playout):
-            if call := find(handle):
-                call.speaker.report(*report)
-        for _, dropped in drop_rows(message.drops):
-            metrics.EDGE_DROPPED.inc(dropped)
 
     def _find(self, handle: int) -> Call | None:
         call = self._sessions.get(handle)

@@ -154,18 +154,20 @@ class Pong(_message.Message):
     def __init__(self, sent_us: _Optional[int] = ..., received_us: _Optional[int] = ...) -> None: ...
 
 class MediaRequest(_message.Message):
-    __slots__ = ("hello", "frames", "gaps", "playout", "drops")
+    __slots__ = ("hello", "frames", "gaps", "playout", "drops", "quality")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     GAPS_FIELD_NUMBER: _ClassVar[int]
     PLAYOUT_FIELD_NUMBER: _ClassVar[int]
     DROPS_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
     hello: MediaHello
     frames: IngestFrames
     gaps: IngestGaps
     playout: PlayoutReports
     drops: IngestDrops
-    def __init__(self, hello: _Optional[_Union[MediaHello, _Mapping]] = ..., frames: _Optional[_Union[IngestFrames, _Mapping]] = ..., gaps: _Optional[_Union[IngestGaps, _Mapping]] = ..., playout: _Optional[_Union[PlayoutReports, _Mapping]] = ..., drops: _Optional[_Union[IngestDrops, _Mapping]] = ...) -> None: ...
+    quality: IngestQuality
+    def __init__(self, hello: _Optional[_Union[MediaHello, _Mapping]] = ..., frames: _Optional[_Union[IngestFrames, _Mapping]] = ..., gaps: _Optional[_Union[IngestGaps, _Mapping]] = ..., playout: _Optional[_Union[PlayoutReports, _Mapping]] = ..., drops: _Optional[_Union[IngestDrops, _Mapping]] = ..., quality: _Optional[_Union[IngestQuality, _Mapping]] = ...) -> None: ...
 
 class MediaHello(_message.Message):
     __slots__ = ("link", "stripe")
@@ -208,6 +210,32 @@ class IngestGaps(_message.Message):
     count: _containers.RepeatedScalarFieldContainer[int]
     state: _containers.RepeatedScalarFieldContainer[int]
     def __init__(self, session: _Optional[_Iterable[int]] = ..., first: _Optional[_Iterable[int]] = ..., count: _Optional[_Iterable[int]] = ..., state: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class IngestQuality(_message.Message):
+    __slots__ = ("session", "rtt_us", "jitter_us", "expected", "lost_before_repair", "repaired_red", "repaired_nack", "late", "reordered", "duplicates", "lost")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    RTT_US_FIELD_NUMBER: _ClassVar[int]
+    JITTER_US_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
+    LOST_BEFORE_REPAIR_FIELD_NUMBER: _ClassVar[int]
+    REPAIRED_RED_FIELD_NUMBER: _ClassVar[int]
+    REPAIRED_NACK_FIELD_NUMBER: _ClassVar[int]
+    LATE_FIELD_NUMBER: _ClassVar[int]
+    REORDERED_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATES_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
+    session: _containers.RepeatedScalarFieldContainer[int]
+    rtt_us: _containers.RepeatedScalarFieldContainer[int]
+    jitter_us: _containers.RepeatedScalarFieldContainer[int]
+    expected: _containers.RepeatedScalarFieldContainer[int]
+    lost_before_repair: _containers.RepeatedScalarFieldContainer[int]
+    repaired_red: _containers.RepeatedScalarFieldContainer[int]
+    repaired_nack: _containers.RepeatedScalarFieldContainer[int]
+    late: _containers.RepeatedScalarFieldContainer[int]
+    reordered: _containers.RepeatedScalarFieldContainer[int]
+    duplicates: _containers.RepeatedScalarFieldContainer[int]
+    lost: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, session: _Optional[_Iterable[int]] = ..., rtt_us: _Optional[_Iterable[int]] = ..., jitter_us: _Optional[_Iterable[int]] = ..., expected: _Optional[_Iterable[int]] = ..., lost_before_repair: _Optional[_Iterable[int]] = ..., repaired_red: _Optional[_Iterable[int]] = ..., repaired_nack: _Optional[_Iterable[int]] = ..., late: _Optional[_Iterable[int]] = ..., reordered: _Optional[_Iterable[int]] = ..., duplicates: _Optional[_Iterable[int]] = ..., lost: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class IngestDrops(_message.Message):
     __slots__ = ("session", "count")

@@ -54,7 +54,11 @@ fn one_lost_packet_is_filled_before_it_is_a_gap() {
     assert_eq!(filled.timestamp, call.said.frames[0].timestamp + 960);
     assert!(call.said.gaps.is_empty());
     let counters = call.session.stats().counters;
-    assert_eq!((counters.repaired_red, counters.lost), (1, 1), "loss counts before repair");
+    assert_eq!(
+        (counters.repaired_red, counters.lost),
+        (1, 1),
+        "loss counts before repair"
+    );
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crossbeam_queue::ArrayQueue;
 
-use crate::proto::{IngestDrops, IngestFrames, IngestGaps, MediaHello, MediaRequest, MediaResponse, PlayoutReports};
+use crate::proto::{
+    IngestDrops, IngestFrames, IngestGaps, IngestQuality, MediaHello, MediaRequest, MediaResponse, PlayoutReports,
+};
 
 /// Messages kept for reuse by a stripe.
 const KEPT: usize = 64;
@@ -37,6 +39,29 @@ pub struct Ingest<'a> {
     pub payload: &'a [u8],
 }
 
+/// What came of a session's packets, as columns want it; see `IngestQuality` in the proto.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Quality {
+    /// Round trip; 0 while unknown.
+    pub rtt_us: u32,
+    /// Interarrival jitter.
+    pub jitter_us: u32,
+    /// Packets that should have come.
+    pub expected: u64,
+    /// Packets that did not come by themselves.
+    pub lost_before_repair: u64,
+    /// By RED and by NACK.
+    pub repaired: [u64; 2],
+    /// Came after they were given up.
+    pub late: u64,
+    /// Came behind a later one.
+    pub reordered: u64,
+    /// Came twice.
+    pub duplicates: u64,
+    /// Given up.
+    pub lost: u64,
+}
+
 /// A message, and the columns that it may need besides frames.
 #[derive(Debug, Default)]
 struct Parts {
@@ -44,6 +69,7 @@ struct Parts {
     gaps: IngestGaps,
     playout: PlayoutReports,
     drops: IngestDrops,
+    quality: IngestQuality,
 }
 
 /// What was lost of a message that was never sent.
@@ -127,6 +153,26 @@ impl Batch {
         columns.heard.push(amounts[2]);
         columns.state.push(state);
         columns.underruns.push(underruns);
+    }
+
+    /// Adds what came of a session's packets; an older row of it is of no use any more.
+    pub fn push_quality(&mut self, session: u32, quality: &Quality) {
+        let columns = self
+            .parts
+            .message
+            .quality
+            .get_or_insert_with(|| std::mem::take(&mut self.parts.quality));
+        columns.session.push(session);
+        columns.rtt_us.push(quality.rtt_us);
+        columns.jitter_us.push(quality.jitter_us);
+        columns.expected.push(quality.expected);
+        columns.lost_before_repair.push(quality.lost_before_repair);
+        columns.repaired_red.push(quality.repaired[0]);
+        columns.repaired_nack.push(quality.repaired[1]);
+        columns.late.push(quality.late);
+        columns.reordered.push(quality.reordered);
+        columns.duplicates.push(quality.duplicates);
+        columns.lost.push(quality.lost);
     }
 
     /// Says that frames of a session were dropped.
@@ -215,6 +261,7 @@ impl Batch {
             && message.gaps.is_none()
             && message.playout.is_none()
             && message.drops.is_none()
+            && message.quality.is_none()
             && message.hello.is_none()
     }
 
@@ -268,6 +315,10 @@ impl Drop for Batch {
             columns.count.clear();
             parts.drops = columns;
         }
+        if let Some(mut columns) = parts.message.quality.take() {
+            clear_quality(&mut columns);
+            parts.quality = columns;
+        }
         let _full = self.pool.0.push(parts);
     }
 }
@@ -282,6 +333,24 @@ fn clear_frames(columns: &mut IngestFrames) {
     columns.flags.clear();
     columns.size.clear();
     columns.payload.clear();
+}
+
+fn clear_quality(columns: &mut IngestQuality) {
+    columns.session.clear();
+    columns.rtt_us.clear();
+    columns.jitter_us.clear();
+    for counts in [
+        &mut columns.expected,
+        &mut columns.lost_before_repair,
+        &mut columns.repaired_red,
+        &mut columns.repaired_nack,
+        &mut columns.late,
+        &mut columns.reordered,
+        &mut columns.duplicates,
+        &mut columns.lost,
+    ] {
+        counts.clear();
+    }
 }
 
 /// Whether the columns of a worker's message have one length each and the sizes add up to the payload.

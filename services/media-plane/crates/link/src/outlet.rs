@@ -120,7 +120,7 @@ impl Stream for OutletStream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Forgotten, Ingest};
+    use crate::{Forgotten, Ingest, Quality};
 
     fn frame(session: u32, sequence: u64) -> Ingest<'static> {
         Ingest {
@@ -217,7 +217,14 @@ mod tests {
         batch.push_frame(&frame(1, 1));
         batch.push_drops(1, 4);
         batch.push_gap(1, 1, 1, 0);
+        batch.push_quality(1, &Quality::default());
         drop(batch);
-        assert!(outlet.batch().is_empty());
+        let mut again = outlet.batch();
+        assert!(again.is_empty());
+        again.push_quality(2, &Quality::default());
+        assert_eq!(
+            again.message().quality.as_ref().map(|columns| &columns.session[..]),
+            Some(&[2][..])
+        );
     }
 }

@@ -148,7 +148,7 @@ fn judge(scenario: &Scenario, browser: &Browser) -> Outcome {
     late.sort_by(f64::total_cmp);
     let within = |percent: usize| late.get((late.len() * percent / 100).min(late.len().saturating_sub(1)));
     let (mut in_turns, mut before_silence, mut before_round_trip) = (0, 0, 0);
-    for number in frames.filter(|number| (number - 1) / TURN % 2 == 0) {
+    for number in frames.filter(|number| ((number - 1) / TURN).is_multiple_of(2)) {
         let last = ((number - 1) / TURN * TURN + TURN).min(scenario.frames);
         let heard_last = browser.sent[last].0 + one_way;
         in_turns += 1;

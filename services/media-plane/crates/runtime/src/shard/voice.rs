@@ -3,8 +3,8 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
-use antiphon_engine::{Event, Gap, GapState, IngestFrame, Output, PlayoutReport, Time};
-use antiphon_link::Ingest;
+use antiphon_engine::{Event, Gap, GapState, IngestFrame, IngestQuality, Output, PlayoutReport, Time};
+use antiphon_link::{Ingest, Quality};
 
 use crate::counters::ShardCounters;
 use crate::socket::Outbox;
@@ -80,7 +80,7 @@ impl Output for Voice<'_> {
             arrival_us: self.now.as_micros(),
             duration: frame.duration,
             level: u32::from(frame.level),
-            flags: u32::from(frame.marker) | u32::from(frame.repaired) << 1 | u32::from(frame.redundant) << 2,
+            flags: flags(&frame),
             payload: frame.payload,
         });
     }
@@ -94,6 +94,23 @@ impl Output for Voice<'_> {
             uplink
                 .batch(self.handle)
                 .push_gap(self.handle, gap.first, gap.count, state);
+        }
+    }
+
+    fn quality(&mut self, quality: IngestQuality) {
+        if let Some(uplink) = &mut self.uplink {
+            let row = Quality {
+                rtt_us: quality.round_trip_us,
+                jitter_us: quality.jitter_us,
+                expected: quality.expected,
+                lost_before_repair: quality.lost,
+                repaired: [quality.repaired_red, quality.repaired_nack],
+                late: quality.late,
+                reordered: quality.reordered,
+                duplicates: quality.duplicates,
+                lost: quality.given_up,
+            };
+            uplink.batch(self.handle).push_quality(self.handle, &row);
         }
     }
 
@@ -114,4 +131,18 @@ impl Output for Voice<'_> {
     fn event(&mut self, event: Event) {
         self.said.push(event);
     }
+}
+
+/// As `IngestFrames.flags` has them.
+fn flags(frame: &IngestFrame<'_>) -> u32 {
+    [
+        frame.marker,
+        frame.repaired,
+        frame.redundant,
+        frame.telephone_event,
+        frame.fec,
+    ]
+    .iter()
+    .enumerate()
+    .fold(0, |flags, (bit, set)| flags | u32::from(*set) << bit)
 }
