@@ -23,10 +23,14 @@ from pydantic_settings import (
 )
 from redis.connection import parse_url
 
+from antiphon.addresses import Advertised, parse_advertised
 from antiphon.errors import ConfigError
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
+
+_ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 - it is refused where it names nobody
+_MOST_HOSTS = 7
 
 
 class _Section(BaseModel):
@@ -109,12 +113,25 @@ class SignalingConfig(_Section):
 class EdgeConfig(_Section):
     id: Name = "edge"
     """This edge's id; unique in the cluster."""
-    host: str = "127.0.0.1"
-    """Address to receive media on (UDP)."""
+    host: str | tuple[str, ...] = "127.0.0.1"
+    """Address to receive media on, or several, such as one of IPv4 and one of IPv6. `::` is all of IPv6 only."""
     port: Port = 4000
     """The one UDP port for media; 0 picks a free one."""
+    tcp: bool = True
+    """Whether callers that UDP is blocked for may come over TCP (ICE-TCP)."""
+    tcp_port: Port | None = None
+    """The one TCP port for them; the number of `port` when not set, 0 picks a free one."""
     advertise: tuple[str, ...] = ()
-    """Addresses that callers reach this edge by; empty means `host`. Configured, never discovered."""
+    """Addresses that callers reach this edge by, best first: `192.0.2.1` for UDP and TCP on the ports above, or
+    `192.0.2.1:5000`, `tcp:192.0.2.1:443` where a NAT or a balancer maps them to others. Empty means `host`.
+    Configured, never discovered."""
+    steering_host: str = "127.0.0.1"
+    """Address to take other edges' packets on (UDP), where callers cannot reach it."""
+    steering_port: Port | None = None
+    """Its UDP port; 0 picks a free one. Set it where several edges stand behind one address; without it this edge stands
+    alone."""
+    steering_advertise: str = ""
+    """address:port that other edges reach it by; empty means host and port of steering."""
     control_host: str = "127.0.0.1"
     """Address to serve control on (gRPC)."""
     control_port: Port = 4001
@@ -129,6 +146,58 @@ class EdgeConfig(_Section):
     """Threads that own sessions, each with a socket of its own."""
     capacity: int = Field(default=500, ge=1)
     """Most sessions at a time."""
+
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """All addresses to receive media on."""
+        return (self.host,) if isinstance(self.host, str) else self.host
+
+    @property
+    def advertised(self) -> tuple[Advertised, ...]:
+        """What `advertise` says."""
+        return tuple(address for text in self.advertise for address in parse_advertised(text))
+
+    @field_validator("host")
+    @classmethod
+    def _some_hosts(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        hosts = (value,) if isinstance(value, str) else value
+        if not 1 <= len(hosts) <= _MOST_HOSTS or len(set(hosts)) != len(hosts):
+            raise ValueError(f"must be one address, or up to {_MOST_HOSTS} that differ")
+        return value
+
+    @field_validator("advertise")
+    @classmethod
+    def _can_be_told(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        addresses = [address for text in value for address in parse_advertised(text)]
+        for address in addresses:
+            if addresses.count(address) > 1:
+                raise ValueError(f"names {address.address} over {address.transport} twice")
+        if addresses and all(address.transport == "tcp" for address in addresses):
+            raise ValueError("names addresses over TCP only: callers need at least one over UDP")
+        return value
+
+    @field_validator("steering_advertise")
+    @classmethod
+    def _an_address_and_a_port(cls, value: str) -> str:
+        if value and not (value.count(":") and parse_advertised(value)[0].port):
+            raise ValueError("must be address:port")
+        return value
+
+    @model_validator(mode="after")
+    def _callers_need_an_address(self) -> EdgeConfig:
+        for host in self.hosts:
+            if host in _ANY and not self.advertise:
+                raise ValueError(
+                    f"edge.host is {host}, which is no address that callers can be told: "
+                    "set edge.advertise to the addresses that they reach this edge by"
+                )
+        if self.steering_port is not None and self.steering_host in _ANY and not self.steering_advertise:
+            raise ValueError(
+                f"edge.steering_host is {self.steering_host}, which other edges cannot be told: "
+                "set edge.steering_advertise to the address:port that they reach this edge by"
+            )
+        return self
 
 
 class WorkerConfig(_Section):
@@ -204,7 +273,8 @@ class Config(BaseSettings):
     def _refuse_open_doors(self) -> Config:
         for field, host in (
             ("signaling.host", self.signaling.host),
-            ("edge.host", self.edge.host),
+            *(("edge.host", host) for host in self.edge.hosts),
+            ("edge.steering_host", self.edge.steering_host),
             ("edge.control_host", self.edge.control_host),
             ("edge.http_host", self.edge.http_host),
             ("worker.host", self.worker.host),

@@ -14,6 +14,9 @@ class FakePlane:
 
     def __init__(self) -> None:
         self.port = 4000
+        self.candidates = [("udp", "127.0.0.1", 4000), ("udp", "::1", 4000), ("tcp", "127.0.0.1", 4000)]
+        self.steering_port: int | None = None
+        self.edges: dict[str, str] = {}
         self.event_fd = os.eventfd(0, os.EFD_NONBLOCK)
         self.live: dict[str, int] = {}
         self.refuse: Exception | None = None
@@ -32,6 +35,10 @@ class FakePlane:
             os.eventfd_read(self.event_fd)
         events, self._events = self._events, []
         return events
+
+    def set_edges(self, edges: dict[str, str]) -> list[str]:
+        self.edges = edges
+        return []
 
     def open_session(self, session: str, *, epoch: int, offer: str, **others: Any) -> tuple[str, str]:
         if self.refuse is not None:

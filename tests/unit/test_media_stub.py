@@ -31,9 +31,11 @@ def plane(**changes: object) -> _media.MediaPlane:
         "edge": "edge-1",
         "region": "local",
         "secret": SECRET,
-        "host": "127.0.0.1",
+        "hosts": ["127.0.0.1"],
         "port": 0,
+        "tcp_port": 0,
         "advertise": [],
+        "steering": None,
         "shards": 1,
         "capacity": 4,
     }
@@ -58,11 +60,29 @@ def test_settings_that_cannot_be_met_are_refused_in_words() -> None:
     with pytest.raises(ValueError, match="shards"):
         plane(shards=0)
     with pytest.raises(ValueError, match="advertise"):
-        plane(advertise=["nonsense"])
+        plane(advertise=[("udp", "nonsense", 1)])
+    with pytest.raises(ValueError, match="neither udp nor tcp"):
+        plane(advertise=[("sctp", "192.0.2.1", 1)])
+    with pytest.raises(ValueError, match="1 to 7 are expected"):
+        plane(hosts=[])
     first = plane()
     with pytest.raises(OSError, match=str(first.port)):
         plane(port=first.port)
     first.close()
+
+
+def test_a_plane_tells_the_addresses_that_answers_name() -> None:
+    media = plane(hosts=["127.0.0.1", "::1"], steering=("127.0.0.1", 0))
+    udp, tcp = media.port, media.tcp_port
+    assert media.candidates == [("udp", "127.0.0.1", udp), ("udp", "::1", udp), ("tcp", "127.0.0.1", tcp), ("tcp", "::1", tcp)]
+    assert media.steering_port not in {None, 0, udp}
+    assert media.set_edges({"edge-2": "192.0.2.2:4003", "edge-3": "nowhere"}) == ["edge-3"]
+    media.close()
+
+    media = plane(tcp_port=None, advertise=[("tcp", "192.0.2.1", 443), ("udp", "192.0.2.1", 0), ("udp", "192.0.2.1", 5000)])
+    assert media.candidates == [("udp", "192.0.2.1", media.port), ("udp", "192.0.2.1", 5000)]
+    assert (media.tcp_port, media.steering_port) == (None, None)
+    media.close()
 
 
 def test_a_session_needs_a_worker_that_is_connected() -> None:

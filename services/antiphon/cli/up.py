@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 REGIONS = (("frankfurt", 50.11, 8.68), ("virginia", 38.95, -77.45))
 BASE_PORT = 4000
 _EDGE, _WORKER, _VALKEY = 0, 100, 200
-"""Offsets: edges take 4000 to 4002, 4010 to 4012, ...; workers 4100 and 4102, 4110 and 4112, ...; Valkey 4200."""
+"""Offsets: edges take 4000 to 4003, 4010 to 4013, ...; workers 4100 and 4102, 4110 and 4112, ...; Valkey 4200."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +124,13 @@ class Children:
     def _edge(self, number: int, region: str, latitude: float, longitude: float) -> Child:
         offset = _EDGE + 10 * number
         media = self._ports.pick(offset, "udp")
+        tcp, steering = self._ports.pick(offset, "tcp"), self._ports.pick(offset + 3, "udp")
         control, http = self._ports.pick(offset + 1), self._ports.pick(offset + 2)
         env = {
             "ID": f"edge-{region}",
             "PORT": str(media),
+            "TCP_PORT": str(tcp),
+            "STEERING_PORT": str(steering),
             "CONTROL_PORT": str(control),
             "HTTP_PORT": str(http),
             "SHARDS": str(self.plan.shards),

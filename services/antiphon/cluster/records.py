@@ -30,10 +30,14 @@ class EdgeRecord:
     control: str
     """host:port of its control service."""
     media: tuple[str, ...]
-    """Addresses, as host:port, that callers reach it by."""
+    """Addresses, as host:port, that callers reach it by over UDP."""
     capacity: int
     sessions: int = 0
     draining: bool = False
+    tcp: tuple[str, ...] = ()
+    """The same over TCP."""
+    steering: str = ""
+    """host:port that it takes other edges' packets on; empty where it stands alone."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ class SessionRecord:
 
 
 _Member = TypeVar("_Member", EdgeRecord, WorkerRecord)
-_TUPLES = ("media", "agents")
+_TUPLES = ("media", "tcp", "agents")
 _OBJECTS = ("metadata", "placement", "outcome")
 
 

@@ -17,20 +17,41 @@ class MediaPlane:
         edge: str,
         region: str,
         secret: bytes,
-        host: str,
+        hosts: list[str],
         port: int,
-        advertise: list[str],
+        tcp_port: int | None,
+        advertise: list[tuple[str, str, int]],
+        steering: tuple[str, int] | None,
         shards: int,
         capacity: int,
     ) -> Self:
-        """Binds the UDP port and starts the shards. secret: 16 bytes. Raises OSError, ValueError.
+        """Binds the ports and starts the shards. secret: 16 bytes. Raises OSError, ValueError.
 
-        advertise: address:port, or an address alone for the bound port; empty for host.
+        port: UDP, on all hosts; tcp_port: likewise, None for no TCP. advertise: (udp or tcp, IP address, port), port 0
+        for the bound one, best first; empty for hosts. steering: where to take other edges' packets, None for nowhere.
         """
 
     @property
     def port(self) -> int:
         """The bound UDP port."""
+
+    @property
+    def tcp_port(self) -> int | None:
+        """The bound TCP port; None without one."""
+
+    @property
+    def steering_port(self) -> int | None:
+        """The bound UDP port for other edges' packets; None without one."""
+
+    @property
+    def candidates(self) -> list[tuple[str, str, int]]:
+        """What answers name, best first: (udp or tcp, IP address, port)."""
+
+    def set_edges(self, edges: dict[str, str]) -> list[str]:
+        """Takes where other edges take packets (address:port by edge id) as the whole truth; it holds until the next time.
+
+        Returns the ids of edges whose addresses make no sense; they are passed over.
+        """
 
     @property
     def event_fd(self) -> int:

@@ -10,6 +10,7 @@ import grpc
 import structlog
 
 from antiphon import telemetry
+from antiphon.addresses import host_port
 from antiphon.cluster import Cluster, EdgeRecord
 from antiphon.edge._media import MediaPlane
 from antiphon.edge.control import EdgeControl
@@ -48,25 +49,34 @@ async def run(config: Config) -> None:
 
 
 def build_media_plane(config: Config) -> MediaPlane:
-    """Binds the UDP port and starts the shards."""
+    """Binds the ports and starts the shards."""
     edge = config.edge
     try:
         return MediaPlane(
             edge=edge.id,
             region=config.region.name,
             secret=_seal_key(config.cluster_secret.get_secret_value()),
-            host=edge.host,
+            hosts=list(edge.hosts),
             port=edge.port,
-            advertise=list(edge.advertise),
+            tcp_port=_tcp_port(config),
+            advertise=[(found.transport, found.address, found.port) for found in edge.advertised],
+            steering=None if edge.steering_port is None else (edge.steering_host, edge.steering_port),
             shards=edge.shards,
             capacity=edge.capacity,
         )
     except OSError as error:
         raise ConfigError(
-            f"{error.strerror or error}; stop what listens there, or set edge.host and edge.port"
+            f"{error.strerror or error}; stop what listens there, or set edge.host, edge.port and edge.tcp_port"
         ) from error
     except ValueError as error:
         raise ConfigError(f"edge.{error}") from error
+
+
+def _tcp_port(config: Config) -> int | None:
+    edge = config.edge
+    if not edge.tcp:
+        return None
+    return edge.port if edge.tcp_port is None else edge.tcp_port
 
 
 def _seal_key(secret: str) -> bytes:
@@ -133,6 +143,12 @@ class Edge:
     async def _follow_membership(self) -> None:
         async for membership in self._cluster.watch():
             self.links.apply({worker.id: worker.link for worker in membership.workers})
+            self._steer({edge.id: edge.steering for edge in membership.edges if edge.steering})
+
+    def _steer(self, edges: dict[str, str]) -> None:
+        """Tells the media plane where other edges take packets. It believes this until it hears otherwise."""
+        for edge in self._plane.set_edges(edges):
+            log.warning("cannot steer to an edge: its address makes no sense", edge=edge, steering=edges[edge])
 
     async def stop(self) -> None:
         """Refuses new sessions, says BYE to live ones, and tells Redis."""
@@ -157,14 +173,17 @@ class Edge:
     def record(self) -> EdgeRecord:
         """Tells the cluster what this edge is now."""
         edge, region = self._config.edge, self._config.region
-        hosts = edge.advertise or (edge.host,)
+        candidates = self._plane.candidates
+        steering = self._plane.steering_port
         return EdgeRecord(
             id=edge.id,
             region=region.name,
             latitude=region.latitude,
             longitude=region.longitude,
             control=edge.control_advertise or f"{edge.control_host}:{self._control_port}",
-            media=tuple(f"{host}:{self._plane.port}" for host in hosts),
+            media=tuple(host_port(host, port) for transport, host, port in candidates if transport == "udp"),
+            tcp=tuple(host_port(host, port) for transport, host, port in candidates if transport == "tcp"),
+            steering="" if steering is None else edge.steering_advertise or host_port(edge.steering_host, steering),
             capacity=edge.capacity,
             sessions=len(self.book),
             draining=self.control.draining,

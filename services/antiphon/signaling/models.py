@@ -203,7 +203,8 @@ class Edge(_Document):
                     "region": "frankfurt",
                     "latitude": 50.11,
                     "longitude": 8.68,
-                    "media": ["127.0.0.1:4000"],
+                    "media": ["192.0.2.1:4000", "[2001:db8::1]:4000"],
+                    "tcp": ["192.0.2.1:4000", "[2001:db8::1]:4000"],
                     "capacity": 500,
                     "sessions": 3,
                     "draining": False,
@@ -217,6 +218,9 @@ class Edge(_Document):
     latitude: float
     longitude: float
     media: list[str]
+    """Addresses that callers reach it by over UDP, best first."""
+    tcp: list[str]
+    """The same over TCP, for callers that UDP is blocked for."""
     capacity: int
     sessions: int
     draining: bool
@@ -229,6 +233,7 @@ class Edge(_Document):
             latitude=record.latitude,
             longitude=record.longitude,
             media=list(record.media),
+            tcp=list(record.tcp),
             capacity=record.capacity,
             sessions=record.sessions,
             draining=record.draining,

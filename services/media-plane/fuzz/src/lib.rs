@@ -48,7 +48,7 @@ pub fn sdp(data: &[u8]) {
         ufrag: "ufrag",
         password: "a-password-of-the-edge",
         fingerprint: &fingerprint,
-        candidates: &[([192, 0, 2, 1], 4000).into()],
+        candidates: &[std::net::SocketAddr::from(([192, 0, 2, 1], 4000)).into()],
         stream: OwnStream {
             ssrc: 1,
             cname: "cname",

@@ -10,7 +10,7 @@ use antiphon_engine::established::JoinedChannels;
 use antiphon_engine::srtp::{MAX_OVERHEAD, OpenError, Profile, Receiver, Sender};
 use antiphon_engine::stun::{Kind, classify};
 use antiphon_engine::{
-    EngineConfig, Event, Gap, IngestFrame, OpenSession, Output, PlayoutFrame, PlayoutReport, Session, Time,
+    EngineConfig, Event, Gap, IngestFrame, OpenSession, Output, PlayoutFrame, PlayoutReport, Remote, Session, Time,
 };
 
 use crate::{SRTP_KEY, SRTP_SALT};
@@ -23,7 +23,7 @@ const MOST_TIMEOUTS: usize = 64;
 const MOST_STEPS: usize = 200;
 
 static CONFIG: LazyLock<Arc<EngineConfig>> = LazyLock::new(|| {
-    let advertise = vec![([198, 51, 100, 1], 4_000).into()];
+    let advertise = [SocketAddr::from(([198, 51, 100, 1], 4_000))];
     Arc::new(EngineConfig::new(b"a secret of the fuzzer", 1, advertise, Instant::now()).expect("a configuration"))
 });
 
@@ -34,7 +34,7 @@ struct Witness {
 }
 
 impl Output for Witness {
-    fn transmit(&mut self, _to: SocketAddr, datagram: &[u8]) {
+    fn transmit(&mut self, _to: Remote, datagram: &[u8]) {
         let mut copy = datagram.to_vec();
         let opened = match classify(datagram) {
             Kind::Rtp => self.opener.open_rtp(&mut copy).map(drop),

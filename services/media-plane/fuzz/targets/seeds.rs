@@ -45,7 +45,7 @@ fn write_all(root: &Path) -> io::Result<()> {
         "ufragufr",
         "a-password-of-the-fuzzer",
         "0",
-        &[([192, 0, 2, 1], 9).into()],
+        &[std::net::SocketAddr::from(([192, 0, 2, 1], 9)).into()],
     );
     write(root, "sdpfrag", &[fragment.into_bytes()])?;
     write(root, "rtp", &[rtp(1), padded()])?;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use antiphon_engine::srtp::{MAX_OVERHEAD, Profile, Sender};
 use antiphon_engine::{
-    EngineConfig, Event, Gap, IngestFrame, OpenSession, Output, PlayoutFrame, PlayoutReport, Session, Time,
+    EngineConfig, Event, Gap, IngestFrame, OpenSession, Output, PlayoutFrame, PlayoutReport, Remote, Session, Time,
 };
 use serde::Serialize;
 
@@ -59,7 +59,7 @@ struct Outbox {
 }
 
 impl Output for Outbox {
-    fn transmit(&mut self, _to: SocketAddr, datagram: &[u8]) {
+    fn transmit(&mut self, _to: Remote, datagram: &[u8]) {
         self.lengths.push(datagram.len());
         self.bytes.extend_from_slice(datagram);
     }

@@ -1,9 +1,10 @@
 //! What all sessions of an edge share: addresses, the cluster's secret, the certificate and DTLS settings.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::envelope::EnvelopeKey;
+use crate::remote::Candidate;
 use crate::sdp::Fingerprint;
 use crate::time::Time;
 use crate::ufrag::Sealer;
@@ -33,10 +34,12 @@ pub enum ConfigError {
 pub struct EngineConfig {
     /// This edge's number in sealed ufrags.
     pub edge: u32,
-    /// Addresses for candidates, best first.
-    pub advertise: Vec<SocketAddr>,
+    /// Addresses for candidates, best first; those over UDP come before those over TCP.
+    pub advertise: Vec<Candidate>,
     /// Seals ufrags.
     pub sealer: Sealer,
+    /// Seals what edges hand to each other.
+    pub envelopes: EnvelopeKey,
     pub(crate) certificate: dimpl::DtlsCertificate,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) dtls: Arc<dimpl::Config>,
@@ -51,7 +54,14 @@ impl EngineConfig {
     ///
     /// # Errors
     /// [`ConfigError`].
-    pub fn new(secret: &[u8], edge: u32, advertise: Vec<SocketAddr>, origin: Instant) -> Result<Self, ConfigError> {
+    pub fn new(
+        secret: &[u8],
+        edge: u32,
+        advertise: impl IntoIterator<Item = impl Into<Candidate>>,
+        origin: Instant,
+    ) -> Result<Self, ConfigError> {
+        let mut advertise: Vec<Candidate> = advertise.into_iter().map(Into::into).collect();
+        advertise.sort_by_key(|candidate| candidate.transport);
         if advertise.is_empty() {
             return Err(ConfigError::NoAddress);
         }
@@ -71,6 +81,7 @@ impl EngineConfig {
             edge,
             advertise,
             sealer: Sealer::new(secret),
+            envelopes: EnvelopeKey::new(secret),
             fingerprint: Fingerprint::of(&certificate.certificate),
             certificate,
             dtls: Arc::new(dtls),

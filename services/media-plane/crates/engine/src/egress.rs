@@ -1,8 +1,7 @@
 //! What leaves for the caller: RTP and RTCP, sealed in a buffer on the stack.
 
-use std::net::SocketAddr;
-
 use crate::output::Output;
+use crate::remote::Remote;
 use crate::rtp::{HeaderWriter, MAX_WRITTEN_HEADER};
 use crate::srtp::{MAX_OVERHEAD, Sender};
 use crate::stats::Counters;
@@ -46,7 +45,7 @@ impl Egress {
     /// Sends a packet whose payload lies in two pieces.
     pub(crate) fn rtp(
         &mut self,
-        to: SocketAddr,
+        to: Remote,
         marker: bool,
         timestamp: u32,
         payload: (&[u8], &[u8]),
@@ -81,7 +80,7 @@ impl Egress {
     /// Seals and sends a compound packet.
     pub(crate) fn rtcp(
         &mut self,
-        to: SocketAddr,
+        to: Remote,
         buffer: &mut [u8],
         length: usize,
         counters: &mut Counters,

@@ -1,7 +1,6 @@
 //! Sessions that are connected without a handshake, under keys that their maker knows: for tests and fuzzing of what comes
 //! after one. Compiled for those only.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use crate::channels::{ChannelEvent, Channels};
 use crate::config::EngineConfig;
 use crate::dtls::Keys;
 use crate::output::Output;
+use crate::remote::Remote;
 use crate::sdp::OfferError;
 use crate::session::{OpenSession, Session};
 use crate::srtp::{Profile, Receiver, Sender};
@@ -29,7 +29,7 @@ impl Session {
     pub fn established(
         config: &Arc<EngineConfig>,
         open: &OpenSession<'_>,
-        caller: SocketAddr,
+        caller: impl Into<Remote>,
         keys: (Profile, &[u8], &[u8]),
         now: Time,
         out: &mut impl Output,
@@ -47,7 +47,7 @@ impl Session {
     }
 
     /// A valid check comes from `caller`.
-    pub fn check_in(&mut self, now: Time, caller: SocketAddr, nominate: bool, out: &mut impl Output) {
+    pub fn check_in(&mut self, now: Time, caller: impl Into<Remote>, nominate: bool, out: &mut impl Output) {
         let (username, password) = self.check_credentials();
         let check = Check {
             transaction: [7; 12],

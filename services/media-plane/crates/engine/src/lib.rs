@@ -8,8 +8,10 @@ mod client_hello;
 pub mod config;
 mod dtls;
 mod egress;
+pub mod envelope;
 #[cfg(any(test, feature = "known-keys"))]
 pub mod established;
+pub mod framing;
 mod ice;
 mod ingest;
 pub mod opus;
@@ -17,6 +19,7 @@ pub mod output;
 mod playout;
 mod rate;
 pub mod red;
+pub mod remote;
 mod report;
 pub mod rtcp;
 pub mod rtp;
@@ -30,6 +33,7 @@ pub mod ufrag;
 
 pub use config::{ConfigError, EngineConfig};
 pub use output::{Event, Gap, GapState, IngestFrame, IngestQuality, Output, PlayoutReport, PlayoutState};
+pub use remote::{Candidate, Remote, Transport, Via};
 pub use sdp::OfferError;
 pub use session::{OpenSession, PlayoutFrame, Session};
 pub use stats::{Counters, SessionState, SessionStats, SetupTimes};

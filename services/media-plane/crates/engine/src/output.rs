@@ -1,11 +1,11 @@
 //! What a session says: datagrams for the caller, frames for the worker, events for the edge.
 
-use std::net::SocketAddr;
+use crate::remote::Remote;
 
 /// Takes what a session says while it is being driven. Nothing in it may be kept by reference.
 pub trait Output {
     /// A datagram for the caller.
-    fn transmit(&mut self, to: SocketAddr, datagram: &[u8]);
+    fn transmit(&mut self, to: Remote, datagram: &[u8]);
     /// A frame of the caller, for the worker.
     fn frame(&mut self, frame: IngestFrame<'_>);
     /// Frames of the caller are missing.
@@ -129,7 +129,7 @@ pub enum Event {
     /// A check nominated a path (first or new).
     PathSelected {
         /// The caller's address.
-        remote: SocketAddr,
+        remote: Remote,
     },
     /// DTLS is up; media may flow.
     Connected {

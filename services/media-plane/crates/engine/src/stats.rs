@@ -1,7 +1,6 @@
 //! Counters and measurements of one session. Every drop, repair and refusal has a figure here.
 
-use std::net::SocketAddr;
-
+use crate::remote::Remote;
 use crate::time::Time;
 
 /// How far a session is.
@@ -216,7 +215,7 @@ pub struct SessionStats {
     /// Jitter that the caller last reported, in milliseconds.
     pub remote_jitter_ms: Option<f64>,
     /// The caller's address that media goes to.
-    pub remote: Option<SocketAddr>,
+    pub remote: Option<Remote>,
     /// DTLS version and SRTP profile, once connected.
     pub security: Option<String>,
 }

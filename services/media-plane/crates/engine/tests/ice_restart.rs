@@ -59,7 +59,7 @@ fn media_goes_on_through_a_restart_and_moves_to_the_new_address() {
     call.run_ms(1_000);
     (10..20).for_each(|mark| call.say(&opus(mark)));
     call.run_ms(200);
-    assert_eq!(call.session.stats().remote, Some(address("203.0.113.9:7000")));
+    assert_eq!(call.session.stats().remote, Some(address("203.0.113.9:7000").into()));
     let marks: Vec<_> = call.said.frames.iter().map(|frame| frame.payload[1]).collect();
     assert_eq!(marks, (0..20).collect::<Vec<u8>>());
     call.run_ms(60_000);

@@ -15,14 +15,14 @@ fn media_moves_with_the_callers_packets_once_the_new_address_passed_a_check() {
     // Ten seconds are more than str0m lets pass between checks.
     (0..500).for_each(|_| call.say(&opus(20)));
     let stats = call.session.stats();
-    assert_eq!(stats.remote, Some(address(ELSEWHERE)));
+    assert_eq!(stats.remote, Some(address(ELSEWHERE).into()));
     assert_eq!(stats.counters.path_changes, 1);
     assert!(
         stats.counters.unverified > 0,
         "media from the new address waits for a check"
     );
     let moved = Event::PathSelected {
-        remote: address(ELSEWHERE),
+        remote: address(ELSEWHERE).into(),
     };
     assert!(call.said.events.iter().any(|(_, event)| *event == moved));
     let heard_before = call.heard.len();

@@ -30,7 +30,7 @@ fn the_steps_of_a_set_up_are_timed() {
     call.run_ms(100);
     let stats = call.session.stats();
     assert_eq!(stats.state, SessionState::Connected);
-    assert_eq!(stats.remote, Some(address(OUTSIDE)));
+    assert_eq!(stats.remote, Some(address(OUTSIDE).into()));
     let steps: Vec<_> = stats.setup.steps().collect();
     let names: Vec<_> = steps.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, ["first_check", "nominated", "dtls", "first_packet"]);

@@ -32,6 +32,7 @@ pub(crate) fn from_start(error: &StartError) -> PyErr {
             Some(number) => PyOSError::new_err((number, text)),
             None => PyOSError::new_err(text),
         },
+        StartError::Addresses(_) => PyValueError::new_err(text),
         StartError::Engine(_) => PyRuntimeError::new_err(text),
     }
 }

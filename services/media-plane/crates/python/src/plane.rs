@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
-use antiphon_runtime::{Answer, OpenRequest, Plane, PlaneConfig};
+use antiphon_runtime::{Answer, Candidate, OpenRequest, Plane, PlaneConfig, Transport};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -21,18 +21,20 @@ pub(crate) struct MediaPlane {
 
 #[pymethods]
 impl MediaPlane {
-    /// Binds the UDP port and starts the shards. secret: 16 bytes. Raises OSError.
+    /// Binds the ports and starts the shards. secret: 16 bytes. Raises OSError, ValueError.
     #[new]
-    #[pyo3(signature = (*, edge, region, secret, host, port, advertise, shards, capacity))]
+    #[pyo3(signature = (*, edge, region, secret, hosts, port, tcp_port, advertise, steering, shards, capacity))]
     #[allow(clippy::too_many_arguments)] // Python's keywords
     fn new(
         py: Python<'_>,
         edge: String,
         region: String,
         secret: &[u8],
-        host: &str,
+        hosts: Vec<String>,
         port: u16,
-        advertise: Vec<String>,
+        tcp_port: Option<u16>,
+        advertise: Vec<(String, String, u16)>,
+        steering: Option<(String, u16)>,
         shards: usize,
         capacity: usize,
     ) -> PyResult<Self> {
@@ -45,17 +47,17 @@ impl MediaPlane {
             )));
         }
         py.detach(|| {
-            let bind = resolve(host, port)?;
-            let advertise = advertise
-                .iter()
-                .map(|text| parse_advertised(text))
-                .collect::<PyResult<_>>()?;
+            let bind = hosts.iter().map(|host| resolve(host, port)).collect::<PyResult<_>>()?;
+            let advertise = advertise.iter().map(candidate).collect::<PyResult<_>>()?;
+            let steering = steering.map(|(host, port)| resolve(&host, port)).transpose()?;
             let config = PlaneConfig {
                 edge,
                 region,
                 secret,
                 bind,
+                tcp_port,
                 advertise,
+                steering,
                 shards,
                 capacity,
             };
@@ -69,6 +71,42 @@ impl MediaPlane {
     #[getter]
     fn port(&self) -> u16 {
         self.plane.address().port()
+    }
+
+    /// The bound TCP port; None without one.
+    #[getter]
+    fn tcp_port(&self) -> Option<u16> {
+        self.plane.tcp_port()
+    }
+
+    /// The bound UDP port for other edges' envelopes; None without one.
+    #[getter]
+    fn steering_port(&self) -> Option<u16> {
+        self.plane.steering().map(|address| address.port())
+    }
+
+    /// What answers name, best first: (udp or tcp, address, port).
+    #[getter]
+    fn candidates(&self) -> Vec<(&'static str, String, u16)> {
+        let candidates = self.plane.candidates().iter();
+        candidates
+            .map(|Candidate { address, transport }| (name_of(*transport), address.ip().to_string(), address.port()))
+            .collect()
+    }
+
+    /// Takes where other edges take envelopes (address:port by edge id) as the whole truth; it holds until the next time.
+    /// Addresses that make no sense are passed over and returned.
+    fn set_edges(&self, py: Python<'_>, edges: BTreeMap<String, String>) -> Vec<String> {
+        let mut refused = Vec::new();
+        let mut known = Vec::new();
+        for (edge, address) in edges {
+            match address.parse() {
+                Ok(parsed) => known.push((edge, parsed)),
+                Err(_) => refused.push(edge),
+            }
+        }
+        py.detach(|| self.plane.set_edges(known));
+        refused
     }
 
     /// An eventfd that is readable while take_events has something.
@@ -187,11 +225,28 @@ fn resolve(host: &str, port: u16) -> PyResult<SocketAddr> {
         .ok_or_else(|| unknown("the name has no address".into()))
 }
 
-/// `address:port`, or an address alone for the bound port.
-fn parse_advertised(text: &str) -> PyResult<SocketAddr> {
-    let bare = text.trim_start_matches('[').trim_end_matches(']');
-    let address = text
+fn candidate((transport, address, port): &(String, String, u16)) -> PyResult<Candidate> {
+    let transport = match transport.as_str() {
+        "udp" => Transport::Udp,
+        "tcp" => Transport::Tcp,
+        other => {
+            return Err(PyValueError::new_err(format!(
+                "advertise: {other:?} is neither udp nor tcp"
+            )));
+        }
+    };
+    let ip: IpAddr = address
         .parse()
-        .or_else(|_| bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)));
-    address.map_err(|_| PyValueError::new_err(format!("advertise: {text:?} is no address, or address:port")))
+        .map_err(|_| PyValueError::new_err(format!("advertise: {address:?} is no IP address")))?;
+    Ok(Candidate {
+        address: SocketAddr::new(ip, *port),
+        transport,
+    })
+}
+
+fn name_of(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Udp => "udp",
+        Transport::Tcp => "tcp",
+    }
 }

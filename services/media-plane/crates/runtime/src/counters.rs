@@ -19,10 +19,52 @@ antiphon_link::counters! {
         drop_unknown_flow,
         /// STUN requests whose ufrag was not sealed by this cluster.
         drop_bad_ufrag,
-        /// STUN requests for another edge.
+        /// STUN requests whose ufrag is of a session that is over, or of an owner of before.
+        drop_stale_ufrag,
+        /// Datagrams for an edge that is no member.
         drop_other_edge,
         /// STUN requests whose MESSAGE-INTEGRITY is wrong.
         drop_bad_integrity,
+        /// STUN requests of strangers, not looked at: their source sent too many.
+        drop_source_rate,
+        /// STUN requests of strangers, not looked at: all strangers together sent too many.
+        drop_stranger_rate,
+        /// First checks of sessions, not looked at: too many handshakes begin.
+        drop_handshake_rate,
+        /// TCP connections accepted.
+        tcp_accepted,
+        /// TCP connections that moved to their session's shard.
+        tcp_moved,
+        /// Frames received over TCP.
+        tcp_frames_in,
+        /// Frames queued for callers over TCP.
+        tcp_frames_out,
+        /// TCP connections that could not be accepted, most likely for want of descriptors.
+        tcp_accept_errors,
+        /// TCP connections closed at once: too many of one source, or of one session.
+        drop_tcp_refused,
+        /// TCP connections closed before they proved themselves, to make room for newer ones.
+        drop_tcp_unproven,
+        /// TCP connections closed because they did not prove themselves in time, or fell silent.
+        drop_tcp_idle,
+        /// TCP connections closed because they carried no frames of WebRTC's.
+        drop_tcp_malformed,
+        /// Frames dropped because a caller took too long to read those before.
+        drop_tcp_backlog,
+        /// Frames for a TCP connection that is gone.
+        drop_tcp_gone,
+        /// Datagrams of callers handed to the edge that owns their session.
+        relayed_in,
+        /// Datagrams for callers handed to the edge that their packets reach.
+        relayed_out,
+        /// Envelopes that are none, or not from this cluster to this edge.
+        drop_envelope_forged,
+        /// Envelopes seen before, or from before their sender's restart.
+        drop_envelope_replayed,
+        /// Datagrams of other edges' sessions for a caller that is not known here.
+        drop_relay_unknown_flow,
+        /// Datagrams that would have gone to a third edge.
+        drop_relay_loop,
         /// Datagrams for a session that is gone.
         drop_no_session,
         /// Addresses forgotten for new ones because the table was full.

@@ -2,13 +2,11 @@
 //! cannot fill the table. A caller has a few addresses only, so that no caller can either, whatever addresses it forges.
 
 use std::collections::hash_map::Entry;
-use std::net::SocketAddr;
+use std::hash::Hash;
 use std::time::Duration;
 
-use antiphon_engine::Time;
+use antiphon_engine::{Remote, Time};
 use rustc_hash::FxHashMap;
-
-use crate::slot::Slot;
 
 /// A flow whose session lives on another shard, or is gone, is forgotten after so long without a packet.
 const IDLE: Duration = Duration::from_secs(60);
@@ -17,20 +15,20 @@ const IDLE: Duration = Duration::from_secs(60);
 pub(crate) const MOST_ADDRESSES: usize = 8;
 
 #[derive(Clone, Copy, Debug)]
-struct Flow {
-    slot: Slot,
+struct Flow<O> {
+    owner: O,
     seen: Time,
 }
 
-/// The flows of one shard's socket.
+/// The flows of one shard's sockets, by owner: a session of this edge, or of another.
 #[derive(Debug)]
-pub(crate) struct Flows {
-    table: FxHashMap<SocketAddr, Flow>,
-    addresses: FxHashMap<Slot, Vec<SocketAddr>>,
+pub(crate) struct Flows<O> {
+    table: FxHashMap<Remote, Flow<O>>,
+    addresses: FxHashMap<O, Vec<Remote>>,
     most: usize,
 }
 
-impl Flows {
+impl<O: Copy + Eq + Hash> Flows<O> {
     pub(crate) fn new(most: usize) -> Self {
         Self {
             table: FxHashMap::default(),
@@ -41,36 +39,36 @@ impl Flows {
 
     /// The session of an address.
     #[inline]
-    pub(crate) fn find(&mut self, from: SocketAddr, now: Time) -> Option<Slot> {
+    pub(crate) fn find(&mut self, from: Remote, now: Time) -> Option<O> {
         let flow = self.table.get_mut(&from)?;
         flow.seen = now;
-        Some(flow.slot)
+        Some(flow.owner)
     }
 
     /// Learns an address. Returns false when the table was full, and the longest unused address went for it: sessions that
     /// ended on other shards leave theirs behind. A caller's own room is never made of `spared`, where media goes to:
     /// somebody who repeats a recorded check from many addresses shall not push the caller out.
-    pub(crate) fn learn(&mut self, from: SocketAddr, slot: Slot, now: Time, spared: Option<SocketAddr>) -> bool {
+    pub(crate) fn learn(&mut self, from: Remote, owner: O, now: Time, spared: Option<Remote>) -> bool {
         match self.table.get_mut(&from) {
-            Some(known) if known.slot == slot => {
+            Some(known) if known.owner == owner => {
                 known.seen = now;
                 return true;
             }
             Some(_) => self.forget(from),
             None => {}
         }
-        self.make_room(slot, spared);
+        self.make_room(owner, spared);
         let full = self.table.len() >= self.most;
         if full && let Some((longest_unused, _)) = self.table.iter().min_by_key(|(_, flow)| flow.seen) {
             self.forget(*longest_unused);
         }
-        self.table.insert(from, Flow { slot, seen: now });
-        self.addresses.entry(slot).or_default().push(from);
+        self.table.insert(from, Flow { owner, seen: now });
+        self.addresses.entry(owner).or_default().push(from);
         !full
     }
 
-    fn make_room(&mut self, slot: Slot, spared: Option<SocketAddr>) {
-        let Some(addresses) = self.addresses.get(&slot).filter(|known| known.len() >= MOST_ADDRESSES) else {
+    fn make_room(&mut self, owner: O, spared: Option<Remote>) {
+        let Some(addresses) = self.addresses.get(&owner).filter(|known| known.len() >= MOST_ADDRESSES) else {
             return;
         };
         let longest_unused = addresses
@@ -82,15 +80,15 @@ impl Flows {
         }
     }
 
-    fn forget(&mut self, address: SocketAddr) {
+    fn forget(&mut self, address: Remote) {
         if let Some(flow) = self.table.remove(&address) {
-            strike(&mut self.addresses, flow.slot, address);
+            strike(&mut self.addresses, flow.owner, address);
         }
     }
 
     /// Forgets all addresses of a session.
-    pub(crate) fn forget_session(&mut self, slot: Slot) {
-        for address in self.addresses.remove(&slot).into_iter().flatten() {
+    pub(crate) fn forget_session(&mut self, owner: O) {
+        for address in self.addresses.remove(&owner).into_iter().flatten() {
             self.table.remove(&address);
         }
     }
@@ -101,7 +99,7 @@ impl Flows {
         self.table.retain(|address, flow| {
             let used = now.since(flow.seen) < IDLE;
             if !used {
-                strike(addresses, flow.slot, *address);
+                strike(addresses, flow.owner, *address);
             }
             used
         });
@@ -118,8 +116,8 @@ impl Flows {
     }
 }
 
-fn strike(addresses: &mut FxHashMap<Slot, Vec<SocketAddr>>, slot: Slot, address: SocketAddr) {
-    if let Entry::Occupied(mut known) = addresses.entry(slot) {
+fn strike<O: Copy + Eq + Hash>(addresses: &mut FxHashMap<O, Vec<Remote>>, owner: O, address: Remote) {
+    if let Entry::Occupied(mut known) = addresses.entry(owner) {
         known.get_mut().retain(|other| *other != address);
         if known.get().is_empty() {
             known.remove();
@@ -130,9 +128,10 @@ fn strike(addresses: &mut FxHashMap<Slot, Vec<SocketAddr>>, slot: Slot, address:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::slot::Slot;
 
-    fn address(port: u16) -> SocketAddr {
-        ([127, 0, 0, 1], port).into()
+    fn address(port: u16) -> Remote {
+        std::net::SocketAddr::from(([127, 0, 0, 1], port)).into()
     }
 
     #[test]

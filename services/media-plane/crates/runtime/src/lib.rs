@@ -4,10 +4,11 @@
 //! a shard shares nothing with others but bounded rings.
 
 mod counters;
+mod epochs;
 mod events;
 mod flows;
+mod gate;
 mod mailbox;
-
 mod plane;
 mod registry;
 mod session;
@@ -19,6 +20,7 @@ mod uplinks;
 mod wheel;
 mod workers;
 
+pub use antiphon_engine::{Candidate, Transport};
 pub use counters::ShardCounters;
 pub use events::EdgeEvent;
 pub use plane::{Answer, OpenRequest, Plane, PlaneConfig, SessionError, StartError};

@@ -1,21 +1,22 @@
 //! What reaches a shard from other threads: bounded rings, and a signal that costs nothing while the shard is awake.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use std::{fmt, io};
 
-use antiphon_engine::{OfferError, Session};
+use antiphon_engine::{OfferError, Remote, Session};
 use antiphon_link::Up;
 use antiphon_link::proto::MediaResponse;
 use bytes::Bytes;
 use crossbeam_queue::ArrayQueue;
 
 use crate::session::{Snapshot, Tenant};
+use crate::shard::{Members, Moving};
 use crate::slot::Slot;
 use crate::socket::Signal;
+use crate::steering::Owner;
 
 /// Commands and link messages that may wait: four seconds of one link at a message a millisecond.
 const MAIL: usize = 4096;
@@ -70,13 +71,27 @@ pub(crate) enum Mail {
         link: u32,
         message: Arc<MediaResponse>,
     },
+    /// A caller's connection, accepted by another shard.
+    Adopt(Box<Moving>),
+    /// Where other edges take envelopes.
+    Members(Arc<Members>),
     Stop,
 }
 
-/// A datagram that landed on another shard than its session's.
+/// What another shard asks to be done with a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Errand {
+    /// It is from a caller, for this session.
+    Deliver(Slot),
+    /// It is for a caller whose packets land there, from this owner at another edge.
+    SendFor(Owner),
+}
+
+/// A datagram that landed on another shard than the one whose business it is.
 pub(crate) struct Handed {
-    pub(crate) slot: Slot,
-    pub(crate) from: SocketAddr,
+    pub(crate) errand: Errand,
+    /// The caller.
+    pub(crate) remote: Remote,
     pub(crate) datagram: Vec<u8>,
 }
 
@@ -132,13 +147,13 @@ impl Mailbox {
     }
 
     /// Leaves a copy of a datagram. Returns false when the ring is full.
-    pub(crate) fn hand(&self, slot: Slot, from: SocketAddr, datagram: &[u8]) -> bool {
+    pub(crate) fn hand(&self, errand: Errand, remote: Remote, datagram: &[u8]) -> bool {
         let mut buffer = self.spare.pop().unwrap_or_default();
         buffer.clear();
         buffer.extend_from_slice(datagram);
         let taken = self.handed.push(Handed {
-            slot,
-            from,
+            errand,
+            remote,
             datagram: buffer,
         });
         self.wake();

@@ -1,5 +1,6 @@
 //! The media plane of one edge process: shards, sessions and links behind one handle that any thread may use.
 
+mod binding;
 #[cfg(test)]
 mod tests;
 
@@ -11,17 +12,18 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
-use antiphon_engine::{ConfigError, EngineConfig, OfferError, OpenSession, Session, Time};
+use antiphon_engine::{Candidate, ConfigError, EngineConfig, OfferError, OpenSession, Session, Time};
 use antiphon_link::proto::control_request::Message;
 use antiphon_link::proto::{SessionClosed, SessionOpened};
 use antiphon_link::{Identity, Links, monotonic_us};
 
+use self::binding::MOST_ADDRESSES;
 use crate::counters::{ShardCounters, Tables};
 use crate::events::{EdgeEvent, Events};
 use crate::mailbox::{Mail, Mailbox};
 use crate::registry::{Live, NoPlace, Registry};
 use crate::session::{Snapshot, Tenant};
-use crate::shard::{Shard, Surroundings};
+use crate::shard::{Members, Shard, Surroundings};
 use crate::slot::Slot;
 use crate::socket;
 use crate::workers::{NotStanding, WorkerStatus, Workers};
@@ -41,10 +43,14 @@ pub struct PlaneConfig {
     pub region: String,
     /// Seals ufrags; the same for all edges of a cluster.
     pub secret: [u8; 16],
-    /// Where to receive media; port 0 picks a free one.
-    pub bind: SocketAddr,
-    /// Addresses for candidates; port 0 stands for the bound one. Empty: `bind`.
-    pub advertise: Vec<SocketAddr>,
+    /// Where to receive media over UDP, all on one port; port 0 picks a free one.
+    pub bind: Vec<SocketAddr>,
+    /// The port for callers' TCP connections on the same addresses; port 0 picks a free one. None: no TCP.
+    pub tcp_port: Option<u16>,
+    /// Addresses for candidates, best first; port 0 stands for the bound one. Empty: what is bound.
+    pub advertise: Vec<Candidate>,
+    /// Where to take envelopes of other edges; nowhere callers can reach. None: this edge stands alone.
+    pub steering: Option<SocketAddr>,
     /// Threads that own sessions.
     pub shards: usize,
     /// Most sessions at a time.
@@ -57,6 +63,8 @@ impl fmt::Debug for PlaneConfig {
         fields
             .field("edge", &self.edge)
             .field("bind", &self.bind)
+            .field("tcp_port", &self.tcp_port)
+            .field("steering", &self.steering)
             .field("shards", &self.shards)
             .finish_non_exhaustive()
     }
@@ -65,14 +73,19 @@ impl fmt::Debug for PlaneConfig {
 /// Why a plane did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The UDP port cannot be had.
-    #[error("cannot receive media on {address}: {source}")]
+    /// A port cannot be had.
+    #[error("cannot receive media on {protocol} {address}: {source}")]
     Bind {
+        /// UDP or TCP.
+        protocol: &'static str,
         /// Where.
         address: SocketAddr,
         /// Why.
         source: io::Error,
     },
+    /// No address to listen on, or too many.
+    #[error("cannot listen on {0} addresses: 1 to {most} are expected", most = MOST_ADDRESSES)]
+    Addresses(usize),
     /// The engine refuses its configuration.
     #[error(transparent)]
     Engine(#[from] ConfigError),
@@ -162,7 +175,9 @@ impl Answer {
 #[derive(Debug)]
 pub struct Plane {
     config: Arc<EngineConfig>,
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
+    tcp_port: Option<u16>,
+    steering: Option<SocketAddr>,
     mailboxes: Arc<[Mailbox]>,
     registry: Arc<Registry>,
     events: Arc<Events>,
@@ -181,19 +196,14 @@ impl Plane {
     /// # Errors
     /// [`StartError`].
     pub fn start(config: &PlaneConfig) -> Result<Self, StartError> {
-        let bind_error = |source| StartError::Bind {
-            address: config.bind,
-            source,
-        };
-        if socket::port_is_taken(config.bind) {
-            return Err(bind_error(io::Error::from_raw_os_error(libc::EADDRINUSE)));
+        if !(1..=MOST_ADDRESSES).contains(&config.bind.len()) {
+            return Err(StartError::Addresses(config.bind.len()));
         }
-        let sockets = socket::bind_shards(config.bind, config.shards).map_err(bind_error)?;
-        let address = sockets[0].local_addr()?;
+        let bound = binding::bind(config)?;
         let engine = Arc::new(EngineConfig::new(
             &config.secret,
             number_of(&config.edge),
-            advertised(config, address),
+            bound.candidates,
             origin_of_time(),
         )?);
         let mailboxes: Arc<[Mailbox]> = (0..config.shards).map(|_| Mailbox::new()).collect::<io::Result<_>>()?;
@@ -207,10 +217,10 @@ impl Plane {
         let workers = Workers::new(identity, mailboxes.clone(), events.clone(), outside.clone());
         let links = Links::start(LINK_THREADS)?;
 
-        let tables: Arc<[Arc<Tables>]> = sockets.iter().map(|_| Arc::default()).collect();
+        let tables: Arc<[Arc<Tables>]> = bound.sockets.iter().map(|_| Arc::default()).collect();
         let mut threads = Vec::new();
         let mut shard_counters = Vec::new();
-        for (index, socket) in sockets.into_iter().enumerate() {
+        for (index, sockets) in bound.sockets.into_iter().enumerate() {
             let counters = Arc::<ShardCounters>::default();
             shard_counters.push(counters.clone());
             let surroundings = Surroundings {
@@ -229,13 +239,15 @@ impl Plane {
                 if shards > 1 {
                     socket::pin_to_core(index);
                 }
-                Shard::new(surroundings, socket, capacity).run();
+                Shard::new(surroundings, sockets, capacity).run();
             };
             threads.push(thread::Builder::new().name(format!("shard-{index}")).spawn(run)?);
         }
         Ok(Self {
             config: engine,
-            address,
+            addresses: bound.media,
+            tcp_port: bound.tcp_port,
+            steering: bound.steering,
             mailboxes,
             registry,
             events,
@@ -248,10 +260,47 @@ impl Plane {
         })
     }
 
-    /// Where media is received.
+    /// Where media is received: the first of the addresses.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses[0]
+    }
+
+    /// All addresses where media is received over UDP.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The port of callers' TCP connections.
+    #[must_use]
+    pub fn tcp_port(&self) -> Option<u16> {
+        self.tcp_port
+    }
+
+    /// Where envelopes of other edges are taken.
+    #[must_use]
+    pub fn steering(&self) -> Option<SocketAddr> {
+        self.steering
+    }
+
+    /// What answers name, best first.
+    #[must_use]
+    pub fn candidates(&self) -> &[Candidate] {
+        &self.config.advertise
+    }
+
+    /// Takes where other edges take envelopes, by their ids, as the whole truth. It holds until the next time.
+    pub fn set_edges(&self, edges: impl IntoIterator<Item = (String, SocketAddr)>) {
+        let mut members: Members = edges
+            .into_iter()
+            .map(|(edge, address)| (number_of(&edge), address))
+            .collect();
+        members.remove(&self.config.edge);
+        let members = Arc::new(members);
+        for mailbox in self.mailboxes.iter() {
+            mailbox.post_patiently(Mail::Members(members.clone()));
+        }
     }
 
     /// A descriptor that is readable while [`Plane::take_events`] has something.
@@ -495,21 +544,6 @@ fn reason_of(reason: &str) -> &'static str {
         .into_iter()
         .find(|known| *known == reason)
         .unwrap_or("api")
-}
-
-fn advertised(config: &PlaneConfig, bound: SocketAddr) -> Vec<SocketAddr> {
-    if config.advertise.is_empty() {
-        return vec![bound];
-    }
-    let with_port = |address: &SocketAddr| {
-        let port = if address.port() == 0 {
-            bound.port()
-        } else {
-            address.port()
-        };
-        SocketAddr::new(address.ip(), port)
-    };
-    config.advertise.iter().map(with_port).collect()
 }
 
 /// The moment that `Time(0)` stands for: the monotonic clock's zero, which is what `Instant` counts from, too.

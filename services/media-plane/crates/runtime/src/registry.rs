@@ -3,7 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::slot::{Places, Slot};
+use crate::epochs::Epochs;
+use crate::slot::{MOST_SESSIONS, Places, Slot};
 
 /// Ended sessions whose epoch is remembered, so that an old owner is refused.
 const REMEMBERED: usize = 16_384;
@@ -26,7 +27,10 @@ pub(crate) enum NoPlace {
 }
 
 #[derive(Debug)]
-pub(crate) struct Registry(Mutex<Book>);
+pub(crate) struct Registry {
+    book: Mutex<Book>,
+    epochs: Epochs,
+}
 
 #[derive(Debug)]
 struct Book {
@@ -41,21 +45,24 @@ struct Book {
 impl Registry {
     pub(crate) fn new(shards: usize, capacity: usize) -> Self {
         let numbers = 0..u8::try_from(shards).unwrap_or(u8::MAX);
-        Self(Mutex::new(Book {
+        // A session that ends keeps its place for a moment, so shards have a few more than they need.
+        let most = capacity.saturating_mul(2).min(MOST_SESSIONS);
+        let book = Book {
             live: HashMap::new(),
-            // A session that ends keeps its place for a moment, so shards have a few more than they need.
-            places: numbers
-                .map(|shard| Places::new(shard, capacity.saturating_mul(2)))
-                .collect(),
+            places: numbers.map(|shard| Places::new(shard, most)).collect(),
             capacity,
             used: 0,
             ended: HashMap::new(),
             order: VecDeque::new(),
-        }))
+        };
+        Self {
+            book: Mutex::new(book),
+            epochs: Epochs::new(shards, most),
+        }
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a place at the shard with the fewest sessions. A live session of an older epoch is returned, to be closed.
@@ -78,16 +85,19 @@ impl Registry {
         let slot = places.take().ok_or(NoPlace::Full)?;
         book.used += 1;
         book.live.insert(id.clone(), Live { slot, epoch, link });
+        self.epochs.set(slot, epoch);
         Ok((slot, live))
     }
 
     /// A place that was taken for nothing: nothing of it is remembered.
     pub(crate) fn withdraw(&self, id: &Arc<str>, slot: Slot) {
+        self.epochs.clear(slot);
         self.book().release(id, slot);
     }
 
     /// A session is over.
     pub(crate) fn ended(&self, id: &Arc<str>, slot: Slot, epoch: u64) {
+        self.epochs.clear(slot);
         let mut book = self.book();
         book.release(id, slot);
         let previous = book.ended.insert(id.clone(), epoch);
@@ -116,6 +126,11 @@ impl Registry {
 
     pub(crate) fn ids(&self) -> Vec<String> {
         self.book().live.keys().map(ToString::to_string).collect()
+    }
+
+    /// Whether a session lives in this slot at this epoch. Takes no lock.
+    pub(crate) fn lives(&self, slot: Slot, epoch: u64) -> bool {
+        self.epochs.lives(slot, epoch)
     }
 
     pub(crate) fn on_link(&self, link: u32) -> usize {

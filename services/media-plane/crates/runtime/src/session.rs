@@ -1,10 +1,9 @@
 //! What the runtime knows of a session besides the engine's part.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use antiphon_engine::{Session, SessionStats, Time};
+use antiphon_engine::{Remote, Session, SessionStats, Time};
 
 use crate::slot::Slot;
 
@@ -57,7 +56,7 @@ pub struct Snapshot {
     /// Counts and measurements, by name.
     pub quality: BTreeMap<&'static str, f64>,
     /// The caller's address that media goes to.
-    pub remote: Option<SocketAddr>,
+    pub remote: Option<Remote>,
     /// DTLS version and SRTP profile, once connected.
     pub security: Option<String>,
 }

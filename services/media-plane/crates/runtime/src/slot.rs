@@ -16,6 +16,10 @@ impl Slot {
         (self.0 >> 24) as usize
     }
 
+    pub(crate) const fn generation(self) -> u8 {
+        (self.0 >> 16) as u8
+    }
+
     pub(crate) const fn index(self) -> usize {
         (self.0 & 0xffff) as usize
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use antiphon_engine::{
     EngineConfig, Event as EngineEvent, Gap, IngestFrame, OpenSession, Output as EngineOutput, PlayoutFrame,
-    PlayoutReport, Session, Time,
+    PlayoutReport, Remote, Session, Time,
 };
 use str0m::change::SdpAnswer;
 use str0m::media::{Direction, MediaKind, Mid, Pt};
@@ -101,7 +101,7 @@ impl Sink {
 }
 
 impl EngineOutput for Sink {
-    fn transmit(&mut self, _to: SocketAddr, datagram: &[u8]) {
+    fn transmit(&mut self, _to: Remote, datagram: &[u8]) {
         if self.used == self.datagrams.len() {
             self.datagrams.push(Vec::with_capacity(2048));
         }
@@ -164,7 +164,7 @@ impl Pair {
         slot: u32,
         clock: &mut Virtual,
     ) -> Result<Self, EngineError> {
-        let server = config.advertise[0];
+        let server = config.advertise[0].address;
         let address = SocketAddr::from(([127, 0, 0, 1], 10_000 + slot as u16));
         let mut rtc = calls.clone().build(clock.instant());
         let candidate = Candidate::host(address, "udp").map_err(|error| CallError::Ended(error.to_string()))?;

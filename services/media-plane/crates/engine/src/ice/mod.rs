@@ -5,9 +5,9 @@
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::remote::Remote;
 use crate::sdp::Credentials;
 use crate::stun::{BindingRequest, ErrorCode, MAX_RESPONSE, Role, write_error, write_success};
 use crate::time::Time;
@@ -31,7 +31,7 @@ pub(crate) struct Local {
 
 #[derive(Clone, Copy, Debug)]
 struct Path {
-    remote: SocketAddr,
+    remote: Remote,
     priority: u32,
     checked: Time,
     heard: Time,
@@ -92,7 +92,7 @@ impl Agent {
     pub(crate) fn check(
         &mut self,
         now: Time,
-        from: SocketAddr,
+        from: Remote,
         datagram: &[u8],
         response: &mut [u8; MAX_RESPONSE],
     ) -> Checked {
@@ -137,7 +137,7 @@ impl Agent {
         let path = self.remember(now, from, request.priority.unwrap_or(0));
         let moved = request.use_candidate && self.nominate(now, path);
         Checked {
-            response: write_success(response, transaction, from, password.as_bytes()),
+            response: write_success(response, transaction, from.address, password.as_bytes()),
             valid: true,
             moved,
         }
@@ -155,7 +155,7 @@ impl Agent {
             .map(|(ours, _, renewed)| (ours.password, renewed))
     }
 
-    fn remember(&mut self, now: Time, from: SocketAddr, priority: u32) -> usize {
+    fn remember(&mut self, now: Time, from: Remote, priority: u32) -> usize {
         let known = self.paths.iter().position(|path| path.remote == from);
         let path = Path {
             remote: from,
@@ -206,13 +206,13 @@ impl Agent {
     }
 
     /// Whether media and DTLS are taken from this address.
-    pub(crate) fn is_verified(&self, from: SocketAddr) -> bool {
+    pub(crate) fn is_verified(&self, from: Remote) -> bool {
         self.selected_path().is_some_and(|path| path.remote == from)
             || self.paths.iter().any(|path| path.remote == from)
     }
 
     /// Authentic media came from a verified address; the `newest` packet of the stream moves the session there. Returns whether it moved.
-    pub(crate) fn media(&mut self, now: Time, from: SocketAddr, newest: bool) -> bool {
+    pub(crate) fn media(&mut self, now: Time, from: Remote, newest: bool) -> bool {
         let selected = self.selected.and_then(|index| self.paths.get_mut(index));
         if let Some(path) = selected.filter(|path| path.remote == from) {
             path.heard = now;
@@ -235,7 +235,7 @@ impl Agent {
     }
 
     /// Where to send: the selected path.
-    pub(crate) fn selected(&self) -> Option<SocketAddr> {
+    pub(crate) fn selected(&self) -> Option<Remote> {
         self.selected_path().map(|path| path.remote)
     }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{Agent, CONSENT, Checked, Local, MAX_PATHS};
+use crate::remote::Remote;
 use crate::sdp::Credentials;
 use crate::stun::{Check, MAX_RESPONSE, Role};
 use crate::time::Time;
@@ -32,8 +33,8 @@ fn remote(ufrag: &str) -> Credentials {
     }
 }
 
-fn address(port: u16) -> SocketAddr {
-    SocketAddr::from(([192, 0, 2, 1], port))
+fn address(port: u16) -> Remote {
+    SocketAddr::from(([192, 0, 2, 1], port)).into()
 }
 
 /// A check, and what makes it differ from a valid one that nominates nothing.

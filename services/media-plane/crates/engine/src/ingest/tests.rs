@@ -16,7 +16,7 @@ struct Said {
 }
 
 impl Output for Said {
-    fn transmit(&mut self, _: std::net::SocketAddr, _: &[u8]) {}
+    fn transmit(&mut self, _: crate::remote::Remote, _: &[u8]) {}
 
     fn frame(&mut self, frame: IngestFrame<'_>) {
         self.sequences.push(frame.sequence);

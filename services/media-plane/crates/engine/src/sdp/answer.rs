@@ -1,9 +1,9 @@
 //! Writes the edge's answer: what Chromium, Firefox, Safari, aiortc, GStreamer and Pion all accept, and nothing more.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 
 use super::{Audio, Data, Fingerprint, Offer, Section, SectionKind};
+use crate::remote::{Candidate, Transport};
 
 /// The stream that the edge sends.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ pub struct Answer<'a> {
     /// The edge's certificate.
     pub fingerprint: &'a Fingerprint,
     /// The edge's addresses, best first.
-    pub candidates: &'a [SocketAddr],
+    pub candidates: &'a [Candidate],
     /// What the edge sends.
     pub stream: OwnStream<'a>,
     /// The largest data-channel message that the edge takes.
@@ -165,7 +165,7 @@ impl Answer<'_> {
 
     fn transport(&self, text: &mut String, offer: &Offer, section: &Section) {
         match self.candidates.first() {
-            Some(address) => {
+            Some(Candidate { address, .. }) => {
                 let family = if address.is_ipv4() { "IP4" } else { "IP6" };
                 let _ = write!(text, "c=IN {family} {}\r\n", address.ip());
             }
@@ -184,7 +184,7 @@ impl Answer<'_> {
 
     /// RFC 8840 4.1.2: 9 when there is no address to name.
     fn port(&self) -> u16 {
-        self.candidates.first().map_or(9, SocketAddr::port)
+        self.candidates.first().map_or(9, |candidate| candidate.address.port())
     }
 }
 
@@ -201,17 +201,29 @@ fn reject(text: &mut String, section: &Section) {
 }
 
 /// Host candidates, the first preferred, then end-of-candidates.
-pub(super) fn write_candidates(text: &mut String, candidates: &[SocketAddr]) {
-    for (index, address) in candidates.iter().enumerate() {
-        // RFC 8445 5.1.2.1: type preference 126, local preference, component 1.
-        let preference = 65_535 - index.min(65_535) as u32;
-        let priority = 126 << 24 | preference << 8 | 255;
-        let (ip, port) = (address.ip(), address.port());
+pub(super) fn write_candidates(text: &mut String, candidates: &[Candidate]) {
+    for (index, candidate) in candidates.iter().enumerate() {
+        let (ip, port) = (candidate.address.ip(), candidate.address.port());
+        let (transport, suffix) = match candidate.transport {
+            Transport::Udp => ("udp", ""),
+            Transport::Tcp => ("tcp", " tcptype passive"),
+        };
+        let (foundation, priority) = (index + 1, priority(candidate.transport, index));
         let _ = write!(
             text,
-            "a=candidate:{} 1 udp {priority} {ip} {port} typ host\r\n",
-            index + 1
+            "a=candidate:{foundation} 1 {transport} {priority} {ip} {port} typ host{suffix}\r\n"
         );
     }
     text.push_str("a=end-of-candidates\r\n");
+}
+
+/// RFC 8445 5.1.2.1, for component 1. RFC 6544 4.2 wants TCP below UDP by its type preference (browsers say 90), and
+/// the direction in the upper 3 of the local preference's 16 bits.
+fn priority(transport: Transport, index: usize) -> u32 {
+    const PASSIVE: u32 = 4;
+    let (kind, local) = match transport {
+        Transport::Udp => (126, 65_535 - index.min(65_535) as u32),
+        Transport::Tcp => (90, PASSIVE << 13 | (8_191 - index.min(8_191) as u32)),
+    };
+    kind << 24 | local << 8 | 255
 }

@@ -1,10 +1,10 @@
 //! Trickle-ICE fragments (RFC 8840), as PATCH carries them.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 
 use super::lines::{Attribute, split};
 use super::{Credentials, OfferError, answer};
+use crate::remote::Candidate;
 
 /// Reads a fragment's ICE credentials; `None` when it only trickles candidates, which a lite agent needs not.
 ///
@@ -23,7 +23,7 @@ pub fn parse_fragment(text: &str) -> Result<Option<Credentials>, OfferError> {
 
 /// Writes the edge's fragment: credentials, candidates and end-of-candidates under the first m-line's mid.
 #[must_use]
-pub fn write_fragment(ufrag: &str, password: &str, mid: &str, candidates: &[SocketAddr]) -> String {
+pub fn write_fragment(ufrag: &str, password: &str, mid: &str, candidates: &[Candidate]) -> String {
     let mut text = String::with_capacity(512);
     text.push_str("a=ice-lite\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\n");
     if !mid.is_empty() {

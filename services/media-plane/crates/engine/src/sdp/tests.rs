@@ -1,10 +1,9 @@
 //! Offers as real stacks write them, and what is wrong with others.
 
-use std::net::SocketAddr;
-
 use proptest::prelude::*;
 
 use super::*;
+use crate::remote::{Candidate, Transport};
 
 const CHROMIUM: &str = include_str!("../../tests/offers/chromium.sdp");
 const CHROMIUM_MAX_BUNDLE: &str = include_str!("../../tests/offers/chromium-max-bundle.sdp");
@@ -14,10 +13,19 @@ const AIORTC: &str = include_str!("../../tests/offers/aiortc.sdp");
 const GSTREAMER: &str = include_str!("../../tests/offers/gstreamer.sdp");
 const PION: &str = include_str!("../../tests/offers/pion.sdp");
 
+fn candidate(transport: Transport, address: &str) -> Candidate {
+    let address = address.parse().unwrap();
+    Candidate { address, transport }
+}
+
 fn answer(offer: &str) -> String {
     let offer = Offer::parse(offer).unwrap();
     let fingerprint = Fingerprint::of(b"certificate");
-    let candidates: Vec<SocketAddr> = vec!["192.0.2.1:4000".parse().unwrap(), "[2001:db8::1]:4000".parse().unwrap()];
+    let candidates = [
+        candidate(Transport::Udp, "192.0.2.1:4000"),
+        candidate(Transport::Udp, "[2001:db8::1]:4000"),
+        candidate(Transport::Tcp, "192.0.2.1:443"),
+    ];
     Answer {
         session_id: 2_000,
         ufrag: "ufragufragufragufragufragufragXX",
@@ -132,6 +140,7 @@ fn an_answer_says_all_that_a_browser_needs() {
         "a=msid:agent voice",
         "a=candidate:1 1 udp 2130706431 192.0.2.1 4000 typ host",
         "a=candidate:2 1 udp 2130706175 2001:db8::1 4000 typ host",
+        "a=candidate:3 1 tcp 1520434687 192.0.2.1 443 typ host tcptype passive",
         "a=end-of-candidates",
         "m=application 4000 UDP/DTLS/SCTP webrtc-datachannel",
         "a=sctp-port:5000",
@@ -145,7 +154,7 @@ fn an_answer_says_all_that_a_browser_needs() {
     let (_, data) = text.split_once("m=application").unwrap();
     assert_eq!(
         data.matches("a=candidate").count(),
-        2,
+        3,
         "in each m-line that is accepted"
     );
     assert!(text.ends_with("\r\n"));
@@ -326,7 +335,7 @@ fn our_fragment_reads_back() {
         "abcdefgh",
         "0123456789012345678901",
         "0",
-        &["192.0.2.1:4000".parse().unwrap()],
+        &[candidate(Transport::Udp, "192.0.2.1:4000")],
     );
     assert_eq!(parse_fragment(&text).unwrap().unwrap().ufrag, "abcdefgh");
     assert!(text.contains("a=end-of-candidates\r\n"));

@@ -29,7 +29,7 @@ struct Said {
 }
 
 impl Output for Said {
-    fn transmit(&mut self, _to: SocketAddr, _datagram: &[u8]) {
+    fn transmit(&mut self, _to: crate::remote::Remote, _datagram: &[u8]) {
         self.datagrams += 1;
     }
 
@@ -61,7 +61,7 @@ fn caller() -> SocketAddr {
 
 impl Attack {
     fn begin() -> Self {
-        let advertise = vec![([198, 51, 100, 1], 4_000).into()];
+        let advertise = [SocketAddr::from(([198, 51, 100, 1], 4_000))];
         let config = Arc::new(EngineConfig::new(&[7; 16], 1, advertise, Instant::now()).expect("a configuration"));
         let open = OpenSession {
             offer: OFFER,

@@ -1,11 +1,10 @@
 //! Media of a session: RTP and RTCP of the caller, playout, and reports.
 
-use std::net::SocketAddr;
-
 use super::{BYE, Session};
 use crate::ingest::{Arrival, MAX_ASKED};
 use crate::output::Output;
 use crate::playout::{Played, Playout};
+use crate::remote::Remote;
 use crate::report::{MAX_RTCP, Sent};
 use crate::rtcp::{Packet, ReportBlock, Writer, compound};
 use crate::srtp::{MAX_OVERHEAD, OpenError};
@@ -13,7 +12,7 @@ use crate::stats::{Counters, once};
 use crate::time::Time;
 
 impl Session {
-    pub(super) fn receive_rtp(&mut self, now: Time, from: SocketAddr, datagram: &mut [u8], out: &mut impl Output) {
+    pub(super) fn receive_rtp(&mut self, now: Time, from: Remote, datagram: &mut [u8], out: &mut impl Output) {
         let Some(receiver) = &mut self.receiver else {
             self.counters.early += 1;
             return;
@@ -73,7 +72,7 @@ impl Session {
         *counter += 1;
     }
 
-    pub(super) fn receive_rtcp(&mut self, now: Time, from: SocketAddr, datagram: &mut [u8]) {
+    pub(super) fn receive_rtcp(&mut self, now: Time, from: Remote, datagram: &mut [u8]) {
         let Some(receiver) = &mut self.receiver else {
             self.counters.early += 1;
             return;

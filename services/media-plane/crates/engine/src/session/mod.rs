@@ -5,7 +5,6 @@ mod hostile;
 mod media;
 mod transport;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use crate::ingest::Ingest;
 use crate::output::Output;
 use crate::playout::Playout;
 use crate::rate::Limits;
+use crate::remote::Remote;
 use crate::report::Reporter;
 use crate::sdp::{Answer, Offer, OfferError, OwnStream, parse_fragment, write_fragment};
 use crate::srtp::Receiver;
@@ -72,7 +72,7 @@ pub struct Session {
     limits: Limits,
     ice: Agent,
     /// Where the first checks came from: DTLS goes there until a path is nominated.
-    first_peer: Option<SocketAddr>,
+    first_peer: Option<Remote>,
     offer: Offer,
     dtls: Option<Box<Transport>>,
     /// When the handshake flight that the caller has not answered yet was sent.
@@ -177,7 +177,7 @@ impl Session {
 
     /// Where media goes to.
     #[must_use]
-    pub fn remote(&self) -> Option<SocketAddr> {
+    pub fn remote(&self) -> Option<Remote> {
         self.target()
     }
 
@@ -196,7 +196,8 @@ impl Session {
     }
 
     /// A datagram came from `from`. It is opened in place.
-    pub fn receive(&mut self, now: Time, from: SocketAddr, datagram: &mut [u8], out: &mut impl Output) {
+    pub fn receive(&mut self, now: Time, from: impl Into<Remote>, datagram: &mut [u8], out: &mut impl Output) {
+        let from = from.into();
         if self.state == SessionState::Closed {
             return;
         }
@@ -350,6 +351,12 @@ impl Session {
         } else {
             self.finish(now, reason, out);
         }
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub fn state(&self) -> SessionState {
+        self.state
     }
 
     /// Counters and measurements.

@@ -1,11 +1,10 @@
 //! Transport of a session: checks, DTLS, data channels, and the end.
 
-use std::net::SocketAddr;
-
 use super::Session;
 use crate::channels::{ChannelEvent, Channels};
 use crate::dtls::{DtlsEvent, Failure, Keys, Transport};
 use crate::output::{Event, Output};
+use crate::remote::Remote;
 use crate::report::MAX_RTCP;
 use crate::rtcp::Writer;
 use crate::srtp::{MAX_OVERHEAD, Side};
@@ -14,7 +13,7 @@ use crate::stun::MAX_RESPONSE;
 use crate::time::Time;
 
 impl Session {
-    pub(super) fn receive_check(&mut self, now: Time, from: SocketAddr, datagram: &[u8], out: &mut impl Output) {
+    pub(super) fn receive_check(&mut self, now: Time, from: Remote, datagram: &[u8], out: &mut impl Output) {
         let mut response = [0; MAX_RESPONSE];
         let checked = self.ice.check(now, from, datagram, &mut response);
         if checked.response > 0 {
@@ -58,7 +57,7 @@ impl Session {
     }
 
     /// Where to send.
-    pub(super) fn target(&self) -> Option<SocketAddr> {
+    pub(super) fn target(&self) -> Option<Remote> {
         self.ice.selected().or(self.first_peer)
     }
 

@@ -10,6 +10,9 @@ pub use receiver::{OpenError, Opened, Receiver};
 pub(crate) use replay::{Refusal, Window};
 pub use sender::{SealError, Sender};
 
+/// The last 1,024 numbers.
+pub(crate) type ReplayWindow = replay::Window<17>;
+
 /// A protection profile (RFC 5764, RFC 7714).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {

@@ -15,7 +15,7 @@ pub(crate) enum Refusal {
 }
 
 impl<const WORDS: usize> Window<WORDS> {
-    pub(super) const SIZE: u64 = 64 * (WORDS as u64 - 1);
+    pub(crate) const SIZE: u64 = 64 * (WORDS as u64 - 1);
 
     pub(crate) const fn new() -> Self {
         Self {
@@ -24,7 +24,7 @@ impl<const WORDS: usize> Window<WORDS> {
         }
     }
 
-    pub(super) fn highest(&self) -> Option<u64> {
+    pub(crate) fn highest(&self) -> Option<u64> {
         self.highest
     }
 

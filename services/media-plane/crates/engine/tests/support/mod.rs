@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use antiphon_engine::stun::{Kind, classify};
 use antiphon_engine::{
-    EngineConfig, Event, Gap, IngestFrame, IngestQuality, OpenSession, Output, PlayoutFrame, PlayoutReport, Session,
-    SessionState, Time,
+    EngineConfig, Event, Gap, IngestFrame, IngestQuality, OpenSession, Output, PlayoutFrame, PlayoutReport, Remote,
+    Session, SessionState, Time,
 };
 use antiphon_netsim::{Datagram, Fate, Link, LinkConfig, Nat, Seed};
 use str0m::change::SdpAnswer;
@@ -100,8 +100,8 @@ pub struct Said {
 }
 
 impl Output for Said {
-    fn transmit(&mut self, to: SocketAddr, datagram: &[u8]) {
-        test(|| self.datagrams.push((to, datagram.to_vec())));
+    fn transmit(&mut self, to: Remote, datagram: &[u8]) {
+        test(|| self.datagrams.push((to.address, datagram.to_vec())));
     }
 
     fn frame(&mut self, frame: IngestFrame<'_>) {

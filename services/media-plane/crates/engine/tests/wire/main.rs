@@ -1,5 +1,7 @@
 //! The wire formats, each with its behaviour and with properties that hold for any bytes.
 
+mod envelope;
+mod framing;
 mod opus;
 mod red;
 mod rtcp;

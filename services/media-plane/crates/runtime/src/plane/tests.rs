@@ -19,8 +19,10 @@ fn plane(bind: SocketAddr) -> Result<Plane, StartError> {
         edge: "edge-1".into(),
         region: "here".into(),
         secret: [7; 16],
-        bind,
+        bind: vec![bind],
+        tcp_port: Some(0),
         advertise: Vec::new(),
+        steering: None,
         shards: 1,
         capacity: 4,
     })
@@ -80,7 +82,7 @@ fn a_worker_hears_the_end_of_a_session_that_its_shard_had_no_room_for() {
 #[test]
 fn a_taken_port_is_named_as_the_system_names_it() {
     let first = plane(anywhere()).expect("a free port");
-    let Err(StartError::Bind { address, source }) = plane(first.address()) else {
+    let Err(StartError::Bind { address, source, .. }) = plane(first.address()) else {
         panic!("expected the port to be taken")
     };
     assert_eq!(

@@ -2,10 +2,9 @@
 //! of a turn is done, and then has the shard for a bounded time. A step of DTLS takes as long as a hundred media packets.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use antiphon_engine::Time;
+use antiphon_engine::{Remote, Time};
 use antiphon_link::monotonic_us;
 
 use super::run::Shard;
@@ -24,7 +23,7 @@ const KEPT_BYTES: usize = 2_048;
 #[derive(Debug)]
 pub(super) struct Waiting {
     slot: Slot,
-    from: SocketAddr,
+    from: Remote,
     datagram: Vec<u8>,
 }
 
@@ -45,7 +44,7 @@ impl Handshakes {
     }
 
     /// Keeps a copy. Returns false when there is no room.
-    fn keep(&mut self, slot: Slot, from: SocketAddr, bytes: &[u8]) -> bool {
+    fn keep(&mut self, slot: Slot, from: Remote, bytes: &[u8]) -> bool {
         if self.waiting.len() >= MOST_WAITING {
             return false;
         }
@@ -70,7 +69,7 @@ impl Handshakes {
 impl Shard {
     /// Lets a datagram wait if its caller is not connected. Returns whether it was dealt with.
     #[inline]
-    pub(super) fn may_wait(&mut self, slot: Slot, from: SocketAddr, datagram: &[u8]) -> bool {
+    pub(super) fn may_wait(&mut self, slot: Slot, from: Remote, datagram: &[u8]) -> bool {
         match self.seat(slot) {
             Some(seat) if !seat.session.is_connected() => {}
             _ => return false,
@@ -79,7 +78,7 @@ impl Shard {
         true
     }
 
-    fn wait_for_turn(&mut self, slot: Slot, from: SocketAddr, datagram: &[u8]) {
+    fn wait_for_turn(&mut self, slot: Slot, from: Remote, datagram: &[u8]) {
         let Some(seat) = self.seat(slot) else { return };
         let room = seat.waiting < MOST_OF_ONE;
         if room && self.handshakes.keep(slot, from, datagram) {

@@ -27,17 +27,17 @@ impl Shard {
             };
             match mail {
                 Mail::Media { link, message } => packets += self.take_media(link, &message, now),
+                Mail::Adopt(moving) => packets += self.adopt(*moving, now),
                 Mail::Stop => return Taken::Stop,
                 other => self.carry_out(other, now),
             }
         }
         for _ in 0..BUDGET {
-            let Some(mut handed) = self.surroundings.mailbox().next_handed() else {
+            let Some(handed) = self.surroundings.mailbox().next_handed() else {
                 break;
             };
             packets += 1;
-            self.deliver(handed.slot, now, handed.from, &mut handed.datagram);
-            self.surroundings.mailbox().take_back(handed.datagram);
+            self.take_handed(handed, now);
         }
         Taken::Packets(packets)
     }
@@ -83,7 +83,8 @@ impl Shard {
             Mail::LinkUp { link, incarnation, up } => self.mouth.uplinks.up(link, incarnation, up),
             Mail::LinkDown { link } => self.lose_link(link, now),
             Mail::Pace { link, gather_us } => self.mouth.uplinks.pace(link, gather_us),
-            Mail::Media { .. } | Mail::Stop => {} // taken above
+            Mail::Members(members) => self.mouth.ways.relay.set_members(members),
+            Mail::Media { .. } | Mail::Adopt(_) | Mail::Stop => {} // taken above
         }
     }
 

@@ -1,11 +1,18 @@
 //! A shard: one thread with its own socket, its own sessions, and nothing shared on the way of a packet.
 
+mod arrivals;
+mod connections;
 mod handshakes;
 mod link;
 mod load;
 mod mail;
+mod relay;
 mod run;
 mod seats;
+mod streams;
 mod voice;
+mod ways;
 
-pub(crate) use run::{Shard, Surroundings};
+pub(crate) use connections::{Listening, Moving};
+pub(crate) use relay::Members;
+pub(crate) use run::{Shard, Sockets, Surroundings};

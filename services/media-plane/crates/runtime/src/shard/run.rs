@@ -1,26 +1,30 @@
 //! The shard's loop: mail, datagrams, timers, links, then rest.
 
 use std::collections::VecDeque;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_engine::{EngineConfig, Time};
+use antiphon_engine::{EngineConfig, Remote, Time, Transport, Via};
 use antiphon_link::monotonic_us;
 
+use super::connections::{Connections, Listening};
 use super::handshakes::Handshakes;
 use super::load::Load;
 use super::mail::Taken;
+use super::relay::Relay;
 use super::voice::Mouth;
+use super::ways::{Port, Ways};
 use crate::counters::{ShardCounters, Tables};
 use crate::events::Events;
 use crate::flows::{Flows, MOST_ADDRESSES};
+use crate::gate::Gate;
 use crate::mailbox::Mailbox;
 use crate::registry::Registry;
 use crate::session::Seat;
 use crate::slot::Slot;
-use crate::socket::{self, Inbox, Outbox};
-use crate::steering::{Steer, names_another, steer};
+use crate::socket::{self, Inbox, MOST_WATCHED, Ready};
 use crate::uplinks::Uplinks;
 use crate::wheel::{Timer, Wheel};
 
@@ -29,6 +33,7 @@ const READS: usize = 8;
 /// Longest sleep; nothing depends on it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 const PURGE_EVERY: Duration = Duration::from_secs(10);
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// What a shard shares with the rest of the process.
 #[derive(Clone, Debug)]
@@ -48,12 +53,24 @@ impl Surroundings {
     }
 }
 
+/// The sockets of one shard; those of one kind share their ports with the other shards'.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    /// One for each address that callers reach this edge by.
+    pub(crate) media: Vec<UdpSocket>,
+    /// The same for callers' TCP connections; none when they are not wanted.
+    pub(crate) listening: Option<Listening>,
+    /// For envelopes of other edges.
+    pub(crate) steering: Option<UdpSocket>,
+}
+
 /// One shard, on its own thread.
 pub(crate) struct Shard {
     pub(super) index: usize,
     pub(super) surroundings: Surroundings,
     pub(super) seats: Vec<Option<Box<Seat>>>,
-    pub(super) flows: Flows,
+    pub(super) flows: Flows<Slot>,
+    pub(super) gate: Gate,
     pub(super) wheel: Wheel,
     pub(super) due: Vec<Timer>,
     /// Sessions whose agent hung up once all is played, in order of time.
@@ -61,6 +78,8 @@ pub(crate) struct Shard {
     /// What callers say who are not connected yet.
     pub(super) handshakes: Handshakes,
     pub(super) mouth: Mouth,
+    /// What connections are ready for.
+    pub(super) ready: Vec<Ready>,
 }
 
 impl Drop for Shard {
@@ -71,10 +90,15 @@ impl Drop for Shard {
 }
 
 impl Shard {
-    pub(crate) fn new(surroundings: Surroundings, socket: UdpSocket, capacity: usize) -> Self {
+    pub(crate) fn new(surroundings: Surroundings, sockets: Sockets, capacity: usize) -> Self {
+        let config = surroundings.config.clone();
+        let ways = Ways {
+            ports: sockets.media.into_iter().map(Port::new).collect(),
+            connections: Connections::new(sockets.listening),
+            relay: Relay::new(config, surroundings.index, sockets.steering, capacity),
+        };
         let mouth = Mouth {
-            socket,
-            outbox: Outbox::new(),
+            ways,
             uplinks: Uplinks::default(),
             counters: surroundings.counters.clone(),
             said: Vec::new(),
@@ -84,11 +108,13 @@ impl Shard {
             surroundings,
             seats: Vec::new(),
             flows: Flows::new(capacity.saturating_mul(MOST_ADDRESSES).max(64)),
+            gate: Gate::new(Time(monotonic_us())),
             wheel: Wheel::new(Time(monotonic_us())),
             due: Vec::new(),
             farewells: VecDeque::new(),
             handshakes: Handshakes::default(),
             mouth,
+            ready: Vec::new(),
         }
     }
 
@@ -97,6 +123,8 @@ impl Shard {
         let mut inbox = Inbox::new();
         let mut load = Load::new(Time(monotonic_us()));
         let mut purged = Time(monotonic_us());
+        let mut swept = purged;
+        let descriptors = self.watched();
         loop {
             let now = Time(monotonic_us());
             self.mouth.counters.wakes.add(1);
@@ -104,6 +132,8 @@ impl Shard {
                 break;
             };
             packets += self.read(&mut inbox, now);
+            packets += self.serve_connections(now);
+            packets += self.read_envelopes(&mut inbox, now);
             self.fire(now);
             self.say_farewells(now);
             self.mouth.send();
@@ -116,12 +146,20 @@ impl Shard {
             if now.since(purged) >= PURGE_EVERY {
                 purged = now;
                 self.flows.purge(now);
-                let (flows, timers) = (self.flows.len(), self.wheel.len());
+                self.mouth.ways.relay.flows.purge(now);
+                self.gate.purge(now);
+                let flows = self.flows.len() + self.mouth.ways.relay.flows.len();
+                let timers = self.wheel.len();
                 self.surroundings.tables.tell(flows, timers, self.handshakes.len());
+            }
+            if now.since(swept) >= SWEEP_EVERY && !self.mouth.ways.connections.is_empty() {
+                swept = now;
+                let (ways, counters) = (&mut self.mouth.ways, &self.mouth.counters);
+                ways.connections.sweep(now, counters);
             }
             match load.note(now, packets) {
                 Some(look_again) => socket::sleep_until(look_again),
-                None if self.handshakes.is_empty() => self.wait(flush_at),
+                None if self.handshakes.is_empty() => self.wait(&descriptors, flush_at),
                 None => {} // the others, after a look at the live calls
             }
         }
@@ -129,25 +167,46 @@ impl Shard {
     }
 
     /// Sleeps until something comes or a deadline does.
-    fn wait(&self, flush_at: Time) {
+    fn wait(&self, descriptors: &[RawFd], flush_at: Time) {
         let farewell = self.farewells.front().map_or(Time::NEVER, |(due, _)| *due);
         let next = self.wheel.next().unwrap_or(Time::NEVER).min(flush_at).min(farewell);
         let longest = next.since(Time(monotonic_us())).min(LONGEST_SLEEP);
         let mailbox = self.surroundings.mailbox();
         if mailbox.fall_asleep() {
-            socket::wait(&self.mouth.socket, mailbox.signal(), longest);
+            socket::wait(descriptors, mailbox.signal(), longest);
             mailbox.awake();
         }
     }
 
+    fn watched(&self) -> Vec<RawFd> {
+        let descriptors: Vec<_> = self.mouth.ways.descriptors().collect();
+        debug_assert!(descriptors.len() <= MOST_WATCHED, "the plane binds fewer");
+        descriptors
+    }
+
     fn read(&mut self, inbox: &mut Inbox, now: Time) -> usize {
+        (0..self.mouth.ways.ports.len())
+            .map(|number| self.read_port(number, inbox, now))
+            .sum()
+    }
+
+    fn read_port(&mut self, number: usize, inbox: &mut Inbox, now: Time) -> usize {
+        let via = Via::Socket(number as u8);
         let mut total = 0;
         for _ in 0..READS {
-            let (count, more) = inbox.receive(&self.mouth.socket);
+            let (count, more) = inbox.receive(&self.mouth.ways.ports[number].socket);
             total += count;
             for at in 0..count {
                 match inbox.datagram(at) {
-                    Some((from, datagram)) => self.take_datagram(from, datagram, now),
+                    Some((address, datagram)) => {
+                        let transport = Transport::Udp;
+                        let from = Remote {
+                            address,
+                            transport,
+                            via,
+                        };
+                        self.take_datagram(from, datagram, now);
+                    }
                     None => self.mouth.counters.drop_truncated.add(1),
                 }
             }
@@ -163,76 +222,6 @@ impl Shard {
         }
         self.mouth.counters.datagrams_in.add(total as u64);
         total
-    }
-
-    #[inline]
-    fn take_datagram(&mut self, from: SocketAddr, datagram: &mut [u8], now: Time) {
-        let may_be_stun = datagram.first().is_some_and(|first| *first < 4);
-        match self.flows.find(from, now) {
-            Some(slot) if may_be_stun && names_another(&self.surroundings.config, datagram, slot) => {
-                self.introduce(from, datagram, now);
-            }
-            Some(slot) => self.forward(slot, from, datagram, now),
-            None if may_be_stun => self.introduce(from, datagram, now),
-            None => self.mouth.counters.drop_unknown_flow.add(1),
-        }
-    }
-
-    /// A STUN request from an address that is not known, or for another session than known.
-    fn introduce(&mut self, from: SocketAddr, datagram: &mut [u8], now: Time) {
-        let counters = &self.mouth.counters;
-        match steer(&self.surroundings.config, datagram) {
-            Steer::BadUfrag => counters.drop_bad_ufrag.add(1),
-            Steer::OtherEdge => counters.drop_other_edge.add(1),
-            Steer::BadIntegrity => counters.drop_bad_integrity.add(1),
-            Steer::Owner(slot) => {
-                if !self.learn(from, slot, now) {
-                    self.mouth.counters.drop_flows_full.add(1);
-                }
-                self.forward(slot, from, datagram, now);
-            }
-        }
-    }
-
-    fn learn(&mut self, from: SocketAddr, slot: Slot, now: Time) -> bool {
-        let mut media_goes_to = None;
-        if slot.shard() == self.index {
-            let Some(seat) = self.seat(slot) else { return true }; // counted where it is delivered
-            media_goes_to = seat.session.remote();
-        }
-        self.flows.learn(from, slot, now, media_goes_to)
-    }
-
-    #[inline]
-    fn forward(&mut self, slot: Slot, from: SocketAddr, datagram: &mut [u8], now: Time) {
-        if slot.shard() == self.index {
-            self.deliver(slot, now, from, datagram);
-            return;
-        }
-        let Some(owner) = self.surroundings.mailboxes.get(slot.shard()) else {
-            self.mouth.counters.drop_no_session.add(1);
-            return;
-        };
-        let taken = owner.hand(slot, from, datagram);
-        let counters = &self.mouth.counters;
-        if taken {
-            counters.handed_over.add(1)
-        } else {
-            counters.drop_ring_full.add(1)
-        }
-    }
-
-    #[inline]
-    pub(super) fn deliver(&mut self, slot: Slot, now: Time, from: SocketAddr, datagram: &mut [u8]) {
-        if self.may_wait(slot, from, datagram) {
-            return;
-        }
-        if self
-            .drive(slot, now, |session, voice| session.receive(now, from, datagram, voice))
-            .is_none()
-        {
-            self.mouth.counters.drop_no_session.add(1);
-        }
     }
 
     pub(super) fn sessions_where(&self, wanted: impl Fn(&Seat) -> bool) -> Vec<Slot> {

@@ -11,6 +11,7 @@ use super::voice::Voice;
 use crate::events::EdgeEvent;
 use crate::session::Seat;
 use crate::slot::Slot;
+use crate::steering::Owner;
 
 impl Shard {
     pub(super) fn seat(&mut self, slot: Slot) -> Option<&mut Seat> {
@@ -159,6 +160,7 @@ impl Shard {
             return;
         };
         self.flows.forget_session(slot);
+        self.mouth.ways.connections.forget_session(Owner::Here(slot));
         self.tell(
             seat.tenant.link,
             Message::Closed(SessionClosed {
@@ -209,12 +211,12 @@ mod tests {
     use crate::mailbox::Mailbox;
     use crate::registry::Registry;
     use crate::session::Tenant;
-    use crate::shard::Surroundings;
+    use crate::shard::{Sockets, Surroundings};
 
     const NOW: Time = Time(1_000_000);
 
     fn shard() -> Shard {
-        let advertise = vec!["127.0.0.1:4000".parse().expect("a literal")];
+        let advertise = [std::net::SocketAddr::from(([127, 0, 0, 1], 4000))];
         let surroundings = Surroundings {
             index: 0,
             config: Arc::new(
@@ -226,7 +228,12 @@ mod tests {
             counters: Arc::default(),
             tables: Arc::default(),
         };
-        Shard::new(surroundings, UdpSocket::bind("127.0.0.1:0").expect("a free port"), 4)
+        let sockets = Sockets {
+            media: vec![UdpSocket::bind("127.0.0.1:0").expect("a free port")],
+            listening: None,
+            steering: None,
+        };
+        Shard::new(surroundings, sockets, 4)
     }
 
     fn sit_down(shard: &mut Shard, id: &str) -> Slot {

@@ -1,19 +1,18 @@
 //! What a session says goes straight where it belongs: datagrams to the socket's batch, frames to the link's columns.
 
-use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
-use antiphon_engine::{Event, Gap, GapState, IngestFrame, IngestQuality, Output, PlayoutReport, Time};
+use antiphon_engine::{Event, Gap, GapState, IngestFrame, IngestQuality, Output, PlayoutReport, Remote, Time};
 use antiphon_link::{Ingest, Quality};
 
+use super::ways::Ways;
 use crate::counters::ShardCounters;
-use crate::socket::Outbox;
+use crate::slot::Slot;
 use crate::uplinks::{Uplink, Uplinks};
 
 /// What all sessions of a shard speak through.
 pub(super) struct Mouth {
-    pub(super) socket: UdpSocket,
-    pub(super) outbox: Outbox,
+    pub(super) ways: Ways,
     pub(super) uplinks: Uplinks,
     pub(super) counters: Arc<ShardCounters>,
     /// Events of the session that was driven last.
@@ -23,19 +22,13 @@ pub(super) struct Mouth {
 impl Mouth {
     /// Sends what waits.
     pub(super) fn send(&mut self) {
-        let sent = self.outbox.flush(&self.socket);
-        self.counters.datagrams_out.add(sent.datagrams);
-        if sent.no_room + sent.errors > 0 {
-            self.counters.drop_send_no_room.add(sent.no_room);
-            self.counters.drop_send_error.add(sent.errors);
-        }
+        self.ways.send(&self.counters);
     }
 
     pub(super) fn voice(&mut self, handle: u32, link: u32, now: Time) -> Voice<'_> {
         Voice {
             uplink: self.uplinks.get_mut(link),
-            socket: &self.socket,
-            outbox: &mut self.outbox,
+            ways: &mut self.ways,
             counters: &self.counters,
             said: &mut self.said,
             handle,
@@ -47,8 +40,7 @@ impl Mouth {
 /// One session's [`Output`] while it is driven.
 pub(super) struct Voice<'a> {
     uplink: Option<&'a mut Uplink>,
-    socket: &'a UdpSocket,
-    outbox: &'a mut Outbox,
+    ways: &'a mut Ways,
     counters: &'a ShardCounters,
     said: &'a mut Vec<Event>,
     handle: u32,
@@ -57,13 +49,8 @@ pub(super) struct Voice<'a> {
 
 impl Output for Voice<'_> {
     #[inline]
-    fn transmit(&mut self, to: SocketAddr, datagram: &[u8]) {
-        if self.outbox.push(to, datagram) {
-            let sent = self.outbox.flush(self.socket);
-            self.counters.datagrams_out.add(sent.datagrams);
-            self.counters.drop_send_no_room.add(sent.no_room);
-            self.counters.drop_send_error.add(sent.errors);
-        }
+    fn transmit(&mut self, to: Remote, datagram: &[u8]) {
+        self.ways.transmit(Slot(self.handle), to, datagram, self.counters);
     }
 
     #[inline]

@@ -33,6 +33,9 @@ pub(crate) fn bind_shards(address: SocketAddr, shards: usize) -> io::Result<Vec<
 fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_reuse_port(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?; // IPv4 has sockets of its own, and addresses that are not written as IPv6
+    }
     socket.set_nonblocking(true)?;
     socket.set_recv_buffer_size(SOCKET_BUFFER)?;
     socket.set_send_buffer_size(SOCKET_BUFFER)?;

@@ -1,10 +1,9 @@
 //! Waiting for a socket or a signal, and signalling across threads.
 //!
-//! `ppoll` rather than epoll: for two descriptors it costs the same, and it waits in nanoseconds on every kernel.
+//! `ppoll` rather than epoll: for a few descriptors it costs the same, and it waits in nanoseconds on every kernel.
 
 use std::io;
-use std::net::UdpSocket;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// An eventfd.
@@ -41,18 +40,33 @@ impl Signal {
     }
 }
 
-/// Waits for a datagram, a signal or the end of `longest`. Clears the signal.
-pub(crate) fn wait(socket: &UdpSocket, signal: &Signal, longest: Duration) {
+/// Most descriptors that a shard waits for, besides its signal.
+pub(crate) const MOST_WATCHED: usize = 16;
+
+/// Waits until a descriptor can be read, for a signal or the end of `longest`. Clears the signal.
+pub(crate) fn wait(descriptors: &[RawFd], signal: &Signal, longest: Duration) {
     let watch = |fd| libc::pollfd {
         fd,
         events: libc::POLLIN,
         revents: 0,
     };
-    let mut watched = [watch(socket.as_raw_fd()), watch(signal.raw_fd())];
+    let mut watched = [watch(-1); MOST_WATCHED + 1]; // the kernel passes over negative ones
+    watched[0] = watch(signal.raw_fd());
+    for (slot, fd) in watched[1..].iter_mut().zip(descriptors) {
+        slot.fd = *fd;
+    }
+    let count = 1 + descriptors.len().min(MOST_WATCHED);
     let longest = timespec(longest);
-    // SAFETY: two pollfds and a timespec that outlive the call; no signal mask is given.
-    unsafe { libc::ppoll(watched.as_mut_ptr(), 2, &raw const longest, std::ptr::null()) };
-    if watched[1].revents != 0 {
+    // SAFETY: `count` pollfds and a timespec that outlive the call; no signal mask is given.
+    unsafe {
+        libc::ppoll(
+            watched.as_mut_ptr(),
+            count as libc::nfds_t,
+            &raw const longest,
+            std::ptr::null(),
+        )
+    };
+    if watched[0].revents != 0 {
         signal.clear();
     }
 }
@@ -66,6 +80,7 @@ pub(super) fn timespec(duration: Duration) -> libc::timespec {
 
 #[cfg(test)]
 mod tests {
+    use std::net::UdpSocket;
     use std::time::Instant;
 
     use super::*;
@@ -78,16 +93,16 @@ mod tests {
         let start = Instant::now();
 
         signal.raise();
-        wait(&socket, &signal, long);
+        wait(&[socket.as_raw_fd()], &signal, long);
         socket
             .send_to(b"x", socket.local_addr().expect("bound"))
             .expect("loopback takes it");
-        wait(&socket, &signal, long);
+        wait(&[socket.as_raw_fd()], &signal, long);
         socket.recv(&mut [0; 1]).expect("a datagram");
         assert!(start.elapsed() < long);
 
         let start = Instant::now();
-        wait(&socket, &signal, Duration::from_millis(2));
+        wait(&[socket.as_raw_fd()], &signal, Duration::from_millis(2));
         assert!(start.elapsed() >= Duration::from_millis(2), "the signal was cleared");
     }
 }

@@ -1,6 +1,7 @@
 //! An edge with a worker, and callers for it.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod middlebox;
 #[path = "../../../link/tests/support/mod.rs"]
 mod worker;
 
@@ -33,16 +34,24 @@ pub struct Edge {
 
 impl Edge {
     pub fn start(shards: usize, manner: Manner) -> Self {
+        Self::start_with(shards, manner, |_| {})
+    }
+
+    /// With other settings than usual.
+    pub fn start_with(shards: usize, manner: Manner, change: impl FnOnce(&mut PlaneConfig)) -> Self {
         let worker = TestWorker::start(manner);
-        let config = PlaneConfig {
+        let mut config = PlaneConfig {
             edge: "edge-1".into(),
             region: "here".into(),
             secret: *b"0123456789abcdef",
-            bind: "127.0.0.1:0".parse().expect("a literal"),
+            bind: vec!["127.0.0.1:0".parse().expect("a literal")],
+            tcp_port: Some(0),
             advertise: Vec::new(),
+            steering: None,
             shards,
             capacity: SESSION_LIMIT,
         };
+        change(&mut config);
         let plane = Plane::start(&config).expect("a free port");
         plane.connect_worker("w", &worker.address.to_string());
         let edge = Self {
@@ -67,10 +76,32 @@ impl Edge {
         })
     }
 
+    /// The same, with answers that are changed on their way to the caller.
+    pub fn call_by(
+        &self,
+        calls: u32,
+        window: Duration,
+        change: impl Fn(&str) -> String + Send + Sync + 'static,
+    ) -> Report {
+        let settle = Duration::from_millis(300);
+        let plan = Plan {
+            calls,
+            settle,
+            window,
+            ..Plan::default()
+        };
+        self.run_by(&plan, Box::new(change))
+    }
+
     pub fn run(&self, plan: &Plan) -> Report {
+        self.run_by(plan, Box::new(ToOwned::to_owned))
+    }
+
+    fn run_by(&self, plan: &Plan, change: Box<dyn Fn(&str) -> String + Send + Sync>) -> Report {
         let signaling: Arc<dyn Signaling> = Arc::new(Direct {
             plane: self.plane.clone(),
             next: self.next.clone(),
+            change,
         });
         load::run(plan, &signaling).expect("calls come up")
     }
@@ -165,6 +196,8 @@ impl Edge {
 struct Direct {
     plane: Arc<Plane>,
     next: Arc<AtomicU64>,
+    /// What becomes of answers on their way.
+    change: Box<dyn Fn(&str) -> String + Send + Sync>,
 }
 
 impl Signaling for Direct {
@@ -172,7 +205,7 @@ impl Signaling for Direct {
         let session = format!("session-{}", self.next.fetch_add(1, Ordering::Relaxed));
         match self.plane.open(&request(&session, sdp)) {
             Ok(answer) => Ok(signaling::Answer {
-                sdp: answer.sdp,
+                sdp: (self.change)(&answer.sdp),
                 location: Some(session),
             }),
             Err(error) => Err(SignalingError::Refused {
