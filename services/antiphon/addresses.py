@@ -1,4 +1,4 @@
-"""Addresses that callers reach an edge by, as people write them in the configuration: `edge.host` and `edge.advertise`."""
+"""Addresses that callers reach an edge by, as people write them in the configuration (`edge.advertise`)."""
 
 from __future__ import annotations
 

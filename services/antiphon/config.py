@@ -29,7 +29,7 @@ from antiphon.errors import ConfigError
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
-_ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 - it is refused where it names nobody
+_ANY = frozenset({"0.0.0.0", "::"})
 _MOST_HOSTS = 7
 
 
@@ -128,8 +128,8 @@ class EdgeConfig(_Section):
     steering_host: str = "127.0.0.1"
     """Address to take other edges' packets on (UDP), where callers cannot reach it."""
     steering_port: Port | None = None
-    """Its UDP port; 0 picks a free one. Set it where several edges stand behind one address; without it this edge stands
-    alone."""
+    """Its UDP port; 0 picks a free one. Set it where several edges stand behind one address: without it this edge
+    stands alone."""
     steering_advertise: str = ""
     """address:port that other edges reach it by; empty means host and port of steering."""
     control_host: str = "127.0.0.1"
@@ -146,7 +146,6 @@ class EdgeConfig(_Section):
     """Threads that own sessions, each with a socket of its own."""
     capacity: int = Field(default=500, ge=1)
     """Most sessions at a time."""
-
 
     @property
     def hosts(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from antiphon.addresses import parse_advertised
 from antiphon.config import Config, load_config
 from antiphon.errors import ConfigError
 
@@ -53,6 +54,27 @@ def test_the_environment_names_the_file_when_the_caller_does_not(
 def test_lists_in_the_environment_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTIPHON_EDGE__ADVERTISE", '["192.0.2.1", "2001:db8::1"]')
     assert load_config().edge.advertise == ("192.0.2.1", "2001:db8::1")
+    assert load_config().edge.hosts == ("127.0.0.1",)
+    monkeypatch.setenv("ANTIPHON_EDGE__HOST", '["127.0.0.1", "::1"]')
+    assert load_config().edge.hosts == ("127.0.0.1", "::1")
+    monkeypatch.setenv("ANTIPHON_EDGE__HOST", "::1")
+    assert load_config().edge.hosts == ("::1",)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("192.0.2.1", (("udp", "192.0.2.1", 0), ("tcp", "192.0.2.1", 0))),
+        ("2001:db8::1", (("udp", "2001:db8::1", 0), ("tcp", "2001:db8::1", 0))),
+        ("[2001:db8::1]", (("udp", "2001:db8::1", 0), ("tcp", "2001:db8::1", 0))),
+        ("udp:192.0.2.1", (("udp", "192.0.2.1", 0),)),
+        ("192.0.2.1:5000", (("udp", "192.0.2.1", 5000),)),
+        ("tcp:192.0.2.1:443", (("tcp", "192.0.2.1", 443),)),
+        ("tcp:[2001:db8::1]:443", (("tcp", "2001:db8::1", 443),)),
+    ],
+)
+def test_an_address_for_callers_says_how_it_is_reached(text: str, told: tuple[tuple[str, str, int], ...]) -> None:
+    assert tuple((a.transport, a.address, a.port) for a in parse_advertised(text)) == told
 
 
 @pytest.mark.parametrize(
@@ -61,6 +83,17 @@ def test_lists_in_the_environment_are_json(monkeypatch: pytest.MonkeyPatch) -> N
         ("edge: {prot: 4000}", "edge.prot: there is no such key"),
         ("egde: {port: 4000}", "egde: there is no such key"),
         ("edge: {port: 70000}", "edge.port: input should be less than or equal to 65535, not 70000"),
+        ("edge: {advertise: [edge.example.com]}", "'edge.example.com' is no address that callers can be"),
+        ("edge: {advertise: ['192.0.2.1:0']}", "'192.0.2.1:0' has port 0: ports are 1 to 65535"),
+        ("edge: {advertise: ['0.0.0.0']}", "edge.advertise: '0.0.0.0' is no address that a caller can send to"),
+        ("edge: {advertise: ['2001:db8::1', '[2001:db8::1]']}", "edge.advertise: names 2001:db8::1 over udp twice"),
+        ("edge: {advertise: ['tcp:192.0.2.1:443']}", "edge.advertise: names addresses over TCP only"),
+        ("edge: {host: []}", "edge.host"),
+        ("edge: {host: ['127.0.0.1', '127.0.0.1']}", "edge.host: must be one address, or up to 7 that differ"),
+        ("edge: {host: 0.0.0.0}", "edge: edge.host is 0.0.0.0, which is no address that callers can be told"),
+        ("edge: {host: ['127.0.0.1', 192.0.2.1]}", "edge.host is 192.0.2.1, which others can reach"),
+        ("edge: {steering_advertise: 10.0.0.5}", "edge.steering_advertise: must be address:port"),
+        ("edge: {steering_host: '::', steering_port: 4003}", "which other edges cannot be told"),
         ("region: {name: Frankfurt am Main}", "region.name"),
         ("edge: [1]", "edge: input should be a valid dictionary"),
         ("- edge", "must hold keys"),

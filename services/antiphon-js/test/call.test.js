@@ -323,6 +323,27 @@ test("a lost path is repaired by an ICE restart through PATCH", async () => {
   );
 });
 
+test("a network that comes back restarts ICE before the browser misses the path", async () => {
+  const browser = install({ replies: { "PATCH /v1/sessions/ses_a": () => new Response("a=ice-ufrag:edge2\r\na=ice-pwd:secret2\r\n") } });
+  const page = new EventTarget();
+  globalThis.addEventListener = page.addEventListener.bind(page);
+  globalThis.removeEventListener = page.removeEventListener.bind(page);
+  await connected(browser);
+  const states = record(call, "state");
+  page.dispatchEvent(new Event("online"));
+  const peer = browser.peer();
+  await until(() => peer.remoteDescription.sdp.includes("edge2"), "the new answer");
+  peer.ice("connected");
+  await until(() => call.state === "connected");
+  await call.hangUp();
+  delete globalThis.addEventListener;
+  delete globalThis.removeEventListener;
+  assert.deepEqual(
+    states.map(([, { state }]) => state),
+    ["reconnecting", "connected", "ended"],
+  );
+});
+
 test("a failed restart is rolled back and tried again", async () => {
   let tries = 0;
   const reply = () => (++tries === 1 ? new Response("", { status: 502 }) : new Response("a=ice-ufrag:edge2\r\na=ice-pwd:secret2\r\n"));

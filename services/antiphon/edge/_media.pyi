@@ -48,7 +48,7 @@ class MediaPlane:
         """What answers name, best first: (udp or tcp, IP address, port)."""
 
     def set_edges(self, edges: dict[str, str]) -> list[str]:
-        """Takes where other edges take packets (address:port by edge id) as the whole truth; it holds until the next time.
+        """Takes where other edges take packets (address:port by edge id) as the whole truth, until the next time.
 
         Returns the ids of edges whose addresses make no sense; they are passed over.
         """
