@@ -2,6 +2,8 @@
 
 pub mod life;
 
+use antiphon_engine::envelope::{EnvelopeKey, Seen};
+use antiphon_engine::framing::{Deframer, FrameQueue, LARGEST_FRAME};
 use antiphon_engine::sdp::{Answer, Fingerprint, Offer, OwnStream, parse_fragment};
 use antiphon_engine::srtp::{MAX_OVERHEAD, Profile, Receiver, Sender};
 use antiphon_engine::stun::{BindingRequest, Kind, classify};
@@ -17,6 +19,8 @@ pub const SRTP_KEY: [u8; 16] = [3; 16];
 pub const SRTP_SALT: [u8; 14] = [5; 14];
 /// Secret of the ufrag target.
 pub const SECRET: &[u8] = b"a secret of the fuzzer";
+/// The edge that the envelope target's seeds are for.
+pub const ENVELOPE_TO: u32 = 9;
 /// Password of the STUN target's seeds.
 pub const PASSWORD: &[u8] = b"a password of the fuzzer";
 
@@ -155,6 +159,47 @@ pub fn srtp(data: &[u8]) {
     if let Ok(length) = sender.seal_rtp(&mut buffer, datagram.len()) {
         let opened = receiver.open_rtp(&mut buffer[..length]).expect("what we sealed");
         assert_eq!(&buffer[..opened.length], datagram);
+    }
+}
+
+/// A stream over TCP: the first octet says in what pieces it comes. However it is cut, the frames are the same, and no more
+/// than one is kept.
+pub fn framing(data: &[u8]) {
+    let Some((piece, stream)) = data.split_first() else {
+        return;
+    };
+    let read = |piece: usize| {
+        let mut deframer = Deframer::default();
+        let mut frames = Vec::new();
+        for bytes in stream.chunks(piece) {
+            let cut = deframer.push(&mut bytes.to_vec(), |frame| {
+                frames.push(frame.to_vec());
+                true
+            });
+            if cut.is_err() {
+                break;
+            }
+            assert!(deframer.kept() < 2 + LARGEST_FRAME);
+        }
+        frames
+    };
+    let frames = read(usize::from(*piece) + 1);
+    assert_eq!(frames, read(stream.len().max(1)));
+    let mut queue = FrameQueue::new(usize::MAX);
+    assert_eq!(frames.iter().map(|frame| queue.push(frame)).sum::<usize>(), 0);
+    queue.sent(usize::from(*piece));
+}
+
+/// Envelopes between edges: the datagram in one opens as it was sealed, and what is not sealed by us is refused.
+pub fn envelope(data: &[u8]) {
+    let key = EnvelopeKey::new(SECRET);
+    if let Ok((envelope, datagram)) = key.open(ENVELOPE_TO, |_| true, &mut data.to_vec()) {
+        let mut again = Vec::new();
+        key.seal(&envelope, datagram, &mut again);
+        let (read, inside) = key.open(ENVELOPE_TO, |_| true, &mut again).expect("what we sealed");
+        assert_eq!((read, &*inside), (envelope, &*datagram));
+        let mut seen = Seen::default();
+        assert!(seen.accept(&envelope).is_ok() && seen.accept(&envelope).is_err());
     }
 }
 

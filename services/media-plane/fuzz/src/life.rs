@@ -42,7 +42,10 @@ impl Output for Witness {
             _ => return,
         };
         // What is sent again is the same ciphertext again.
-        assert!(matches!(opened, Ok(()) | Err(OpenError::Replayed | OpenError::TooOld)), "{opened:?}");
+        assert!(
+            matches!(opened, Ok(()) | Err(OpenError::Replayed | OpenError::TooOld)),
+            "{opened:?}"
+        );
     }
 
     fn frame(&mut self, frame: IngestFrame<'_>) {
@@ -54,7 +57,10 @@ impl Output for Witness {
     }
 
     fn playout(&mut self, report: PlayoutReport) {
-        assert!(report.heard <= report.sent && report.sent <= report.queued, "{report:?}");
+        assert!(
+            report.heard <= report.sent && report.sent <= report.queued,
+            "{report:?}"
+        );
     }
 
     fn event(&mut self, event: Event) {
@@ -281,7 +287,9 @@ impl Life {
 
 /// A whole call.
 pub fn engine(data: &[u8]) {
-    let Some((choice, rest)) = data.split_first() else { return };
+    let Some((choice, rest)) = data.split_first() else {
+        return;
+    };
     let mut life = Life::begin(*choice);
     let mut script = Script(rest);
     for _ in 0..MOST_STEPS {

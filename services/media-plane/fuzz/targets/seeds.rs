@@ -4,15 +4,18 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 
+use antiphon_engine::Transport;
+use antiphon_engine::envelope::{Direction, Envelope, EnvelopeKey};
 use antiphon_engine::rtcp::{ReportBlock, SenderInfo, Writer};
 use antiphon_engine::rtp::HeaderWriter;
 use antiphon_engine::srtp::{Profile, Sender};
 use antiphon_engine::stun::{Check, Role};
 use antiphon_engine::ufrag::{Sealer, Ufrag};
 use antiphon_engine::{opus, red, sdp};
-use antiphon_fuzz::{PASSWORD, SECRET, SRTP_KEY, SRTP_SALT};
+use antiphon_fuzz::{ENVELOPE_TO, PASSWORD, SECRET, SRTP_KEY, SRTP_SALT};
 use antiphon_link::proto::{
     ControlResponse, DataMessage, MediaResponse, PlayoutCommands, PlayoutFrames, Welcome, control_response,
 };
@@ -45,7 +48,7 @@ fn write_all(root: &Path) -> io::Result<()> {
         "ufragufr",
         "a-password-of-the-fuzzer",
         "0",
-        &[std::net::SocketAddr::from(([192, 0, 2, 1], 9)).into()],
+        &[SocketAddr::from(([192, 0, 2, 1], 9)).into()],
     );
     write(root, "sdpfrag", &[fragment.into_bytes()])?;
     write(root, "rtp", &[rtp(1), padded()])?;
@@ -57,6 +60,16 @@ fn write_all(root: &Path) -> io::Result<()> {
         &[opus::SILENCE.to_vec(), vec![31 << 3 | 3, 0x80 | 3, 1, 1, 7, 7, 7]],
     )?;
     write(root, "srtp", &srtp())?;
+    write(
+        root,
+        "framing",
+        &[vec![3, 0, 1, 7, 0, 0, 0, 2, 8, 9, 0], vec![200, 0xff, 0xff]],
+    )?;
+    write(
+        root,
+        "envelope",
+        &[envelope(Direction::Inward), envelope(Direction::Outward)],
+    )?;
     write(root, "link", &link())?;
     write(root, "engine", &lives())?;
     write(root, "channels", &[channel_talk()])
@@ -81,6 +94,24 @@ fn sealed_ufrag() -> Vec<u8> {
         })
         .as_bytes()
         .to_vec()
+}
+
+fn envelope(direction: Direction) -> Vec<u8> {
+    let envelope = Envelope {
+        direction,
+        from: 7,
+        shard: 1,
+        to: ENVELOPE_TO,
+        slot: 2,
+        address: SocketAddr::from(([192, 0, 2, 7], 6_000)),
+        transport: Transport::Tcp,
+        way: 0x0102,
+        incarnation: 3,
+        number: 4,
+    };
+    let mut sealed = Vec::new();
+    EnvelopeKey::new(SECRET).seal(&envelope, &[1, 2, 3], &mut sealed);
+    sealed
 }
 
 fn check(ufrag: &[u8], use_candidate: bool) -> Vec<u8> {

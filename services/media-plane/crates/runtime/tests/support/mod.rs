@@ -114,6 +114,19 @@ impl Edge {
         self.plane.open(&request(session, &offer))
     }
 
+    /// The same, with what the caller's checks are made of.
+    pub fn open_silent_with_credentials(&self, session: &str) -> Credentials {
+        let bind = [127, 0, 0, 1].into();
+        let config = CallConfig::new(bind, 160, true, DtlsVersion::Auto).expect("a configuration");
+        let (_call, offer) = antiphon_caller::call::Call::offer(&config, 0, Clock::start()).expect("an offer");
+        let answer = self.plane.open(&request(session, &offer)).expect("room");
+        Credentials {
+            username: format!("{}:{}", answer.ufrag, attribute(&offer, "a=ice-ufrag:")),
+            password: attribute(&answer.sdp, "a=ice-pwd:").into(),
+            answer: answer.sdp,
+        }
+    }
+
     pub fn open_silent(&self, session: &str) -> Answer {
         self.try_open_silent(session).expect("room")
     }
@@ -190,6 +203,44 @@ impl Edge {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// What a check is made of.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    pub username: String,
+    pub password: String,
+    /// SDP.
+    pub answer: String,
+}
+
+impl Credentials {
+    /// A check; each number is another transaction.
+    pub fn check(&self, number: u8) -> Vec<u8> {
+        let check = Check {
+            transaction: [number; 12],
+            username: self.username.as_bytes(),
+            password: self.password.as_bytes(),
+            priority: 1,
+            use_candidate: true,
+            role: Role::Controlling(1),
+        };
+        let mut buffer = [0; 256];
+        let length = check.write(&mut buffer);
+        buffer[..length].to_vec()
+    }
+
+    /// The same in a frame of RFC 4571.
+    pub fn framed_check(&self, number: u8) -> Vec<u8> {
+        let check = self.check(number);
+        let length = u16::try_from(check.len()).expect("short");
+        [&length.to_be_bytes()[..], &check].concat()
+    }
+}
+
+fn attribute<'a>(sdp: &'a str, name: &str) -> &'a str {
+    let found = sdp.lines().find_map(|line| line.strip_prefix(name));
+    found.expect("it is in each offer and answer").trim()
 }
 
 /// Signaling without a network.
