@@ -24,8 +24,8 @@ _NAME = re.compile(r"[^a-zA-Z0-9_]")
 _CLOSE_REASONS = frozenset(
     {"bye", "hangup", "api", "consent", "dtls", "error", "worker", "refused", "drain", "timeout", "moved"}
 )
-# A session's figures that are no counts.
-_MEASURED = ("_ms", "_loss")
+# A session's figures with a unit in their name are measured, not counted.
+_MEASURED = ("_ms", "_us", "_ppm", "_loss", "_ratio", "_percent", "_dbov")
 
 
 class _PlaneCollector(Collector):
@@ -116,7 +116,7 @@ class EdgeMetrics:
         for step, microseconds in setup_us.items():
             self._setup.labels(step).observe(microseconds / 1e6)
         for name, value in quality.items():
-            if not name.endswith(_MEASURED):
+            if not name.endswith(_MEASURED) and value > 0:
                 self._counted.labels(name).inc(value)
 
     def close(self) -> None:
