@@ -8,6 +8,8 @@ from typing import Any
 
 from antiphon.edge._media import OfferRejected
 
+QUALITY = {"lost": 2.0, "rtt_ms": 12.5, "drift_ppm": -40.0}
+
 
 class FakePlane:
     """Has the surface of antiphon.edge._media.MediaPlane; what happens is decided by the test."""
@@ -60,9 +62,7 @@ class FakePlane:
             return False
         if epoch < self.live.pop(session):
             raise PermissionError("a newer owner has it")
-        self.happen(
-            "session_closed", session, reason=reason, setup_us={"dtls": 120_000}, quality={"lost": 2.0, "rtt_ms": 12.5}
-        )
+        self.happen("session_closed", session, reason=reason, setup_us={"dtls": 120_000}, quality=QUALITY)
         return True
 
     def session_stats(self, session: str) -> dict[str, object] | None:

@@ -19,7 +19,7 @@ from antiphon.edge.service import Edge
 from antiphon.edge.sessions import LiveSession
 from antiphon.errors import ConfigError
 from antiphon.wire.control.v1 import edge_pb2, edge_pb2_grpc
-from tests.support.plane import FakePlane
+from tests.support.plane import QUALITY, FakePlane
 from tests.support.wait import until
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ async def test_a_closed_session_is_released_with_its_outcome(running: Running) -
     running.plane.close_session(SESSION, epoch=5, reason="consent")
     await until(lambda: heard)
     assert heard == [
-        (SESSION, 5, {"reason": "consent", "setup_us": {"dtls": 120_000}, "quality": {"lost": 2.0, "rtt_ms": 12.5}}),
+        (SESSION, 5, {"reason": "consent", "setup_us": {"dtls": 120_000}, "quality": QUALITY}),
     ]
     assert edge.sessions == 0
 
@@ -205,6 +205,7 @@ async def test_metrics_show_counters_sessions_links_and_set_up(running: Running)
     assert 'antiphon_edge_setup_seconds_bucket{le="0.2",step="dtls"} 1.0' in page
     assert 'antiphon_edge_session_counts_total{count="lost"} 2.0' in page
     assert "rtt_ms" not in page, "a measurement is no count"
+    assert "drift_ppm" not in page
 
 
 async def test_stopping_closes_the_plane_and_leaves_the_cluster(valkey: EmbeddedValkey) -> None:
