@@ -93,7 +93,7 @@ async def refusal(call: Any) -> tuple[grpc.StatusCode, error_details_pb2.ErrorIn
 async def test_the_edge_is_in_the_cluster_with_its_addresses(running: Running) -> None:
     (record,) = await running.cluster.edges()
     assert (record.id, record.region, record.latitude) == ("edge-test", "virginia", 38.95)
-    assert record.media == ("127.0.0.1:4000",)
+    assert record.media == ("127.0.0.1:4000", "[::1]:4000")
     assert record.control.startswith("127.0.0.1:")
 
 
