@@ -9,16 +9,17 @@ import grpc
 import grpc.aio
 import pytest
 
+from antiphon.frames import Gap
 from antiphon.turns import HintedVoice
 from antiphon.wire.media.v1 import link_pb2 as pb
 from antiphon.worker import Session, Turn
-from antiphon.worker.call import Hearing
+from antiphon.worker.call import Call, Hearing
 from antiphon.worker.catalogue import load_agents
 from antiphon.worker.host import Host
 from antiphon.worker.link import LinkServer, gather_us
 from antiphon.worker.listening import Listener
 from tests.support.eventually import eventually
-from tests.support.link_client import QUIET, LinkClient, packets_of
+from tests.support.link_client import QUIET, LinkClient, ingest, packets_of
 
 HEARD: list[object] = []
 
@@ -78,6 +79,25 @@ async def test_echo_returns_each_frame_as_it_was_in_one_message(worker: LinkServ
         ]  # fmt: skip
         assert set(answer.frames.flags) == {2}
         assert set(answer.frames.duration) == {960}
+
+
+async def test_a_failure_over_one_sessions_rows_ends_that_session_only(
+    worker: LinkServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(call: Call, _: Gap) -> None:
+        raise RuntimeError(call.info.id)
+
+    monkeypatch.setattr(Call, "miss", fail)
+    async with client(worker) as link:
+        await link.open(1, "echo")
+        await link.open(2, "echo")
+        await link.next_control("data")
+        await link.next_control("data")
+        gaps = pb.IngestGaps(session=[1], first=[4], count=[1], state=[1])
+        await link.media_message(pb.MediaRequest(gaps=gaps, frames=ingest([(2, 5, b"\xf8two")])))
+        hang_up = await link.next_control("hang_up")
+        assert (hang_up.session, hang_up.reason) == (1, "error")
+        assert packets_of(await link.next_media()) == [b"\xf8two"]
 
 
 async def test_session_started_is_the_first_word_on_the_data_channel(worker: LinkServer) -> None:

@@ -176,14 +176,14 @@ class Link:
     def _hear(self, message: pb.MediaRequest) -> None:
         for handle, gap in gap_rows(message.gaps):
             if call := self._sessions.get(handle):
-                call.miss(gap)
+                _alone(call, call.miss, gap)
         self._hear_frames(message.frames)
         for handle, *report in report_rows(message.playout):
             if call := self._sessions.get(handle):
-                call.speaker.report(*report)
+                _alone(call, call.speaker.report, *report)
         for handle, quality in quality_rows(message.quality):
             if call := self._sessions.get(handle):
-                call.measured(quality)
+                _alone(call, call.measured, quality)
         for _, dropped in drop_rows(message.drops):
             metrics.EDGE_DROPPED.inc(dropped)
 
@@ -229,6 +229,14 @@ class Link:
             call.close("edge")
         self._sessions.clear()
         self.closed.set()
+
+
+def _alone(call: Call, act: Callable[..., object], *what: object) -> None:
+    """A failure ends this session; the others of the message go on."""
+    try:
+        act(*what)
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        call.fail(error, act.__name__)
 
 
 def now_us() -> int:
