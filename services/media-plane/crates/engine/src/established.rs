@@ -49,8 +49,10 @@ impl Session {
     /// A valid check comes from `caller`.
     pub fn check_in(&mut self, now: Time, caller: impl Into<Remote>, nominate: bool, out: &mut impl Output) {
         let (username, password) = self.check_credentials();
+        let caller = caller.into();
+        let [high, low] = caller.address.port().to_be_bytes();
         let check = Check {
-            transaction: [7; 12],
+            transaction: [high, low, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7],
             username: username.as_bytes(),
             password: password.as_bytes(),
             priority: 1,

@@ -36,5 +36,5 @@ pub use output::{Event, Gap, GapState, IngestFrame, IngestQuality, Output, Playo
 pub use remote::{Candidate, Remote, Transport, Via};
 pub use sdp::OfferError;
 pub use session::{OpenSession, PlayoutFrame, Session};
-pub use stats::{Counters, SessionState, SessionStats, SetupTimes};
+pub use stats::{Counters, PathGaps, SessionState, SessionStats, SetupTimes};
 pub use time::Time;

@@ -1,5 +1,7 @@
 //! What a session says: datagrams for the caller, frames for the worker, events for the edge.
 
+use std::time::Duration;
+
 use crate::remote::Remote;
 
 /// Takes what a session says while it is being driven. Nothing in it may be kept by reference.
@@ -130,6 +132,13 @@ pub enum Event {
     PathSelected {
         /// The caller's address.
         remote: Remote,
+    },
+    /// Media goes on over another path than before.
+    Moved {
+        /// The caller's address.
+        remote: Remote,
+        /// How long no media came: silence that the caller's encoder left out included.
+        gap: Duration,
     },
     /// DTLS is up; media may flow.
     Connected {

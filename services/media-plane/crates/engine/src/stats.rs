@@ -1,5 +1,7 @@
 //! Counters and measurements of one session. Every drop, repair and refusal has a figure here.
 
+use std::time::Duration;
+
 use crate::remote::Remote;
 use crate::time::Time;
 
@@ -148,6 +150,8 @@ counters! {
         unknown_datagrams,
         /// STUN messages that are no valid check.
         bad_checks,
+        /// Valid checks that came before from another address: somebody repeats what they saw.
+        replayed_checks,
         /// DTLS datagrams that have no place in the handshake.
         dtls_dropped,
         /// Handshakes with another certificate than the offer's.
@@ -195,6 +199,22 @@ counters! {
     }
 }
 
+/// How long media was missing each time that the caller's address changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PathGaps {
+    /// The last time.
+    pub last: Option<Duration>,
+    /// The longest.
+    pub longest: Option<Duration>,
+}
+
+impl PathGaps {
+    pub(crate) fn note(&mut self, gap: Duration) {
+        self.last = Some(gap);
+        self.longest = self.longest.max(Some(gap));
+    }
+}
+
 /// Everything that can be told of a session.
 #[derive(Clone, Debug, Default)]
 pub struct SessionStats {
@@ -208,6 +228,8 @@ pub struct SessionStats {
     pub jitter_ms: f64,
     /// How much slower the caller's clock runs than this edge's, in parts of a million; known after a minute.
     pub drift_ppm: Option<f64>,
+    /// Gaps in the caller's media while it moved.
+    pub path_gaps: PathGaps,
     /// Round trip in milliseconds, once known: by RTCP, else by answered NACKs.
     pub rtt_ms: Option<f64>,
     /// Loss that the caller last reported of what we send, 0 to 1.
@@ -228,6 +250,8 @@ impl SessionStats {
         let measured = [
             ("jitter_ms", Some(self.jitter_ms)),
             ("drift_ppm", self.drift_ppm),
+            ("path_gap_ms", self.path_gaps.last.map(milliseconds)),
+            ("path_gap_max_ms", self.path_gaps.longest.map(milliseconds)),
             ("rtt_ms", self.rtt_ms),
             ("remote_loss", self.remote_loss),
             ("remote_jitter_ms", self.remote_jitter_ms),
@@ -238,4 +262,8 @@ impl SessionStats {
                 .filter_map(|(name, value)| value.map(|value| (name, value))),
         )
     }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
 }

@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod tests;
+mod transactions;
 
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use crate::sdp::Credentials;
 use crate::stun::{BindingRequest, ErrorCode, MAX_RESPONSE, Role, write_error, write_success};
 use crate::time::Time;
 use crate::ufrag::{Password, UfragText};
+
+use transactions::Transactions;
 
 /// Most paths that are remembered; the one that was silent longest makes room.
 const MAX_PATHS: usize = 8;
@@ -37,6 +40,15 @@ struct Path {
     heard: Time,
 }
 
+/// What authentic media led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Heard {
+    /// It selected another path than before.
+    pub(crate) moved: bool,
+    /// It is the first that came over the path that was selected last; for so long there was none.
+    pub(crate) gap: Option<Duration>,
+}
+
 /// What a check led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Checked {
@@ -44,6 +56,8 @@ pub(crate) struct Checked {
     pub(crate) response: usize,
     /// It was valid.
     pub(crate) valid: bool,
+    /// It was sent before, from another address: somebody repeats what they saw.
+    pub(crate) replayed: bool,
     /// It selected another path than before.
     pub(crate) moved: bool,
 }
@@ -51,6 +65,7 @@ pub(crate) struct Checked {
 const DROPPED: Checked = Checked {
     response: 0,
     valid: false,
+    replayed: false,
     moved: false,
 };
 
@@ -63,6 +78,11 @@ pub(crate) struct Agent {
     paths: Vec<Path>,
     selected: Option<usize>,
     first_nomination: Option<Time>,
+    /// When authentic media came last, over any path.
+    media_at: Option<Time>,
+    /// The selected path is new, and no media came over it yet.
+    awaits_media: bool,
+    transactions: Transactions,
 }
 
 impl Agent {
@@ -74,6 +94,9 @@ impl Agent {
             paths: Vec::new(),
             selected: None,
             first_nomination: None,
+            media_at: None,
+            awaits_media: false,
+            transactions: Transactions::default(),
         }
     }
 
@@ -131,6 +154,12 @@ impl Agent {
                 ..DROPPED
             };
         }
+        if !self.transactions.accept(transaction, from) {
+            return Checked {
+                replayed: true,
+                ..DROPPED
+            };
+        }
         if renewed && self.previous.take().is_some() {
             self.first_nomination = None;
         }
@@ -139,6 +168,7 @@ impl Agent {
         Checked {
             response: write_success(response, transaction, from.address, password.as_bytes()),
             valid: true,
+            replayed: false,
             moved,
         }
     }
@@ -202,7 +232,9 @@ impl Agent {
 
     fn select(&mut self, now: Time, path: usize) -> bool {
         self.first_nomination.get_or_insert(now);
-        self.selected.replace(path) != Some(path)
+        let moved = self.selected.replace(path) != Some(path);
+        self.awaits_media |= moved && self.media_at.is_some();
+        moved
     }
 
     /// Whether media and DTLS are taken from this address.
@@ -211,8 +243,19 @@ impl Agent {
             || self.paths.iter().any(|path| path.remote == from)
     }
 
-    /// Authentic media came from a verified address; the `newest` packet of the stream moves the session there. Returns whether it moved.
-    pub(crate) fn media(&mut self, now: Time, from: Remote, newest: bool) -> bool {
+    /// Authentic media came from a verified address; the `newest` packet of the stream moves the session there.
+    pub(crate) fn media(&mut self, now: Time, from: Remote, newest: bool) -> Heard {
+        let before = self.media_at.replace(now);
+        let moved = self.follow(now, from, newest);
+        let arrived = self.awaits_media && self.selected() == Some(from);
+        self.awaits_media &= !arrived;
+        Heard {
+            moved,
+            gap: before.filter(|_| arrived).map(|before| now.since(before)),
+        }
+    }
+
+    fn follow(&mut self, now: Time, from: Remote, newest: bool) -> bool {
         let selected = self.selected.and_then(|index| self.paths.get_mut(index));
         if let Some(path) = selected.filter(|path| path.remote == from) {
             path.heard = now;

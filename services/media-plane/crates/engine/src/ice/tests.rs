@@ -33,6 +33,14 @@ fn remote(ufrag: &str) -> Credentials {
     }
 }
 
+/// Another one for each moment and address.
+fn transaction(at_ms: u64, port: u16) -> [u8; 12] {
+    let mut bytes = [5; 12];
+    bytes[..2].copy_from_slice(&port.to_be_bytes());
+    bytes[2..8].copy_from_slice(&at_ms.to_be_bytes()[2..]);
+    bytes
+}
+
 fn address(port: u16) -> Remote {
     SocketAddr::from(([192, 0, 2, 1], port)).into()
 }
@@ -70,7 +78,7 @@ impl Sent {
     fn to(&self, agent: &mut Agent, at_ms: u64, port: u16) -> (Checked, [u8; MAX_RESPONSE]) {
         let username = format!("{}:{}", self.local.ufrag.as_str(), self.theirs);
         let check = Check {
-            transaction: [5; 12],
+            transaction: transaction(at_ms, port),
             username: username.as_bytes(),
             password: self.local.password.as_bytes(),
             priority: self.priority,
@@ -165,9 +173,9 @@ fn authentic_media_moves_to_a_verified_path_only_and_only_with_the_newest_packet
     Sent::nominating(10).to(&mut agent, 0, 1);
     Sent::default().to(&mut agent, 0, 2);
     let now = Time(10_000_000);
-    assert!(!agent.media(now, address(3), true));
-    assert!(!agent.media(now, address(2), false));
-    assert!(agent.media(now, address(2), true));
+    assert!(!agent.media(now, address(3), true).moved);
+    assert!(!agent.media(now, address(2), false).moved);
+    assert!(agent.media(now, address(2), true).moved);
     assert_eq!(agent.selected(), Some(address(2)));
 }
 
@@ -217,7 +225,7 @@ fn media_that_moves_a_session_gives_consent_to_its_path() {
     Sent::nominating(100).to(&mut agent, 0, 1);
     Sent::nominating(100).to(&mut agent, 29_000, 1);
     let now = Time(40_000_000);
-    assert!(agent.media(now, address(2), true));
+    assert!(agent.media(now, address(2), true).moved);
     assert_eq!(agent.consent_expires(), Some(now + CONSENT), "its check was 40 s ago");
 }
 
@@ -228,4 +236,43 @@ fn a_caller_that_nominates_nothing_gives_consent_by_its_checks() {
     Sent::default().to(&mut agent, 1_000, 1);
     Sent::default().to(&mut agent, 5_000, 2);
     assert_eq!(agent.consent_expires(), Some(Time(5_000_000) + CONSENT));
+}
+
+#[test]
+fn the_gap_of_a_move_is_from_the_last_media_to_the_first_over_the_new_path() {
+    let mut agent = agent();
+    Sent::nominating(10).to(&mut agent, 0, 1);
+    let at = |ms: u64| Time(ms * 1_000);
+    assert_eq!(agent.media(at(100), address(1), true).gap, None, "the first path is no move");
+    assert_eq!(agent.media(at(120), address(1), true).gap, None);
+    // Media moves before a nomination.
+    Sent::default().to(&mut agent, 800, 2);
+    assert_eq!(agent.media(at(820), address(2), true).gap, Some(Duration::from_millis(700)));
+    assert_eq!(agent.media(at(840), address(2), true).gap, None);
+    // A nomination comes before the media.
+    assert!(Sent::nominating(10).to(&mut agent, 2_000, 3).0.moved);
+    assert_eq!(agent.media(at(2_010), address(2), false).gap, None, "a straggler of the old path");
+    assert_eq!(agent.media(at(2_050), address(3), true).gap, Some(Duration::from_millis(40)));
+    assert_eq!(agent.media(at(2_070), address(3), true).gap, None);
+}
+
+#[test]
+fn a_check_that_is_repeated_from_elsewhere_opens_no_path() {
+    let mut agent = agent();
+    let username = format!("{}:{THEIRS}", local(0).ufrag.as_str());
+    let check = Check {
+        transaction: [9; 12],
+        username: username.as_bytes(),
+        password: local(0).password.as_bytes(),
+        priority: 1,
+        use_candidate: true,
+        role: Role::Controlling(9),
+    };
+    let (mut buffer, mut response) = ([0; 256], [0; MAX_RESPONSE]);
+    let length = check.write(&mut buffer);
+    let mut send = |port| agent.check(Time(0), address(port), &buffer[..length], &mut response);
+    assert!(send(1).valid && send(1).valid, "retransmissions are answered");
+    let repeated = send(2);
+    assert!(repeated.replayed && !repeated.valid && repeated.response == 0);
+    assert!(!agent.is_verified(address(2)));
 }

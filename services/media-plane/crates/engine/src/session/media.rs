@@ -2,7 +2,7 @@
 
 use super::{BYE, Session};
 use crate::ingest::{Arrival, MAX_ASKED};
-use crate::output::Output;
+use crate::output::{Event, Output};
 use crate::playout::{Played, Playout};
 use crate::remote::Remote;
 use crate::report::{MAX_RTCP, Sent};
@@ -57,8 +57,18 @@ impl Session {
         if newest {
             self.bye = None;
         }
-        if self.ice.media(now, from, newest) {
+        self.heard(now, from, newest, out);
+    }
+
+    /// Authentic media came from there.
+    fn heard(&mut self, now: Time, from: Remote, newest: bool, out: &mut impl Output) {
+        let heard = self.ice.media(now, from, newest);
+        if heard.moved {
             self.path_selected(now, out);
+        }
+        if let Some(gap) = heard.gap {
+            self.path_gaps.note(gap);
+            out.event(Event::Moved { remote: from, gap });
         }
     }
 
@@ -72,7 +82,7 @@ impl Session {
         *counter += 1;
     }
 
-    pub(super) fn receive_rtcp(&mut self, now: Time, from: Remote, datagram: &mut [u8]) {
+    pub(super) fn receive_rtcp(&mut self, now: Time, from: Remote, datagram: &mut [u8], out: &mut impl Output) {
         let Some(receiver) = &mut self.receiver else {
             self.counters.early += 1;
             return;
@@ -90,7 +100,7 @@ impl Session {
         };
         self.limits.took_rtcp(now);
         self.counters.rtcp_in += 1;
-        self.ice.media(now, from, false);
+        self.heard(now, from, false, out);
         for packet in compound(&datagram[..length]) {
             match packet {
                 Ok(packet) => self.handle_rtcp(now, &packet),

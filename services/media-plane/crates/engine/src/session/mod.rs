@@ -21,7 +21,7 @@ use crate::remote::Remote;
 use crate::report::Reporter;
 use crate::sdp::{Answer, Offer, OfferError, OwnStream, parse_fragment, write_fragment};
 use crate::srtp::Receiver;
-use crate::stats::{Counters, SessionState, SessionStats, SetupTimes};
+use crate::stats::{Counters, PathGaps, SessionState, SessionStats, SetupTimes};
 use crate::stun::{Kind, classify};
 use crate::time::Time;
 use crate::ufrag::Ufrag;
@@ -89,6 +89,7 @@ pub struct Session {
     egress: Egress,
     reporter: Reporter,
     cname: [u8; 16],
+    path_gaps: PathGaps,
     bye: Option<Time>,
     closing: Option<&'static str>,
 }
@@ -161,6 +162,7 @@ impl Session {
             egress: Egress::new(ssrc, offer.audio.opus.payload_type, first_sequence),
             reporter: Reporter::new(number(28)),
             cname,
+            path_gaps: PathGaps::default(),
             bye: None,
             closing: None,
             offer,
@@ -206,7 +208,7 @@ impl Session {
             Kind::Other => self.counters.unknown_datagrams += 1,
             _ if !self.ice.is_verified(from) => self.counters.unverified += 1,
             Kind::Rtp => self.receive_rtp(now, from, datagram, out),
-            Kind::Rtcp => self.receive_rtcp(now, from, datagram),
+            Kind::Rtcp => self.receive_rtcp(now, from, datagram, out),
             Kind::Dtls => self.drive_dtls(now, Some(datagram), out),
         }
     }
@@ -377,6 +379,7 @@ impl Session {
             },
             jitter_ms: self.ingest.jitter_ms(),
             drift_ppm: self.ingest.drift_ppm(),
+            path_gaps: self.path_gaps,
             rtt_ms: remote
                 .round_trip
                 .or(self.ingest.round_trip())

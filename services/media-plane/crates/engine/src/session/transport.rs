@@ -19,6 +19,10 @@ impl Session {
         if checked.response > 0 {
             out.transmit(from, &response[..checked.response]);
         }
+        if checked.replayed {
+            self.counters.replayed_checks += 1;
+            return;
+        }
         if !checked.valid {
             self.counters.bad_checks += 1;
             return;
