@@ -19,6 +19,7 @@ from antiphon.edge.service import Edge
 from antiphon.edge.sessions import LiveSession
 from antiphon.errors import ConfigError
 from antiphon.wire.control.v1 import edge_pb2, edge_pb2_grpc
+from tests.support import members
 from tests.support.plane import QUALITY, FakePlane
 from tests.support.wait import until
 
@@ -94,7 +95,23 @@ async def test_the_edge_is_in_the_cluster_with_its_addresses(running: Running) -
     (record,) = await running.cluster.edges()
     assert (record.id, record.region, record.latitude) == ("edge-test", "virginia", 38.95)
     assert record.media == ("127.0.0.1:4000", "[::1]:4000")
+    assert record.tcp == ("127.0.0.1:4000",)
+    assert record.steering == "", "it stands alone"
     assert record.control.startswith("127.0.0.1:")
+
+
+async def test_an_edge_learns_where_its_neighbours_take_packets(running: Running) -> None:
+    neighbour = members.edge("edge-b", steering="127.0.0.1:4013")
+    async with members.kept(running.cluster, neighbour, members.edge("edge-c")):
+        await until(lambda: running.plane.edges == {"edge-b": "127.0.0.1:4013"}, what="the neighbour")
+    await until(lambda: running.plane.edges == {}, what="the neighbour's leave")
+
+
+async def test_a_caller_that_moves_is_measured(running: Running) -> None:
+    await running.open()
+    running.plane.happen("session_moved", SESSION, epoch=5, remote="192.0.2.9:5", gap_us=1_234_000)
+    await until(lambda: "antiphon_edge_path_gap_seconds_count 1.0" in generate_latest(REGISTRY).decode())
+    assert 'antiphon_edge_path_gap_seconds_bucket{le="2.0"} 1.0' in generate_latest(REGISTRY).decode()
 
 
 async def test_an_offer_is_answered_once_the_worker_s_link_is_up(running: Running) -> None:

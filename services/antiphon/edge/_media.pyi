@@ -102,7 +102,8 @@ class MediaPlane:
     def take_events(self) -> list[tuple[str, str, dict[str, object]]]:
         """Events since the last call: (kind, session or worker id, details).
 
-        Kinds: session_connected (details: epoch, setup_us, security, remote), session_closed (epoch, reason, setup_us,
+        Kinds: session_connected (details: epoch, setup_us, security, remote), session_moved (epoch, remote, gap_us:
+        how long no media came), session_closed (epoch, reason, setup_us,
         quality), link_up, link_down (reason).
         """
 

@@ -25,6 +25,7 @@ class EventListener(Protocol):
     """Hears of what happened in the media plane, in order."""
 
     def session_connected(self, session: str, details: Mapping[str, Any]) -> None: ...
+    def session_moved(self, session: str, details: Mapping[str, Any]) -> None: ...
     def session_closed(self, session: str, details: Mapping[str, Any]) -> None: ...
     def link_up(self, worker: str, details: Mapping[str, Any]) -> None: ...
     def link_down(self, worker: str, details: Mapping[str, Any]) -> None: ...
@@ -58,6 +59,8 @@ class EventPump:
         match kind:
             case "session_connected":
                 self._listener.session_connected(subject, details)
+            case "session_moved":
+                self._listener.session_moved(subject, details)
             case "session_closed":
                 self._listener.session_closed(subject, details)
             case "link_up":

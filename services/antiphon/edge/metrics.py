@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from antiphon.edge.sessions import SessionBook
 
 _SETUP_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0)
+_GAP_BUCKETS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 30.0)
 _NAME = re.compile(r"[^a-zA-Z0-9_]")
 # Reasons come from our own code and the proto; anything else is counted as "other", so that labels stay bounded.
 _CLOSE_REASONS = frozenset(
@@ -100,7 +101,13 @@ class EdgeMetrics:
             ["count"],
             registry=registry,
         )
-        self._collectors: list[Collector] = [self._requests, self._closed, self._setup, self._counted]
+        self._gaps = Histogram(
+            "antiphon_edge_path_gap_seconds",
+            "How long no media came while a caller's address changed.",
+            buckets=_GAP_BUCKETS,
+            registry=registry,
+        )
+        self._collectors: list[Collector] = [self._requests, self._closed, self._setup, self._counted, self._gaps]
 
     def watch(self, plane: MediaPlane, book: SessionBook, releases: Releases) -> None:
         collector = _PlaneCollector(plane, book, releases)
@@ -118,6 +125,10 @@ class EdgeMetrics:
         for name, value in quality.items():
             if not name.endswith(_MEASURED) and value > 0:
                 self._counted.labels(name).inc(value)
+
+    def moved(self, gap_s: float) -> None:
+        """gap_s: seconds in which no media came, what the caller's encoder left out included."""
+        self._gaps.observe(gap_s)
 
     def close(self) -> None:
         while self._collectors:

@@ -192,6 +192,11 @@ class Edge:
     def session_connected(self, session: str, details: Mapping[str, Any]) -> None:
         log.info("session connected", session=session, **_plain(details))
 
+    def session_moved(self, session: str, details: Mapping[str, Any]) -> None:
+        gap_s = float(details["gap_us"]) / 1e6
+        self.metrics.moved(gap_s)
+        log.info("session moved", session=session, remote=details["remote"], gap_ms=round(gap_s * 1000))
+
     def session_closed(self, session: str, details: Mapping[str, Any]) -> None:
         known = self.book.closed(session)
         reason = str(details.get("reason", "error"))

@@ -62,6 +62,11 @@ fn media_goes_on_through_a_restart_and_moves_to_the_new_address() {
     assert_eq!(call.session.stats().remote, Some(address("203.0.113.9:7000").into()));
     let marks: Vec<_> = call.said.frames.iter().map(|frame| frame.payload[1]).collect();
     assert_eq!(marks, (0..20).collect::<Vec<u8>>());
+    let gap = call.session.stats().path_gaps.last.expect("it moved");
+    assert!(
+        (1_000..1_200).contains(&gap.as_millis()),
+        "a second of silence, and a few packets' time: {gap:?}"
+    );
     call.run_ms(60_000);
     assert_eq!(call.said.closed(), None);
 }

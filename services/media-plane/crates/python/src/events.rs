@@ -23,6 +23,17 @@ pub(crate) fn event(py: Python<'_>, event: EdgeEvent) -> PyResult<EventTuple<'_>
             details.set_item("remote", remote)?;
             ("session_connected", session)
         }
+        EdgeEvent::SessionMoved {
+            session,
+            epoch,
+            remote,
+            gap_us,
+        } => {
+            details.set_item("epoch", epoch)?;
+            details.set_item("remote", remote)?;
+            details.set_item("gap_us", gap_us)?;
+            ("session_moved", session)
+        }
         EdgeEvent::SessionClosed {
             session,
             epoch,

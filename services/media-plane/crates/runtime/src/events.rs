@@ -25,6 +25,17 @@ pub enum EdgeEvent {
         /// The caller's address.
         remote: String,
     },
+    /// A session's media goes on over another path.
+    SessionMoved {
+        /// The session's id.
+        session: String,
+        /// Its epoch.
+        epoch: u64,
+        /// The caller's address.
+        remote: String,
+        /// How long no media came, in microseconds.
+        gap_us: u64,
+    },
     /// A session is over.
     SessionClosed {
         /// The session's id.

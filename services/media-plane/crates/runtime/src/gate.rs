@@ -1,13 +1,15 @@
-//! How much strangers may cost: token buckets, one for each source and one for all, spent before anything is computed
-//! for an address that has not proven itself. Live calls' packets never come by here.
+//! How much strangers may cost: token buckets, looked at before anything is computed for an address that has not proven
+//! itself. All strangers together have one; a source has one for its checks that fail, so that callers who come back by
+//! the hundred from behind one address are let in, and whoever guesses is not. Live calls' packets never come by here.
 
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use antiphon_engine::Time;
 use rustc_hash::FxHashMap;
 
-/// Sources that are told apart; the others share one bucket.
+/// Sources of failed checks that are told apart; the others share one bucket.
 const MOST_SOURCES: usize = 4_096;
 
 /// A full table is looked through for what can be forgotten so often: looking costs more than a check.
@@ -20,9 +22,9 @@ pub(crate) struct Rate {
     pub(crate) burst: u32,
 }
 
-/// Checks that one source may cost: an office of some hundred callers behind one address may come back all at once.
-const SOURCE_CHECKS: Rate = Rate {
-    per_second: 200,
+/// Checks of one source that may fail: callers of an edge that was restarted check on for half a minute.
+const SOURCE_FAILURES: Rate = Rate {
+    per_second: 100,
     burst: 1_000,
 };
 /// Checks of strangers that a shard works on: some 3 us each, so that a flood costs it a few percent.
@@ -52,12 +54,17 @@ impl Bucket {
         }
     }
 
-    /// Takes a token if there is one.
-    pub(crate) fn take(&mut self, rate: Rate, now: Time) -> bool {
+    /// Whether there is a token.
+    fn has(&mut self, rate: Rate, now: Time) -> bool {
         let passed = u64::try_from(now.since(self.at).as_micros()).unwrap_or(u64::MAX);
         self.credit_us = self.credit_us.saturating_add(passed).min(rate.brim_us());
         self.at = now;
-        let taken = self.credit_us >= rate.token_us();
+        self.credit_us >= rate.token_us()
+    }
+
+    /// Takes a token if there is one.
+    fn take(&mut self, rate: Rate, now: Time) -> bool {
+        let taken = self.has(rate, now);
         if taken {
             self.credit_us -= rate.token_us();
         }
@@ -98,7 +105,7 @@ impl Gate {
     pub(crate) fn new(now: Time) -> Self {
         Self {
             sources: FxHashMap::default(),
-            others: Bucket::full(SOURCE_CHECKS, now),
+            others: Bucket::full(SOURCE_FAILURES, now),
             checks: Bucket::full(SHARD_CHECKS, now),
             handshakes: Bucket::full(SHARD_HANDSHAKES, now),
             purged: now,
@@ -107,17 +114,12 @@ impl Gate {
 
     /// Whether a stranger's check is looked at.
     pub(crate) fn check(&mut self, from: IpAddr, now: Time) -> Result<(), Refused> {
-        let source = source(from);
-        if self.sources.len() >= MOST_SOURCES && now.since(self.purged) >= PURGE_EVERY {
-            self.purge(now);
-        }
-        let bucket = if self.sources.len() < MOST_SOURCES || self.sources.contains_key(&source) {
-            let full = || Bucket::full(SOURCE_CHECKS, now);
-            self.sources.entry(source).or_insert_with(full)
-        } else {
-            &mut self.others
+        let is_full = self.sources.len() >= MOST_SOURCES;
+        let may_fail = match self.sources.get_mut(&source(from)) {
+            Some(bucket) => bucket.has(SOURCE_FAILURES, now),
+            None => !is_full || self.others.has(SOURCE_FAILURES, now),
         };
-        if !bucket.take(SOURCE_CHECKS, now) {
+        if !may_fail {
             return Err(Refused::Source);
         }
         if self.checks.take(SHARD_CHECKS, now) {
@@ -125,6 +127,20 @@ impl Gate {
         } else {
             Err(Refused::Shard)
         }
+    }
+
+    /// A check of that source failed.
+    pub(crate) fn blame(&mut self, from: IpAddr, now: Time) {
+        if self.sources.len() >= MOST_SOURCES && now.since(self.purged) >= PURGE_EVERY {
+            self.purge(now);
+        }
+        let is_full = self.sources.len() >= MOST_SOURCES;
+        let bucket = match self.sources.entry(source(from)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(_) if is_full => &mut self.others,
+            Entry::Vacant(new) => new.insert(Bucket::full(SOURCE_FAILURES, now)),
+        };
+        bucket.take(SOURCE_FAILURES, now);
     }
 
     /// Whether a handshake may begin.
@@ -136,7 +152,7 @@ impl Gate {
     pub(crate) fn purge(&mut self, now: Time) {
         self.purged = now;
         self.sources.retain(|_, bucket| {
-            let missing = SOURCE_CHECKS.brim_us() - bucket.credit_us;
+            let missing = SOURCE_FAILURES.brim_us() - bucket.credit_us;
             now.since(bucket.at) < Duration::from_micros(missing)
         });
     }
@@ -162,32 +178,52 @@ mod tests {
         Time(seconds * 1_000_000)
     }
 
+    /// How many of so many checks, all wrong, are looked at.
+    fn looked_at(gate: &mut Gate, sources: impl Iterator<Item = u32>, now: Time) -> usize {
+        let wrong = |source| {
+            let looked_at = gate.check(v4(source), now).is_ok();
+            if looked_at {
+                gate.blame(v4(source), now);
+            }
+            looked_at
+        };
+        sources.map(wrong).filter(|looked_at| *looked_at).count()
+    }
+
     #[test]
-    fn a_source_that_floods_is_held_to_its_rate_and_others_are_not() {
+    fn a_source_that_guesses_is_held_to_its_rate_and_others_are_not() {
         let mut gate = Gate::new(Time(0));
-        let at_once = (0..50_000).filter(|_| gate.check(v4(1), Time(0)).is_ok()).count();
-        assert_eq!(at_once, SOURCE_CHECKS.burst as usize);
+        let one = || std::iter::repeat_n(1, 50_000);
+        assert_eq!(looked_at(&mut gate, one(), Time(0)), SOURCE_FAILURES.burst as usize);
         assert_eq!(gate.check(v4(1), Time(0)), Err(Refused::Source));
         assert_eq!(gate.check(v4(2), Time(0)), Ok(()));
-        let later = (0..50_000).filter(|_| gate.check(v4(1), after(1)).is_ok()).count();
-        assert_eq!(later, SOURCE_CHECKS.per_second as usize);
+        assert_eq!(
+            looked_at(&mut gate, one(), after(1)),
+            SOURCE_FAILURES.per_second as usize
+        );
+    }
+
+    #[test]
+    fn callers_who_know_their_passwords_may_come_by_the_thousand_from_one_address() {
+        let mut gate = Gate::new(Time(0));
+        let let_in = (0..10_000_u64).filter(|number| gate.check(v4(1), Time(number * 100)).is_ok());
+        assert_eq!(let_in.count(), 10_000);
     }
 
     #[test]
     fn many_sources_together_are_held_to_the_shards_rate() {
         let mut gate = Gate::new(Time(0));
-        let at_once = (0..50_000)
-            .filter(|number| gate.check(v4(*number), Time(0)).is_ok())
-            .count();
-        assert!(at_once <= SHARD_CHECKS.burst as usize);
-        assert!(gate.sources.len() <= MOST_SOURCES, "memory is bounded");
-        let later = (0..100_000)
-            .filter(|number| gate.check(v4(100_000 + number), after(10)).is_ok())
-            .count();
-        assert!(
-            later <= SHARD_CHECKS.burst as usize,
-            "what was not used is not saved up"
-        );
+        assert_eq!(looked_at(&mut gate, 0..50_000, Time(0)), SHARD_CHECKS.burst as usize);
+        let later = looked_at(&mut gate, 100_000..200_000, after(10));
+        assert_eq!(later, SHARD_CHECKS.burst as usize, "what was not used is not saved up");
+        for second in 11..20 {
+            looked_at(
+                &mut gate,
+                second * 100_000..(second + 1) * 100_000,
+                after(u64::from(second)),
+            );
+            assert!(gate.sources.len() <= MOST_SOURCES, "memory is bounded");
+        }
         gate.purge(after(1_000));
         assert!(gate.sources.is_empty());
     }

@@ -243,27 +243,42 @@ fn the_gap_of_a_move_is_from_the_last_media_to_the_first_over_the_new_path() {
     let mut agent = agent();
     Sent::nominating(10).to(&mut agent, 0, 1);
     let at = |ms: u64| Time(ms * 1_000);
-    assert_eq!(agent.media(at(100), address(1), true).gap, None, "the first path is no move");
+    assert_eq!(
+        agent.media(at(100), address(1), true).gap,
+        None,
+        "the first path is no move"
+    );
     assert_eq!(agent.media(at(120), address(1), true).gap, None);
     // Media moves before a nomination.
     Sent::default().to(&mut agent, 800, 2);
-    assert_eq!(agent.media(at(820), address(2), true).gap, Some(Duration::from_millis(700)));
+    assert_eq!(
+        agent.media(at(820), address(2), true).gap,
+        Some(Duration::from_millis(700))
+    );
     assert_eq!(agent.media(at(840), address(2), true).gap, None);
     // A nomination comes before the media.
-    assert!(Sent::nominating(10).to(&mut agent, 2_000, 3).0.moved);
-    assert_eq!(agent.media(at(2_010), address(2), false).gap, None, "a straggler of the old path");
-    assert_eq!(agent.media(at(2_050), address(3), true).gap, Some(Duration::from_millis(40)));
-    assert_eq!(agent.media(at(2_070), address(3), true).gap, None);
+    assert!(Sent::nominating(10).to(&mut agent, 5_000, 3).0.moved);
+    assert_eq!(
+        agent.media(at(5_010), address(2), false).gap,
+        None,
+        "a straggler of the old path"
+    );
+    assert_eq!(
+        agent.media(at(5_050), address(3), true).gap,
+        Some(Duration::from_millis(40))
+    );
+    assert_eq!(agent.media(at(5_070), address(3), true).gap, None);
 }
 
 #[test]
 fn a_check_that_is_repeated_from_elsewhere_opens_no_path() {
     let mut agent = agent();
-    let username = format!("{}:{THEIRS}", local(0).ufrag.as_str());
+    let local = local(0);
+    let username = format!("{}:{THEIRS}", local.ufrag.as_str());
     let check = Check {
         transaction: [9; 12],
         username: username.as_bytes(),
-        password: local(0).password.as_bytes(),
+        password: local.password.as_bytes(),
         priority: 1,
         use_candidate: true,
         role: Role::Controlling(9),

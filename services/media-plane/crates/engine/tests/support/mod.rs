@@ -214,6 +214,8 @@ pub struct Call {
     pub peer_drops: Option<Kind>,
     /// What the network did to each RTP packet of the caller.
     pub media_fates: Vec<Fate>,
+    /// The caller's last STUN message.
+    pub last_check: Option<Vec<u8>>,
     pub answer: String,
 }
 
@@ -277,6 +279,7 @@ impl Call {
             peer_is_silent: false,
             peer_drops: None,
             media_fates: Vec::new(),
+            last_check: None,
             answer: written,
         };
         call.drive_peer();
@@ -403,6 +406,9 @@ impl Call {
                         bytes: transmit.contents.to_vec(),
                     };
                     let is_media = classify(&datagram.bytes) == Kind::Rtp;
+                    if matches!(classify(&datagram.bytes), Kind::Stun) && datagram.bytes[..2] == [0, 1] {
+                        self.last_check = Some(datagram.bytes.clone());
+                    }
                     let fate = self.up.send(self.now.as_micros(), self.nat.outward(datagram));
                     if is_media {
                         self.media_fates.push(fate);

@@ -221,3 +221,34 @@ proptest! {
         prop_assert_eq!(request.role, Some(role));
     }
 }
+
+/// The least that a valid check is made of: a header, USERNAME with a sealed ufrag and a caller's of four characters, and
+/// MESSAGE-INTEGRITY.
+const SMALLEST_CHECK: usize = 20 + (4 + 40) + 24;
+
+#[test]
+fn no_answer_is_larger_than_what_it_answers() {
+    let (transaction, password) = (b"transaction!", Some(&b"a password of the server"[..]));
+    let mut buffer = [0; MAX_RESPONSE];
+    for address in ["192.0.2.1:4000", "[2001:db8::1]:4000"] {
+        let mapped = address.parse().unwrap();
+        assert!(write_success(&mut buffer, transaction, mapped, b"a password of the server") <= SMALLEST_CHECK);
+    }
+    let unknown = [0x7777; 9];
+    for count in 1..=unknown.len() {
+        let length = write_error(
+            &mut buffer,
+            transaction,
+            ErrorCode::UnknownAttribute,
+            &unknown[..count],
+            password,
+        );
+        assert!(
+            length <= SMALLEST_CHECK + 4 * count,
+            "{count} unknown attributes, {length} bytes"
+        );
+    }
+    let controlled = 12;
+    let length = write_error(&mut buffer, transaction, ErrorCode::RoleConflict, &[], password);
+    assert!(length <= SMALLEST_CHECK + controlled);
+}

@@ -94,6 +94,7 @@ impl Shard {
             Steer::UnknownEdge => counters.drop_other_edge.add(1),
             Steer::BadIntegrity => counters.drop_bad_integrity.add(1),
         }
+        self.gate.blame(from.address.ip(), now);
         None
     }
 

@@ -1,8 +1,9 @@
 //! The shard's table of sessions: driving one, keeping its deadline, and seeing it off.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
-use antiphon_engine::{Event, Session, Time};
+use antiphon_engine::{Event, Remote, Session, Time};
 use antiphon_link::proto::control_request::Message;
 use antiphon_link::proto::{DataMessage, SessionClosed, SessionConnected};
 
@@ -104,6 +105,7 @@ impl Shard {
                 Event::Data {
                     label, binary, payload, ..
                 } => self.pass_on(slot, label, binary, payload),
+                Event::Moved { remote, gap } => self.moved(slot, remote, gap),
                 Event::Closed { reason } => self.see_off(slot, reason),
                 Event::PathSelected { .. } | Event::ChannelOpen { .. } => {}
             }
@@ -134,6 +136,17 @@ impl Shard {
                 setup_us,
             }),
         );
+        self.announce(event);
+    }
+
+    fn moved(&mut self, slot: Slot, remote: Remote, gap: Duration) {
+        let Some(seat) = self.seat(slot) else { return };
+        let event = EdgeEvent::SessionMoved {
+            session: seat.tenant.id.to_string(),
+            epoch: seat.tenant.epoch,
+            remote: remote.to_string(),
+            gap_us: u64::try_from(gap.as_micros()).unwrap_or(u64::MAX),
+        };
         self.announce(event);
     }
 
