@@ -145,7 +145,9 @@ class EdgeControl(edge_pb2_grpc.EdgeControlServiceServicer):
         return edge_pb2.RestartIceResponse(sdpfrag=sdpfrag, ufrag=ufrag)
 
     async def _close(self, request: edge_pb2.CloseSessionRequest) -> edge_pb2.CloseSessionResponse:
-        if not self._plane.close_session(request.session, epoch=request.epoch, reason=request.reason or "api"):
+        reason = request.reason or "api"
+        # It waits while its shard's mailbox is full.
+        if not await asyncio.to_thread(self._plane.close_session, request.session, epoch=request.epoch, reason=reason):
             raise _no_session(request.session)
         return edge_pb2.CloseSessionResponse()
 

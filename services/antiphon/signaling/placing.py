@@ -241,7 +241,10 @@ class _Search:
     def nothing_left(self) -> Exception:
         if self._last is not None:
             return self._last
-        reasons = ", ".join(f"{choice.id} {choice.why}" for choice in self._all_edges.choices) or "none is there"
+        reasons = (
+            ", ".join(f"{choice.id} {choice.why}" for choice in self._all_edges.choices)
+            or "none is there: start one with `antiphon edge`"
+        )
         return NoEdgeError(f"no edge can take a session: {reasons}")
 
     def explain(self, claim: Claim | None) -> dict[str, Any]:
