@@ -85,6 +85,10 @@ bench: build ## measure: floor, engine, whole path, peers; ARGS=--quick for a mi
 soak: build ## half an hour of 300 calls of random life: what leaks shows; ARGS="--minutes 2" for less
 	@$(BIN)/python -m loadtest.soak $(ARGS)
 
+.PHONY: interop
+interop: build ## call with real peers on a bad network (root, for namespaces) and write docs/interop.md; ARGS=firefox for one
+	@$(BIN)/python -m tests.interop $(ARGS)
+
 .PHONY: proto
 proto: $(VENV)/.ready ## generate services/antiphon/wire from proto/
 	@rm -rf services/antiphon/wire && mkdir -p services/antiphon/wire

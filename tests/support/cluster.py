@@ -19,7 +19,7 @@ import httpx
 from antiphon.cluster.embedded import valkey_program
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 START_SECONDS = 120
 _READY = re.compile(r"Antiphon is ready: (http://\S+)")
@@ -67,8 +67,10 @@ class Valkey:
 class LocalCluster:
     """A context manager around `antiphon up`."""
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, env: Mapping[str, str] | None = None) -> None:
+        """env: settings, such as ANTIPHON_EDGE__HOST; those of the tests' own environment count for nothing."""
         self._options = options
+        self._env = dict(env or {})
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self._found: queue.Queue[str | None] = queue.Queue()
@@ -76,7 +78,7 @@ class LocalCluster:
         self.url = ""
 
     def __enter__(self) -> Self:
-        env = {key: value for key, value in os.environ.items() if not key.startswith("ANTIPHON_")}
+        env = {key: value for key, value in os.environ.items() if not key.startswith("ANTIPHON_")} | self._env
         command = (sys.executable, "-m", "antiphon.cli", "up", "--port", "0", "--base-port", "0", *self._options)
         self._process = subprocess.Popen(
             command,

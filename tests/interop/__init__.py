@@ -1,0 +1,1 @@
+"""Real peers on a bad network: `make interop` calls a real cluster with each and writes docs/interop.md."""
