@@ -9,7 +9,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
-from tests.interop import chromium, facts, firefox
+from tests.interop import aiortc, chromium, facts, firefox, gstreamer, pion
 from tests.interop.browsers import FIREFOX, PULSEAUDIO
 from tests.interop.world import world
 from tests.support.browser import CHROMIUM
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
     from tests.interop.world import World
 
+_GSTREAMER = (
+    "webrtcbin or its bindings are not installed (Debian: gstreamer1.0-plugins-bad gstreamer1.0-plugins-good "
+    "gstreamer1.0-nice python3-gi gir1.2-gst-plugins-bad-1.0)"
+)
 PEERS: dict[str, tuple[Callable[[World, facts.Facts], None], Callable[[], str]]] = {
     "chromium": (chromium.run, lambda: "" if CHROMIUM else "Chromium is not installed (Debian: chromium)"),
     "firefox": (
@@ -28,6 +32,9 @@ PEERS: dict[str, tuple[Callable[[World, facts.Facts], None], Callable[[], str]]]
             "" if FIREFOX and PULSEAUDIO else "Firefox or PulseAudio is not installed (Debian: firefox-esr, pulseaudio)"
         ),
     ),
+    "aiortc": (aiortc.run, lambda: ""),
+    "gstreamer": (gstreamer.run, lambda: "" if gstreamer.version() else _GSTREAMER),
+    "pion": (pion.run, pion.missing),
 }
 """By name: calls with it, and says what is missing for that."""
 

@@ -56,9 +56,9 @@ def write(all_facts: list[Facts], machine: str) -> None:
 _HEAD = """# Real peers on a bad network
 
 Written by `make interop` ({machine}).
-Each peer calls a whole cluster from a network namespace of its own, through the [impairer](impairer.md), whose seed is the
-same each time. Figures are of one run; the last column says whether a fact is as it should be, and is empty where a figure
-is only told.
+Each peer calls a whole cluster from a network namespace of its own, through the [impairer](impairer.md), whose
+seed is the same each time. Figures are of one run; the last column says whether a fact is as it should be, and is empty
+where a figure is only told.
 """
 
 

@@ -34,7 +34,7 @@ OTHER = "Twelve boats went out before the morning fog had lifted."
 REPAIRED, UNREPAIRED = 1.0, 8.0
 """Percent that a browser may conceal at 5 % loss: with RED and NACK, and without."""
 MARGIN, LIKE = 0.1, 0.5
-_EDGE_FIGURES = ("lost", "repaired", "reordered", "duplicates", "nacked", "underruns")
+EDGE_FIGURES = ("lost", "repaired", "reordered", "duplicates", "nacked", "underruns")
 
 
 @cache
@@ -53,10 +53,10 @@ class Call:
 
     world: World
     page: Page
-    told: dict[str, Any]
+    answer: dict[str, Any]
 
     def edge(self) -> dict[str, Any]:
-        return self.world.session(self.told["session"])
+        return self.world.session(self.answer["session"])
 
     def statistics(self) -> dict[str, Any]:
         found: dict[str, Any] = self.page.ask("statistics")
@@ -83,9 +83,9 @@ class Call:
 
 @contextmanager
 def called(world: World, page: Page, agent: str, *, loop: bool, repair: bool = True) -> Iterator[Call]:
-    told = page.ask("call", token=TOKEN, agent=agent, wav=wav(0.5 if loop else 30.0), loop=loop, repair=repair)
+    answer = page.ask("call", token=TOKEN, agent=agent, wav=wav(0.5 if loop else 30.0), loop=loop, repair=repair)
     try:
-        yield Call(world, page, told)
+        yield Call(world, page, answer)
     finally:
         world.path.both(PERFECT)
         page.ask("hangUp")
@@ -125,7 +125,7 @@ def lossy(world: World, page: Page, facts: Facts, *, repair: bool) -> None:
         facts.add(f"{how}: packets lost by the path", f"{lost['up']} up, {lost['down']} down")
         facts.add(f"{how}: codec sent, received", f"{after['sends']}, {after['receives']}")
         facts.add(f"{how}: NACK and resending, at the browser", _repairs(after))
-        facts.add(f"{how}: at the edge", _told(edge["quality"], _EDGE_FIGURES))
+        facts.add(f"{how}: at the edge", told(edge["quality"]))
         concealed = _concealed(before, after)
         facts.add(
             f"{how}: concealed at the browser", _concealment(before, after), wanted=concealed < (1.0 if repair else 8.0)
@@ -177,11 +177,12 @@ def _repairs(seen: dict[str, Any]) -> str:
 
 def _size(outbound: dict[str, Any]) -> float:
     """Of a payload in bytes: RED doubles it."""
-    return float(outbound.get("bytesSent", 0)) / max(1, outbound.get("packetsSent", 0))
+    return float(outbound.get("bytesSent", 0)) / max(1.0, float(outbound.get("packetsSent", 0)))
 
 
-def _told(figures: dict[str, float], names: tuple[str, ...]) -> str:
-    return ", ".join(f"{name} {figures[name]:.0f}" for name in names if name in figures)
+def told(figures: dict[str, float]) -> str:
+    """What the edge counted of losses and repairs, where it counted any."""
+    return ", ".join(f"{name} {figures[name]:.0f}" for name in EDGE_FIGURES if figures.get(name))
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
