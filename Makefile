@@ -52,6 +52,7 @@ test-rust:
 
 .PHONY: test-python
 test-python: build
+	@cargo build --quiet --release --manifest-path $(MEDIA)/Cargo.toml --package antiphon-impairer
 	@$(BIN)/python -m pytest --numprocesses $(PYTEST_WORKERS) $(ARGS)
 
 .PHONY: test-js

@@ -14,9 +14,9 @@ import av
 import numpy as np
 
 from tests.interop import talk
+from tests.interop.hearing import RATE, SENTENCE, verdict
 from tests.interop.world import TOKEN
 from tests.support import speech
-from tests.support.browser import RATE, envelope, likeness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,20 +46,15 @@ class Outcome:
     heard: NDArray[np.int16]
 
     def tell_heard(self, facts: Facts, what: str) -> None:
-        if len(self.heard) < RATE:
-            facts.add(what, f"{len(self.heard) / RATE:.1f} s of sound", wanted=False)
-            return
-        came = envelope(self.heard)
-        said, other = (likeness(envelope(speech.say(text, RATE)), came) for text in (talk.SENTENCE, talk.OTHER))
-        wanted = said > max(talk.LIKE, other + talk.MARGIN)
-        facts.add(what, f"likeness {said:.2f}, of another sentence {other:.2f}", wanted=wanted)
+        seen, wanted = verdict(self.heard)
+        facts.add(what, f"{seen}; {len(self.heard) / RATE:.1f} s", wanted=wanted)
 
 
 def call(world: World, program: Program, agent: str, *, seconds: float, loop: bool) -> Outcome:
     """One call from the caller's network. Raises RuntimeError with the program's own words."""
     with tempfile.TemporaryDirectory(prefix="antiphon-interop-") as folder:
         play, record = Path(folder, "play.ogg"), Path(folder, "record")
-        write_ogg(play, [speech.silence(1.0, 48000), speech.say(talk.SENTENCE, 48000), silence_after(loop, seconds)])
+        write_ogg(play, [speech.silence(1.0, 48000), speech.say(SENTENCE, 48000), silence_after(loop, seconds)])
         asked = {"url": world.url, "token": TOKEN, "agent": agent, "play": play, "record": record, "seconds": seconds}
         arguments = [f"--{name}={value}" for name, value in asked.items()]
         with world.caller.entered():

@@ -29,6 +29,7 @@ class Caller:
         self.arguments = arguments
         self.gathered, self.connected = threading.Event(), threading.Event()
         self.messages: list[str] = []
+        self.replies: list[Any] = []  # their values live no longer than they
         self.pipeline = Gst.parse_launch(
             f"webrtcbin name=peer bundle-policy=max-bundle latency=100 "
             f"filesrc location={arguments.play} ! oggdemux ! opusparse ! rtpopuspay pt=111 "
@@ -74,6 +75,7 @@ class Caller:
         self.peer.emit(signal, argument, promise)
         promise.wait()
         reply = promise.get_reply()
+        self.replies.append(reply)
         if reply is not None and reply.has_field("error"):
             raise RuntimeError(f"{signal}: {reply.get_value('error')}")
         return reply
