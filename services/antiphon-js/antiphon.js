@@ -6,6 +6,9 @@ const CHANNEL_ID = 0;
 const CONNECT_TIMEOUT_MS = 15_000;
 const RECONNECT_TIMEOUT_MS = 30_000;
 const BYE_GRACE_MS = 400;
+const REPORT_MS = 250;
+const IDLE_REPORT_MS = 2000;
+const LONGEST_SILENCE_MS = 1000;
 const SILENCE_DBFS = -100;
 
 // ---- Errors: one class for each thing that a page tells its user -------------------------------------------------
@@ -269,6 +272,54 @@ function readStatistics(report, before, levels) {
   return { statistics, sums };
 }
 
+// ---- Playout reports: binary messages between this SDK and the edge (proto/antiphon/data/v1) ----------------------
+
+const PLAYOUT_REPORT = 1;
+const STOP = 2;
+
+/** How far this browser's playing of the agent's voice is, as the edge wants it: 32 octets. */
+function encodePlayoutReport({ now, source, ageMs, outputMs, bufferMs, received, lost, concealed }) {
+  const view = new DataView(new ArrayBuffer(32));
+  const half = (value) => Math.max(0, Math.min(0xffff, Math.round(value) || 0));
+  const plays = source?.rtpTimestamp !== undefined;
+  view.setUint8(0, PLAYOUT_REPORT);
+  view.setUint8(1, 1);
+  view.setUint16(2, 1 | (plays ? 2 : 0));
+  view.setUint32(4, Math.round(now));
+  view.setUint32(8, plays ? source.rtpTimestamp : 0);
+  view.setUint16(12, half(ageMs));
+  view.setUint16(14, half(outputMs));
+  view.setUint16(16, half(bufferMs));
+  view.setUint32(20, received);
+  view.setUint32(24, lost);
+  view.setUint32(28, concealed);
+  return view.buffer;
+}
+
+/** Milliseconds since a source was played. Its clock is performance.timeOrigin's; some browsers take Date's. */
+function ageOf(source) {
+  const ages = [performance.timeOrigin + performance.now() - source.timestamp, Date.now() - source.timestamp];
+  return Math.min(...ages.map((age) => (age >= -5 ? Math.max(0, age) : Infinity)));
+}
+
+/** What playing is like, summed since the call began: packets, delays in the jitter buffer and on the way to the speaker. */
+function readPlayout(report) {
+  const entries = [...report.values()];
+  const inbound = entries.find((entry) => entry.type === "inbound-rtp") ?? {};
+  const output = entries.find((entry) => entry.type === "media-playout") ?? {};
+  return {
+    received: inbound.packetsReceived ?? 0,
+    lost: Math.max(0, inbound.packetsLost ?? 0),
+    concealed: Math.max(0, (inbound.concealedSamples ?? 0) - (inbound.silentConcealedSamples ?? 0)),
+    buffered: inbound.jitterBufferDelay ?? 0,
+    emitted: inbound.jitterBufferEmittedCount ?? 0,
+    delayed: output.totalPlayoutDelay ?? 0,
+    played: output.totalSamplesCount ?? 0,
+  };
+}
+
+const meanMs = (sum, count) => (count > 0 ? (1000 * sum) / count : 0);
+
 // ---- The call ----------------------------------------------------------------------------------------------------
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -292,6 +343,11 @@ export class Call extends EventTarget {
   #context = null;
   #meters = {};
   #element = null;
+  #receiver = null;
+  #playout = null;
+  #reportedAt = -Infinity;
+  #edgeStops = false;
+  #unsilence = null;
   #muted = false;
   #sums = null;
   #timers = new Set();
@@ -419,7 +475,8 @@ export class Call extends EventTarget {
     peer.addTransceiver(stream.getAudioTracks()[0], { direction: "sendrecv", streams: [stream] });
     // Negotiated out of band: usable as soon as SCTP is up, one round trip earlier than DCEP.
     this.#channel = peer.createDataChannel(CHANNEL, { negotiated: true, id: CHANNEL_ID });
-    this.#on(this.#channel, "message", (event) => this.#receive(event.data));
+    this.#channel.binaryType = "arraybuffer";
+    this.#on(this.#channel, "message", ({ data }) => (typeof data === "string" ? this.#receive(data) : this.#receiveOfEdge(data)));
     this.#on(this.#channel, "close", () => this.#closedByEdge());
     this.#on(peer, "track", (event) => this.#play(event.streams[0] ?? new MediaStream([event.track]), event.receiver));
     this.#on(peer, "iceconnectionstatechange", () => this.#iceChanged());
@@ -462,6 +519,7 @@ export class Call extends EventTarget {
     this.#settle.resolve(this);
     const tell = (statistics) => this.#state !== "ended" && this.#emit("stats", statistics);
     this.#every(this.#options.statsIntervalMs ?? 1000, () => this.statistics().then(tell, () => {}));
+    this.#every(REPORT_MS, () => this.#reportPlayout().catch(() => {}));
   }
 
   /** When DTLS or the channel closes: the reason is what the session's last message said, else what its record says. */
@@ -504,6 +562,7 @@ export class Call extends EventTarget {
 
   #play(stream, receiver) {
     this.#remote = stream;
+    this.#receiver = receiver;
     this.#element = new Audio();
     this.#element.autoplay = true;
     this.#element.srcObject = stream;
@@ -537,12 +596,61 @@ export class Call extends EventTarget {
     for (const track of this.#local?.getAudioTracks() ?? []) track.enabled = !muted;
   }
 
+  /** Tells the edge what is played, some times each second while there is something. */
+  async #reportPlayout() {
+    if (!this.#receiver?.getStats || this.#channel.readyState !== "open") return;
+    const before = this.#playout;
+    const playout = readPlayout(await this.#receiver.getStats());
+    this.#playout = playout;
+    const now = performance.now();
+    const since = (name) => playout[name] - (before?.[name] ?? 0);
+    const idle = since("received") < 5; // comfort frames are fewer
+    if (this.#channel.readyState !== "open" || (idle && now - this.#reportedAt < IDLE_REPORT_MS - REPORT_MS / 2)) return;
+    this.#reportedAt = now;
+    const source = this.#receiver.getSynchronizationSources()[0];
+    const outputMs = playout.played ? meanMs(since("delayed"), since("played")) : 1000 * (this.#context?.outputLatency ?? 0);
+    const bufferMs = meanMs(since("buffered"), since("emitted"));
+    const ageMs = source ? ageOf(source) : 0;
+    this.#channel.send(encodePlayoutReport({ ...playout, now, source, ageMs, outputMs, bufferMs }));
+  }
+
   /** An edge can stop sending at once, but not what lies in this browser's jitter buffer: that is silenced here. */
-  #silence(state) {
+  #silence() {
     if (!this.#element) return;
+    this.#unsilence?.();
+    this.#element.muted = true;
+  }
+
+  #unsilenceAfter(ms, isOver = () => false) {
+    const until = performance.now() + ms;
+    const stop = this.#every(10, () => (isOver() || performance.now() >= until) && this.#unsilence?.());
+    this.#unsilence = () => {
+      stop();
+      this.#unsilence = null;
+      if (this.#element) this.#element.muted = false;
+    };
+  }
+
+  /** The edge says at which timestamp what follows the stop begins: it is heard from there on, however long that takes to come. */
+  #silenceUntil(timestamp) {
+    this.#edgeStops = true;
+    const playing = () => this.#receiver?.getSynchronizationSources()[0]?.rtpTimestamp;
+    this.#silence();
+    this.#unsilenceAfter(playing() === undefined ? 300 : LONGEST_SILENCE_MS, () => ((playing() - timestamp) | 0) >= 0);
+  }
+
+  /** Without the edge's own word, the session's text has to do. It comes later, and may cut what follows. */
+  #obey(state) {
+    if (this.#edgeStops) return;
     const stopped = state === "held" || state === "flushed";
-    this.#element.muted = stopped;
-    if (stopped) this.#later(300, () => this.#element && (this.#element.muted = false));
+    if (!stopped) return void this.#unsilence?.();
+    this.#silence();
+    this.#unsilenceAfter(300);
+  }
+
+  #receiveOfEdge(data) {
+    const view = new DataView(data);
+    if (view.byteLength >= 8 && view.getUint8(0) === STOP) this.#silenceUntil(view.getUint32(4));
   }
 
   // ---- messages (proto/antiphon/data/v1, proto3 JSON: fields that are zero are absent)
@@ -558,7 +666,7 @@ export class Call extends EventTarget {
     if (sessionStarted) this.#emit("sessionstarted", { session: "", agent: "", worker: "", edge: "", ...sessionStarted });
     else if (callerTurn) this.#emit("turn", { turn: 0, state: "", atMs: 0, audioMs: 0, ...callerTurn });
     else if (agentUtterance) {
-      this.#silence(agentUtterance.state);
+      this.#obey(agentUtterance.state);
       this.#emit("utterance", { utterance: 0, state: "", heardMs: 0, lengthMs: 0, ...agentUtterance });
     } else if (app) this.#emit("message", { data: app.data ?? null });
     else if (sessionEnded) {

@@ -80,13 +80,17 @@ class LinkClient:
             if mine:
                 await stream.write(pb.MediaRequest(frames=ingest(mine)))
 
-    async def report(self, session: int, utterance: int, *, queued: int, sent: int, heard: int, state: int = 0) -> None:
+    async def report(
+        self, session: int, utterance: int, *, queued: int, sent: int, heard: int, state: int = 0, basis: int = 0
+    ) -> None:
         reports = pb.PlayoutReports(
             session=[session],
             utterance=[utterance],
             queued=[queued],
             sent=[sent],
+            received=[sent],
             heard=[heard],
+            basis=[basis],
             state=[state],
             underruns=[0],
         )

@@ -31,6 +31,7 @@ class Answerer:
         self.peer.on("datachannel", self._channel)
         self.asked: dict[str, Any] = {}
         self.received: list[Any] = []
+        self.reports: list[bytes] = []
         self.deleted: list[str] = []
         self.records: list[dict[str, Any]] = []
         self.channel: Any = None
@@ -57,9 +58,15 @@ class Answerer:
     def tell(self, **message: Any) -> None:
         self.channel.send(json.dumps(message))
 
+    def _message(self, message: str | bytes) -> None:
+        if isinstance(message, bytes):
+            self.reports.append(message)
+        else:
+            self.received.append(json.loads(message))
+
     def _channel(self, channel: Any) -> None:
         self.channel = channel
-        channel.on("message", lambda text: self.received.append(json.loads(text)))
+        channel.on("message", self._message)
         self.tell(sessionStarted={"session": "ses_1", "agent": "echo", "worker": "worker-2", "edge": "edge-1"})
 
 
@@ -84,6 +91,7 @@ async def test_a_call_is_set_up_heard_and_counted(answerer: Answerer) -> None:
         assert end - begin == pytest.approx(len(said) / RATE, abs=0.021)
         await until(lambda: find(said, call.recording()).correlation > 0.8)
         assert call.hearing.stretches
+        await until(lambda: len(answerer.reports) >= 3)
     statistics = await call.statistics()
     assert answerer.asked == {"agent": "echo", "region": "frankfurt", "metadata": {"name": "Ada"}}
     assert {"http", "ice", "dtls", "data_channel", "first_frame"} == statistics.setup_ms.keys()

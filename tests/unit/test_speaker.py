@@ -9,7 +9,7 @@ from antiphon.opus import SILENCE_20_MS
 from antiphon.testing import VirtualTimeLoop
 from antiphon.worker.audio import Packet
 from antiphon.worker.speaker import Said, Speaker
-from antiphon.worker.transport import LAST, PlayoutState
+from antiphon.worker.transport import LAST, HeardBasis, PlayoutState
 
 
 class SilentEdge:
@@ -80,11 +80,11 @@ def test_a_cut_is_told_after_a_second_when_the_edge_does_not_confirm_it(in_virtu
     async def story(edge: SilentEdge) -> None:
         saying = edge.say(50)
         await asyncio.sleep(0.1)
-        edge.speaker.report(1, 9600, 4800, PlayoutState.PLAYING)
+        edge.speaker.report(1, 9600, 4800, PlayoutState.PLAYING, 8640, HeardBasis.DEVICE, 2)
         edge.speaker.stop("stopped")
         said = await saying
         assert asyncio.get_running_loop().time() == pytest.approx(1.1)
-        assert said == Said(1, 0.1, 1.0, "stopped")
+        assert said == Said(1, 0.1, 1.0, "stopped", received=0.18, heard_by="device", underruns=2)
         assert edge.flushed == [1]
         assert edge.states == [(1, "started"), (1, "flushed")]
 

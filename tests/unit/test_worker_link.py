@@ -173,13 +173,15 @@ async def test_speaking_over_an_utterance_flushes_it_and_tells_what_was_heard(wo
         answer = await link.next_media()
         assert list(answer.commands.command) == [2]
         assert list(answer.commands.generation) == [1]
-        await link.report(1, 1, queued=48000, sent=9600, heard=7200, state=3)
+        await link.report(1, 1, queued=48000, sent=9600, heard=7200, state=3, basis=1)
         await eventually(lambda: bool(HEARD))
         await link.media_message(voice(1, 45, 40, spoken=()))
         answer = await link.next_media()
         assert set(answer.frames.generation) == {1}
         assert HEARD[0].cut == "interrupted"  # type: ignore[attr-defined]
         assert HEARD[0].heard == 0.15  # type: ignore[attr-defined]
+        assert HEARD[0].received == 0.2  # type: ignore[attr-defined]
+        assert HEARD[0].heard_by == "device"  # type: ignore[attr-defined]
 
 
 async def test_agents_exception_ends_its_own_session_only(worker: LinkServer) -> None:

@@ -27,18 +27,25 @@ export class FakeStream {
 export class FakeChannel extends EventTarget {
   readyState = "connecting";
   sent = [];
+  reports = [];
 
   constructor(label, options) {
     super();
     Object.assign(this, { label, options });
   }
 
-  send(text) {
-    this.sent.push(JSON.parse(text));
+  send(data) {
+    if (typeof data === "string") this.sent.push(JSON.parse(data));
+    else this.reports.push(new DataView(data));
   }
 
   close() {
     this.readyState = "closed";
+  }
+
+  /** The edge's own word: octets. */
+  tells(...octets) {
+    this.dispatchEvent(new MessageEvent("message", { data: Uint8Array.from(octets).buffer }));
   }
 
   says(message) {
@@ -115,7 +122,10 @@ export class FakePeer extends EventTarget {
     this.dtls.state = "connected";
     this.dtls.dispatchEvent(new Event("statechange"));
     this.channel.readyState = "open";
-    const receiver = { getSynchronizationSources: () => (this.audible ? [{}] : []) };
+    const receiver = {
+      getSynchronizationSources: () => (this.audible ? [this.source ?? {}] : []),
+      getStats: async () => this.playout?.() ?? new Map(),
+    };
     this.dispatchEvent(Object.assign(new Event("track"), { streams: [new FakeStream()], receiver }));
   }
 }

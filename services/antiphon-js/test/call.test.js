@@ -97,6 +97,91 @@ test("an utterance that was stopped is silenced here until the agent speaks agai
   await until(() => !browser.audio().muted, "the jitter buffer to run dry");
 });
 
+/** A peer that has played `rtpTimestamp`, and whose counters grow at each look as they do while the agent speaks. */
+function playing(peer, rtpTimestamp, packetsEach = 12) {
+  let looks = 0;
+  peer.audible = true;
+  peer.source = { rtpTimestamp, timestamp: performance.timeOrigin + performance.now() };
+  peer.playout = () => {
+    looks += 1;
+    const inbound = { type: "inbound-rtp", packetsReceived: looks * packetsEach, packetsLost: 3, concealedSamples: 5000 };
+    const sums = { silentConcealedSamples: 1000, jitterBufferDelay: looks * 0.8, jitterBufferEmittedCount: looks * 10 };
+    const output = { type: "media-playout", totalPlayoutDelay: looks * 0.3, totalSamplesCount: looks * 10 };
+    return new Map([["I", { ...inbound, ...sums }], ["O", output]]);
+  };
+}
+
+test("the edge is told what is played, some times each second", async () => {
+  const browser = install();
+  await connected(browser);
+  playing(browser.peer(), 0xfffffff0);
+  const { reports } = browser.peer().channel;
+  await until(() => reports.length >= 4, "four reports");
+  const [first, second] = [reports[2], reports[3]];
+  assert.deepEqual([first.byteLength, first.getUint8(0), first.getUint8(1), first.getUint16(2)], [32, 1, 1, 3]);
+  assert.equal(first.getUint32(8), 0xfffffff0);
+  assert.deepEqual([first.getUint16(14), first.getUint16(16)], [30, 80], "output and jitter buffer");
+  assert.deepEqual([first.getUint32(20), first.getUint32(24), first.getUint32(28)], [36, 3, 4000]);
+  const between = second.getUint32(4) - first.getUint32(4);
+  assert.ok(between >= 150 && between < 1000, `${between} ms by its own clock`);
+  assert.ok(Math.abs(second.getUint16(12) - first.getUint16(12) - between) <= 2, "the same sample, so much longer ago");
+});
+
+test("while nothing is played the edge is told seldom", async () => {
+  const browser = install();
+  await connected(browser);
+  playing(browser.peer(), 960, 1);
+  const { reports } = browser.peer().channel;
+  await new Promise((resolve) => setTimeout(resolve, 1300));
+  assert.equal(reports.length, 1);
+});
+
+test("a browser that does not say what it plays tells its counters all the same", async () => {
+  const browser = install();
+  await connected(browser);
+  playing(browser.peer(), undefined);
+  const { reports } = browser.peer().channel;
+  await until(() => reports.length, "a report");
+  assert.equal(reports[0].getUint16(2), 1);
+});
+
+test("at the edge's word what lies in the jitter buffer is silenced, and what follows is heard", async () => {
+  const browser = install();
+  await connected(browser);
+  const peer = browser.peer();
+  peer.audible = true;
+  peer.source = { rtpTimestamp: 0xfffffc00 };
+  peer.channel.tells(2, 1, 0, 0, 0, 0, 1, 0);
+  assert.equal(browser.audio().muted, true, "at once");
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  assert.equal(browser.audio().muted, true, "as long as the old is played");
+  peer.channel.says({ agentUtterance: { utterance: 1, state: "flushed" } });
+  peer.source = { rtpTimestamp: 256 };
+  await until(() => !browser.audio().muted, "the new");
+  peer.channel.says({ agentUtterance: { utterance: 1, state: "flushed" } });
+  assert.equal(browser.audio().muted, false, "the session's text comes late and cuts nothing");
+});
+
+test("a device that never plays what follows is heard again all the same", async () => {
+  const browser = install();
+  await connected(browser);
+  const peer = browser.peer();
+  peer.audible = true;
+  peer.source = { rtpTimestamp: 0 };
+  peer.channel.tells(2, 1, 0, 0, 0, 0, 9, 0);
+  await until(() => !browser.audio().muted, "the second to pass");
+});
+
+test("what an edge of a later version says is taken as far as it is known", async () => {
+  const browser = install();
+  await connected(browser);
+  const peer = browser.peer();
+  for (const octets of [[], [2], [77, 1, 2, 3, 4, 5, 6, 7]]) peer.channel.tells(...octets);
+  assert.equal(browser.audio().muted, false);
+  peer.channel.tells(2, 9, 0, 0, 0, 0, 0, 0, 1, 2, 3);
+  assert.equal(browser.audio().muted, true);
+});
+
 test("send reaches the agent's code, and says when there is no call", async () => {
   const browser = install();
   await connected(browser);

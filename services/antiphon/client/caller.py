@@ -16,6 +16,7 @@ from aiortc.contrib.media import MediaBlackhole
 from antiphon.client import journal
 from antiphon.client.api import Api
 from antiphon.client.audio import at_call_rate
+from antiphon.client.device import REPORT_S, Device
 from antiphon.client.errors import CallEndedError, CallError
 from antiphon.client.hearing import Hearing
 from antiphon.client.speaking import Speaking
@@ -66,6 +67,8 @@ class Caller:
         self._setup_ms: dict[str, float] = {}
         self.speaking = Speaking()
         self.hearing = Hearing()
+        self._device = Device()
+        self._reporting: asyncio.Task[None] | None = None
         self.journal = journal.Journal()
         self.messages: deque[Any] = deque(maxlen=_MOST_MESSAGES)
         """What the agent's code sent, as JSON values."""
@@ -188,7 +191,7 @@ class Caller:
         peer.on("iceconnectionstatechange", self._on_ice_state)
         peer.on("track", self._blackhole.addTrack)
         transceiver = peer.addTransceiver(self.speaking, direction="sendrecv")
-        _tap(transceiver.receiver, self.hearing)
+        _tap(transceiver.receiver, self.hearing, self._device)
         self._channel = peer.createDataChannel(CHANNEL)
         self._channel.on("open", self._on_open)
         self._channel.on("message", self._on_message)
@@ -234,7 +237,15 @@ class Caller:
 
     async def _on_open(self) -> None:
         self._step("data_channel")
+        self._reporting = asyncio.create_task(self._report_playout(), name="playout reports")
         await self._notify()
+
+    async def _report_playout(self) -> None:
+        """Tells the edge what was played, as long as the channel is open."""
+        channel = self._channel
+        while channel is not None and channel.readyState == "open":
+            channel.send(self._device.report())
+            await asyncio.sleep(REPORT_S)
 
     async def _on_message(self, text: str | bytes) -> None:
         message = journal.parse(text) if isinstance(text, str) else None
@@ -252,6 +263,8 @@ class Caller:
             self.end_reason = self.journal.end_reason or reason
             self._ended.set()
         self._connected.set()
+        if self._reporting is not None:
+            self._reporting.cancel()
         self.speaking.end(self.end_reason)
         await self._notify()
 
@@ -260,8 +273,8 @@ class Caller:
             self._changed.notify_all()
 
 
-def _tap(receiver: RTCRtpReceiver, hearing: Hearing) -> None:
-    """Shows each RTP packet to `hearing` as it arrives.
+def _tap(receiver: RTCRtpReceiver, hearing: Hearing, device: Device) -> None:
+    """Shows each RTP packet to `hearing` and `device` as it arrives.
 
     aiortc's track holds the last four packets of a talk spurt back until the next one begins, which no recording and
     no measurement can use; it has no public way to the packets before its jitter buffer.
@@ -269,7 +282,8 @@ def _tap(receiver: RTCRtpReceiver, hearing: Hearing) -> None:
     pass_on = receiver._handle_rtp_packet  # noqa: SLF001
 
     async def handle(packet: Any, *args: Any, **options: Any) -> None:  # noqa: ANN401
-        hearing.packet(packet.ssrc, packet.timestamp, packet.payload)
+        samples = hearing.packet(packet.ssrc, packet.timestamp, packet.payload)
+        device.packet(packet.ssrc, packet.sequence_number, packet.timestamp, samples)
         await pass_on(packet, *args, **options)
 
     receiver._handle_rtp_packet = handle  # type: ignore[method-assign]  # noqa: SLF001

@@ -57,26 +57,28 @@ class Hearing:
         """The call begins now: nothing heard so far counts."""
         self.origin = self._clock()
 
-    def packet(self, ssrc: int, timestamp: int, payload: bytes) -> None:
-        """Takes one RTP packet's payload as it arrives."""
+    def packet(self, ssrc: int, timestamp: int, payload: bytes) -> int:
+        """Takes one RTP packet's payload as it arrives. Returns how many samples of it are new."""
         if not payload:
-            return
+            return 0
         now = self._clock() - self.origin
         at = self._place(ssrc, timestamp, now)
         if at in self._packets:
             self.duplicates += 1
-            return
+            return 0
         if len(self._packets) >= _MOST_PACKETS:
             self.overflow += 1
-            return
+            return 0
         self._packets[at] = payload
         if self.first_at is None:
             self.first_at = now
         pcm = self._decoder.decode(payload)
         if pcm is None:
             self.broken += 1
-        elif level_dbfs(pcm) > AUDIBLE_DBFS:
+            return 0
+        if level_dbfs(pcm) > AUDIBLE_DBFS:
             self._audible(at / RATE, len(pcm) / RATE, now)
+        return len(pcm)
 
     def pcm(self) -> NDArray[np.int16]:
         """Decodes everything in the order of its time: shape (samples,) at 48 kHz, from the origin on."""

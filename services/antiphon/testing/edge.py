@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from antiphon.opus import Pcm
 
-    Report = Callable[[int, int, int, int], None]
-    """(utterance, sent, heard, state), amounts in 48 kHz samples."""
+    Report = Callable[[int, int, int, int, int], None]
+    """(utterance, sent, heard, state, received), amounts in 48 kHz samples."""
 
 REPORT_S = 0.1
 PATH_S = 0.04
@@ -189,7 +189,8 @@ class SimulatedEdge:
     def _report(self, heard: Heard, state: PlayoutState) -> None:
         in_flight = 0 if state == PlayoutState.ENDED else round(PATH_S * CLOCK_RATE)
         ticks = max(0, heard.sent_ticks - in_flight)
-        asyncio.get_running_loop().call_soon(self.report, heard.utterance, heard.sent_ticks, ticks, state)
+        sent = heard.sent_ticks
+        asyncio.get_running_loop().call_soon(self.report, heard.utterance, sent, ticks, state, sent)
 
     def _say_farewell(self) -> None:
         if self._farewell is not None and not self._queue and self._playing is None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from antiphon.frames import CLOCK_RATE
 from antiphon.worker import metrics
-from antiphon.worker.transport import LAST, LIVE, PlayoutState, Transport
+from antiphon.worker.transport import LAST, LIVE, HeardBasis, PlayoutState, Transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -34,6 +34,12 @@ class Said:
     """Seconds that were handed to the edge."""
     cut: str | None
     """None when all of it was played; else why not: interrupted, stopped, withdrawn, closed."""
+    received: float = 0.0
+    """Seconds that reached the caller's device, as well as the edge can tell: less what the network lost for good."""
+    heard_by: Literal["estimate", "device"] = "estimate"
+    """How `heard` is known: reckoned from the round trip, or told by the caller's device."""
+    underruns: int = 0
+    """Times that the caller had to wait because frames came too late."""
 
     @property
     def complete(self) -> bool:
@@ -48,13 +54,24 @@ class Utterance:
         self.length = 0
         self.sent = 0
         self.heard = 0
+        self.received = 0
+        self.by_device = False
+        self.underruns = 0
         self.state = ""
         self.cut: str | None = None
         self.moved = asyncio.Event()
         self.settled = asyncio.Event()
 
     def said(self) -> Said:
-        return Said(self.number, self.heard / CLOCK_RATE, self.length / CLOCK_RATE, self.cut)
+        return Said(
+            utterance=self.number,
+            heard=self.heard / CLOCK_RATE,
+            length=self.length / CLOCK_RATE,
+            cut=self.cut,
+            received=self.received / CLOCK_RATE,
+            heard_by="device" if self.by_device else "estimate",
+            underruns=self.underruns,
+        )
 
 
 class Speaker:
@@ -198,13 +215,25 @@ class Speaker:
             utterance.state = state
             self._tell(utterance, state)
 
-    def report(self, number: int, sent: int, heard: int, state: int) -> None:
+    def report(
+        self,
+        number: int,
+        sent: int,
+        heard: int,
+        state: int,
+        received: int = 0,
+        basis: int = HeardBasis.ESTIMATE,
+        underruns: int = 0,
+    ) -> None:
         """The edge tells how far an utterance is; amounts in 48 kHz samples."""
         utterance = self._current
         if utterance is None or utterance.number != number or utterance.settled.is_set():
             return
         utterance.sent = max(utterance.sent, sent)
         utterance.heard = max(utterance.heard, heard)
+        utterance.received = max(utterance.received, received)
+        utterance.by_device = basis == HeardBasis.DEVICE
+        utterance.underruns = underruns
         utterance.moved.set()
         if not utterance.state and sent:
             self._change(utterance, "started")

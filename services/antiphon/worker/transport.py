@@ -25,6 +25,13 @@ class PlayoutState(IntEnum):
     STARVED = 4
 
 
+class HeardBasis(IntEnum):
+    """As in PlayoutReports.basis: how it is known what was heard."""
+
+    ESTIMATE = 0
+    DEVICE = 1
+
+
 class Report(Protocol):
     """What an edge says of an utterance; amounts are in 48 kHz samples."""
 

@@ -82,18 +82,14 @@ def drop_rows(drops: pb.IngestDrops) -> Iterator[tuple[int, int]]:
     return zip(drops.session, drops.count, strict=True)
 
 
-def report_rows(reports: pb.PlayoutReports) -> Iterator[tuple[int, int, int, int, int]]:
-    """Returns (session handle, utterance, sent, heard, state) for each row."""
-    _check_lengths(
-        reports.session,
-        reports.utterance,
-        reports.queued,
-        reports.sent,
-        reports.heard,
-        reports.state,
+def report_rows(reports: pb.PlayoutReports) -> Iterator[tuple[int, int, int, int, int, int, int, int]]:
+    """Returns (session handle, utterance, sent, heard, state, received, basis, underruns) for each row."""
+    columns = (
+        reports.session, reports.utterance, reports.sent, reports.heard, reports.state, reports.received, reports.basis,
         reports.underruns,
-    )
-    return zip(reports.session, reports.utterance, reports.sent, reports.heard, reports.state, strict=True)
+    )  # fmt: skip
+    _check_lengths(reports.queued, *columns)
+    return zip(*columns, strict=True)
 
 
 class Outbox:

@@ -2,6 +2,7 @@
 
 pub mod life;
 
+use antiphon_engine::device::DeviceReport;
 use antiphon_engine::envelope::{EnvelopeKey, Seen};
 use antiphon_engine::framing::{Deframer, FrameQueue, LARGEST_FRAME};
 use antiphon_engine::sdp::{Answer, Fingerprint, Offer, OwnStream, parse_fragment};
@@ -122,6 +123,13 @@ pub fn red(data: &[u8]) {
             .map(|block| (u32::from(block.timestamp_offset), block.payload))
             .eq(blocks)
     );
+}
+
+/// Playout reports of a caller's device: what is read can be written and reads the same.
+pub fn device(data: &[u8]) {
+    if let Ok(report) = DeviceReport::parse(data) {
+        assert_eq!(DeviceReport::parse(&report.write()), Ok(report));
+    }
 }
 
 /// Opus packets.

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use antiphon_engine::Transport;
+use antiphon_engine::device::DeviceReport;
 use antiphon_engine::envelope::{Direction, Envelope, EnvelopeKey};
 use antiphon_engine::rtcp::{ReportBlock, SenderInfo, Writer};
 use antiphon_engine::rtp::HeaderWriter;
@@ -54,6 +55,7 @@ fn write_all(root: &Path) -> io::Result<()> {
     write(root, "rtp", &[rtp(1), padded()])?;
     write(root, "rtcp", &[report()])?;
     write(root, "red", &[redundant()])?;
+    write(root, "device", &[DeviceReport::default().write().to_vec()])?;
     write(
         root,
         "opus",

@@ -246,7 +246,7 @@ class IngestDrops(_message.Message):
     def __init__(self, session: _Optional[_Iterable[int]] = ..., count: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class PlayoutReports(_message.Message):
-    __slots__ = ("session", "utterance", "queued", "sent", "heard", "state", "underruns")
+    __slots__ = ("session", "utterance", "queued", "sent", "heard", "state", "underruns", "received", "basis")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     UTTERANCE_FIELD_NUMBER: _ClassVar[int]
     QUEUED_FIELD_NUMBER: _ClassVar[int]
@@ -254,6 +254,8 @@ class PlayoutReports(_message.Message):
     HEARD_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     UNDERRUNS_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_FIELD_NUMBER: _ClassVar[int]
+    BASIS_FIELD_NUMBER: _ClassVar[int]
     session: _containers.RepeatedScalarFieldContainer[int]
     utterance: _containers.RepeatedScalarFieldContainer[int]
     queued: _containers.RepeatedScalarFieldContainer[int]
@@ -261,7 +263,9 @@ class PlayoutReports(_message.Message):
     heard: _containers.RepeatedScalarFieldContainer[int]
     state: _containers.RepeatedScalarFieldContainer[int]
     underruns: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, session: _Optional[_Iterable[int]] = ..., utterance: _Optional[_Iterable[int]] = ..., queued: _Optional[_Iterable[int]] = ..., sent: _Optional[_Iterable[int]] = ..., heard: _Optional[_Iterable[int]] = ..., state: _Optional[_Iterable[int]] = ..., underruns: _Optional[_Iterable[int]] = ...) -> None: ...
+    received: _containers.RepeatedScalarFieldContainer[int]
+    basis: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, session: _Optional[_Iterable[int]] = ..., utterance: _Optional[_Iterable[int]] = ..., queued: _Optional[_Iterable[int]] = ..., sent: _Optional[_Iterable[int]] = ..., heard: _Optional[_Iterable[int]] = ..., state: _Optional[_Iterable[int]] = ..., underruns: _Optional[_Iterable[int]] = ..., received: _Optional[_Iterable[int]] = ..., basis: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class MediaResponse(_message.Message):
     __slots__ = ("frames", "commands")

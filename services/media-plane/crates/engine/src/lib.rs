@@ -6,6 +6,7 @@
 mod channels;
 mod client_hello;
 pub mod config;
+pub mod device;
 mod dtls;
 mod egress;
 pub mod envelope;
@@ -32,7 +33,7 @@ pub mod time;
 pub mod ufrag;
 
 pub use config::{ConfigError, EngineConfig};
-pub use output::{Event, Gap, GapState, IngestFrame, IngestQuality, Output, PlayoutReport, PlayoutState};
+pub use output::{Event, Gap, GapState, HeardBasis, IngestFrame, IngestQuality, Output, PlayoutReport, PlayoutState};
 pub use remote::{Candidate, Remote, Transport, Via};
 pub use sdp::OfferError;
 pub use session::{OpenSession, PlayoutFrame, Session};

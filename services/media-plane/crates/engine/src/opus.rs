@@ -3,6 +3,9 @@
 /// A 20 ms frame of digital silence (CELT, full band, mono): ends a talk spurt, and fills the caller's buffer after a stop.
 pub const SILENCE: [u8; 3] = [0xf8, 0xff, 0xfe];
 
+/// A frame of 20 ms that an encoder in DTX sends: nothing but its TOC. A decoder makes comfort noise of it, of what it knows: silence.
+pub const COMFORT: [u8; 1] = [0xf8];
+
 const MAX_DURATION: u32 = 5_760;
 const MAX_FRAME: usize = 1_275;
 /// A SILK frame of the LP layer lasts 20 ms, but for the one of a 10 ms packet.

@@ -101,12 +101,27 @@ pub struct PlayoutReport {
     pub queued: u64,
     /// Sent to the caller so far.
     pub sent: u64,
+    /// What of it came, as well as can be told: less what is under way, and what the caller misses for good.
+    pub received: u64,
     /// Played by the caller's device so far, as well as can be told.
     pub heard: u64,
+    /// How that is known.
+    pub basis: HeardBasis,
     /// What is happening to it.
     pub state: PlayoutState,
     /// Under-runs so far.
     pub underruns: u32,
+}
+
+/// How it is known what was heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum HeardBasis {
+    /// Reckoned from the round trip and what devices usually take.
+    #[default]
+    Estimate = 0,
+    /// The caller's device reports what it plays.
+    Device = 1,
 }
 
 /// What is happening to an utterance.

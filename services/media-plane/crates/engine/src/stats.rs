@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::device::DeviceReport;
+use crate::output::HeardBasis;
 use crate::remote::Remote;
 use crate::time::Time;
 
@@ -164,8 +166,14 @@ counters! {
         packets_out,
         /// Their bytes on the wire.
         bytes_out,
+        /// Of them: packets that carried earlier frames (RED).
+        red_out,
+        /// Earlier frames in them.
+        redundant_out,
         /// Silence frames sent at stops.
         silence_out,
+        /// Comfort frames sent in pauses.
+        comfort_out,
         /// Times that an utterance ran dry.
         underruns,
         /// Frames refused: older than the last flush.
@@ -190,6 +198,18 @@ counters! {
         messages_over_rate,
         /// NACKs of the caller: packets that it misses.
         nacked,
+        /// Of them: sent again.
+        nacks_answered,
+        /// Not sent again: too old, or never sent.
+        nacks_too_old,
+        /// Not sent again: that was done less than a round trip before, or too much.
+        nacks_too_often,
+        /// Playout reports of the caller's device.
+        device_reports,
+        /// Playout reports that are malformed or make no sense.
+        device_reports_refused,
+        /// Binary messages for the edge of a type that it does not know.
+        edge_messages_unknown,
         /// RTP and RTCP packets that could not be sealed, because the key is used up.
         unsealed,
         /// RTCP packets received.
@@ -236,10 +256,48 @@ pub struct SessionStats {
     pub remote_loss: Option<f64>,
     /// Jitter that the caller last reported, in milliseconds.
     pub remote_jitter_ms: Option<f64>,
+    /// What leaves for the caller.
+    pub playout: PlayoutStats,
     /// The caller's address that media goes to.
     pub remote: Option<Remote>,
     /// DTLS version and SRTP profile, once connected.
     pub security: Option<String>,
+}
+
+/// Measurements of the way down.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlayoutStats {
+    /// Earlier frames that each packet carries now.
+    pub redundancy: usize,
+    /// Share of packets that the caller misses before repair, as NACKs, its reports and its device tell.
+    pub loss: f64,
+    /// From a frame's leaving to the caller's ear, in milliseconds.
+    pub delay_ms: f64,
+    /// How that is known.
+    pub basis: HeardBasis,
+    /// The device's last report.
+    pub device: Option<DeviceReport>,
+}
+
+impl PlayoutStats {
+    fn quality(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        #[expect(clippy::cast_precision_loss, reason = "a few blocks")]
+        let redundancy = self.redundancy as f64;
+        let of_device = |figure: fn(&DeviceReport) -> f64| self.device.as_ref().map(figure);
+        [
+            ("redundancy", Some(redundancy)),
+            ("playout_loss", Some(self.loss)),
+            ("playout_delay_ms", Some(self.delay_ms)),
+            ("heard_basis", Some(f64::from(self.basis as u8))),
+            ("device_buffer_ms", of_device(|report| f64::from(report.buffer_ms))),
+            (
+                "device_concealed_ms",
+                of_device(|report| f64::from(report.concealed) / 48.0),
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| value.map(|value| (name, value)))
+    }
 }
 
 impl SessionStats {
@@ -256,11 +314,10 @@ impl SessionStats {
             ("remote_loss", self.remote_loss),
             ("remote_jitter_ms", self.remote_jitter_ms),
         ];
-        counts.chain(
-            measured
-                .into_iter()
-                .filter_map(|(name, value)| value.map(|value| (name, value))),
-        )
+        let measured = measured
+            .into_iter()
+            .filter_map(|(name, value)| value.map(|value| (name, value)));
+        counts.chain(measured).chain(self.playout.quality())
     }
 }
 

@@ -97,7 +97,7 @@ fn a_channel_that_was_agreed_beforehand_needs_no_opening() {
 
 #[test]
 fn messages_survive_loss_in_order() {
-    let mut call = with_channels(vec![in_band("antiphon")], None);
+    let mut call = with_channels(vec![in_band("other")], None);
     let lossy = LinkConfig {
         loss: Loss::Random(0.1),
         ..CallConfig::default().up
@@ -105,7 +105,7 @@ fn messages_survive_loss_in_order() {
     call.up.configure(lossy);
     call.down.configure(lossy);
     for number in 0..50_u8 {
-        assert!(call.send_data("antiphon", true, &[number; 100]));
+        assert!(call.send_data("other", true, &[number; 100]));
         peer_sends(&mut call, 0, true, &[number; 100]);
         call.run_ms(20);
     }
@@ -125,6 +125,27 @@ fn messages_survive_loss_in_order() {
             .collect::<Vec<_>>(),
         expected
     );
+}
+
+#[test]
+fn binary_messages_on_the_sessions_own_channel_stop_at_the_edge() {
+    let mut call = with_channels(vec![in_band("antiphon"), in_band("other")], None);
+    peer_sends(&mut call, 0, true, &[255, 1, 2]);
+    peer_sends(&mut call, 0, true, &[1, 1, 2]);
+    peer_sends(&mut call, 0, true, &[16]);
+    peer_sends(&mut call, 0, false, b"{}");
+    peer_sends(&mut call, 1, true, &[1, 1, 2]);
+    call.run_ms(500);
+    assert_eq!(
+        received(&call),
+        [("antiphon", false, &b"{}"[..]), ("other", true, &[1, 1, 2])]
+    );
+    let counters = call.session.stats().counters;
+    assert_eq!(
+        (counters.edge_messages_unknown, counters.device_reports_refused),
+        (2, 1)
+    );
+    assert_eq!(counters.messages_in, 5);
 }
 
 #[test]

@@ -94,8 +94,85 @@ fn a_stop_ends_in_silence_frames() {
         .skip(5)
         .map(|heard| &heard.packet.payload[..])
         .collect();
-    assert_eq!(tail, [[0xf8, 0xff, 0xfe]; 3]);
+    assert_eq!(tail[..3], [[0xf8, 0xff, 0xfe]; 3]);
     assert_eq!(call.session.stats().counters.silence_out, 3);
+}
+
+#[test]
+fn a_pause_has_a_comfort_frame_now_and_then_and_ends_in_a_talk_spurt() {
+    let mut call = Call::connected(CallConfig::default());
+    queue(&mut call, 1, 0, 0..5, true);
+    call.run_ms(2_170);
+    let comfort: Vec<_> = call.heard[8..]
+        .iter()
+        .map(|heard| (heard.packet.payload[..].to_vec(), heard.packet.header.marker))
+        .collect();
+    assert_eq!(comfort, vec![(vec![0xf8], false); 5], "one at once, then each 460 ms");
+    assert_eq!(call.session.stats().counters.comfort_out, 5);
+    queue(&mut call, 2, 0, 5..7, true);
+    call.run_ms(100);
+    let speech = &call.heard[13..];
+    assert!(speech[0].packet.header.marker && !speech[1].packet.header.marker);
+    let (last, next) = (&call.heard[12], &speech[0]);
+    let samples = next.packet.header.timestamp.wrapping_sub(last.packet.header.timestamp);
+    let passed = next.at.since(last.at).as_micros() * 48 / 1_000;
+    assert_eq!(u128::from(samples), passed, "timestamps follow the wall");
+    let step = next
+        .packet
+        .header
+        .sequence_number
+        .wrapping_sub(last.packet.header.sequence_number);
+    assert_eq!(step, 1, "a pause is no loss");
+}
+
+#[test]
+fn who_never_spoke_sends_no_comfort() {
+    let mut call = Call::connected(CallConfig::default());
+    call.run_ms(2_000);
+    assert!(call.heard.is_empty());
+}
+
+#[test]
+fn frames_of_any_duration_leave_one_when_the_other_ends() {
+    // CELT 2.5, 5, 10, 20 ms, SILK 40 and 60 ms, and 120 ms as two of 60.
+    let packets: [(&[u8], u32); 7] = [
+        (&[0xe0, 1, 2, 3, 4], 120),
+        (&[0xe8, 1, 2, 3, 4], 240),
+        (&[0xf0, 1, 2, 3, 4], 480),
+        (&[0xf8, 1, 2, 3, 4], 960),
+        (&[0x10, 1, 2, 3, 4], 1_920),
+        (&[0x18, 1, 2, 3, 4], 2_880),
+        (&[0x19, 1, 2, 3, 4], 5_760),
+    ];
+    let mut call = Call::connected(CallConfig::default());
+    for (number, (packet, _)) in (1..=70).zip(packets.iter().cycle()) {
+        assert!(call.play(PlayoutFrame {
+            last: number == 70,
+            ..frame(1, packet)
+        }));
+    }
+    call.run_ms(3_000);
+    let heard: Vec<_> = call
+        .heard
+        .iter()
+        .filter(|heard| heard.packet.payload.len() == 5)
+        .collect();
+    assert_eq!(heard.len(), 70);
+    for (pair, (_, duration)) in heard.windows(2).zip(packets.iter().cycle()) {
+        let samples = pair[1]
+            .packet
+            .header
+            .timestamp
+            .wrapping_sub(pair[0].packet.header.timestamp);
+        assert_eq!(samples, *duration);
+        assert_eq!(
+            pair[1].at.since(pair[0].at).as_micros() * 48 / 1_000,
+            u128::from(*duration)
+        );
+    }
+    let (_, last) = of(&call, 1).last().expect("a report");
+    let length: u32 = packets.iter().map(|(_, duration)| duration * 10).sum();
+    assert_eq!((last.sent, last.heard), (length.into(), length.into()));
 }
 
 #[test]
@@ -151,7 +228,10 @@ fn flush_drops_what_is_queued_and_refuses_what_comes_late() {
     assert_eq!((counters.flushed, counters.refused_generation), (39, 1));
     let (_, cut) = of(&call, 1).last().expect("a report");
     assert_eq!((cut.state, cut.sent), (PlayoutState::Flushed, 11 * 960));
-    assert!(cut.heard < cut.sent);
+    assert_eq!(
+        cut.heard, cut.sent,
+        "what left is played: this caller does not fall silent at our word"
+    );
     assert_eq!(states(&call, 2), [PlayoutState::Playing, PlayoutState::Ended]);
 }
 

@@ -62,6 +62,29 @@ pub struct Quality {
     pub lost: u64,
 }
 
+/// One playout report as columns want it; see `PlayoutReports` in the proto.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Playout {
+    /// Handle of the session.
+    pub session: u32,
+    /// The utterance.
+    pub utterance: u32,
+    /// Samples accepted.
+    pub queued: u64,
+    /// Samples sent.
+    pub sent: u64,
+    /// Samples that came.
+    pub received: u64,
+    /// Samples heard.
+    pub heard: u64,
+    /// How that is known, as the proto has it.
+    pub basis: u32,
+    /// State, as the proto has it.
+    pub state: u32,
+    /// Under-runs.
+    pub underruns: u32,
+}
+
 /// A message, and the columns that it may need besides frames.
 #[derive(Debug, Default)]
 struct Parts {
@@ -139,20 +162,22 @@ impl Batch {
         columns.state.push(state);
     }
 
-    /// Adds a playout report; amounts are queued, sent and heard.
-    pub fn push_playout(&mut self, session: u32, utterance: u32, amounts: [u64; 3], state: u32, underruns: u32) {
+    /// Adds a playout report.
+    pub fn push_playout(&mut self, report: &Playout) {
         let columns = self
             .parts
             .message
             .playout
             .get_or_insert_with(|| std::mem::take(&mut self.parts.playout));
-        columns.session.push(session);
-        columns.utterance.push(utterance);
-        columns.queued.push(amounts[0]);
-        columns.sent.push(amounts[1]);
-        columns.heard.push(amounts[2]);
-        columns.state.push(state);
-        columns.underruns.push(underruns);
+        columns.session.push(report.session);
+        columns.utterance.push(report.utterance);
+        columns.queued.push(report.queued);
+        columns.sent.push(report.sent);
+        columns.received.push(report.received);
+        columns.heard.push(report.heard);
+        columns.basis.push(report.basis);
+        columns.state.push(report.state);
+        columns.underruns.push(report.underruns);
     }
 
     /// Adds what came of a session's packets; an older row of it is of no use any more.
@@ -231,14 +256,17 @@ impl Batch {
         let ended = || (0..old.session.len()).filter(|at| old.state[*at] != PLAYING);
         let excess = ended().count().saturating_sub(MOST_CARRIED);
         for at in ended().skip(excess) {
-            let amounts = [old.queued[at], old.sent[at], old.heard[at]];
-            self.push_playout(
-                old.session[at],
-                old.utterance[at],
-                amounts,
-                old.state[at],
-                old.underruns[at],
-            );
+            self.push_playout(&Playout {
+                session: old.session[at],
+                utterance: old.utterance[at],
+                queued: old.queued[at],
+                sent: old.sent[at],
+                received: old.received[at],
+                heard: old.heard[at],
+                basis: old.basis[at],
+                state: old.state[at],
+                underruns: old.underruns[at],
+            });
         }
         excess as u64
     }
@@ -305,7 +333,9 @@ impl Drop for Batch {
             columns.utterance.clear();
             columns.queued.clear();
             columns.sent.clear();
+            columns.received.clear();
             columns.heard.clear();
+            columns.basis.clear();
             columns.state.clear();
             columns.underruns.clear();
             parts.playout = columns;

@@ -120,7 +120,7 @@ impl Stream for OutletStream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Forgotten, Ingest, Quality};
+    use crate::{Forgotten, Ingest, Playout, Quality};
 
     fn frame(session: u32, sequence: u64) -> Ingest<'static> {
         Ingest {
@@ -138,12 +138,20 @@ mod tests {
     #[test]
     fn a_full_outlet_drops_its_oldest_frames_and_the_next_batch_says_so() {
         let outlet = Outlet::with_depth(2);
+        let ended = Playout {
+            session: 7,
+            utterance: 3,
+            received: 5,
+            basis: 1,
+            state: 2,
+            ..Playout::default()
+        };
         for sequence in 0..2 {
             let mut batch = outlet.batch();
             batch.push_frame(&frame(7, sequence));
             batch.push_gap(7, 100 + sequence, 1, 1);
-            batch.push_playout(7, 3, [1, 2, 3], 2, 0);
-            batch.push_playout(7, 3, [1, 1, 1], 0, 0);
+            batch.push_playout(&ended);
+            batch.push_playout(&Playout { state: 0, ..ended });
             assert!(outlet.push(batch).is_none());
         }
 
@@ -172,6 +180,7 @@ mod tests {
             .as_ref()
             .expect("the end of an utterance is never forgotten");
         assert_eq!(playout.state, [2], "but its progress is");
+        assert_eq!((&playout.received[..], &playout.basis[..]), (&[5][..], &[1][..]));
         assert_eq!(outlet.waiting(), 2);
     }
 
@@ -183,7 +192,10 @@ mod tests {
         for number in 0..20_000 {
             batch.push_frame(&frame(7, number));
             batch.push_gap(7, number, 2, 1);
-            batch.push_playout(7, 3, [1, 2, 3], 2, 0);
+            batch.push_playout(&Playout {
+                state: 2,
+                ..Playout::default()
+            });
             let mut next = outlet.batch();
             if let Some(oldest) = outlet.push(batch) {
                 let lost = next.absorb(&oldest);

@@ -2,26 +2,30 @@
 //!
 //! The time line is `due`, the moment at which the last frame ends, and `timestamp`, the RTP timestamp of that moment. Frames that
 //! wait in the queue leave at `due`, whatever the driver's delay. A frame that comes after `due` leaves at once, and both move on to
-//! the present, so that an under-run does not become lasting delay. Frames lie one behind the other in one byte queue that is
-//! recycled: an established frame costs no allocation.
+//! the present, so that an under-run does not become lasting delay. A stop ends in frames of silence; in a pause a comfort frame
+//! leaves now and then, as an encoder's would, so that the caller's jitter buffer knows silence from loss.
 
+mod commands;
+mod delay;
+mod ledger;
+mod queue;
 mod utterance;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use utterance::Utterance;
+use delay::Delay;
+use ledger::Ledger;
+use queue::Queue;
+use utterance::{Place, Utterance};
 
+use crate::device::DeviceReport;
 use crate::opus;
-use crate::output::{PlayoutReport, PlayoutState};
+use crate::output::{HeardBasis, PlayoutReport, PlayoutState};
 use crate::session::PlayoutFrame;
 use crate::stats::Counters;
 use crate::time::Time;
 
-/// Hard bounds of the queue; the worker's credit is about 2 s.
-const MAX_FRAMES: usize = 512;
-const MAX_BYTES: usize = 128 * 1024;
-const MAX_SAMPLES: u64 = 10 * 48_000;
 /// Most utterances that are queued or not yet heard.
 const MAX_UTTERANCES: usize = 32;
 /// Largest Opus packet that fits a datagram.
@@ -37,76 +41,127 @@ const SPURT: Duration = Duration::from_millis(60);
 /// Silence frames that a stop ends with, so that the caller's decoder fades instead of guessing.
 const SILENCES: u8 = 3;
 const SILENCE_SAMPLES: u32 = 960;
-/// Above this, an idle queue gives its memory back.
-const KEEP_BYTES: usize = 16 * 1024;
+/// Between comfort frames. A forwarded voice has its own each 400 ms, as libopus makes them, and needs none of ours.
+const COMFORT: Duration = Duration::from_millis(440);
+
+type Sink<'a> = &'a mut dyn FnMut(Played<'_>);
+
+/// A packet to seal and send.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packet<'a> {
+    /// Unwrapped.
+    pub(crate) sequence: u64,
+    /// RTP timestamp.
+    pub(crate) timestamp: u32,
+    /// Starts a talk spurt.
+    pub(crate) marker: bool,
+    /// The utterance that it is of; `None` for silence.
+    pub(crate) utterance: Option<u32>,
+    /// The payload, in two pieces.
+    pub(crate) payload: (&'a [u8], &'a [u8]),
+}
 
 /// What playout says while it is driven.
 pub(crate) enum Played<'a> {
-    /// A packet to seal and send.
-    Packet {
-        /// Starts a talk spurt.
-        marker: bool,
-        /// RTP timestamp.
-        timestamp: u32,
-        /// The payload, in two pieces.
-        payload: (&'a [u8], &'a [u8]),
-    },
+    Packet(Packet<'a>),
     /// How far an utterance is.
     Report(PlayoutReport),
+    /// The device shall not play what was sent before this RTP timestamp.
+    Stop(u32),
 }
 
+/// The moment at which the last frame ends, on the edge's clock and on the media clock.
 #[derive(Clone, Copy, Debug)]
-struct Frame {
-    utterance: u32,
-    generation: u32,
-    duration: u32,
-    size: usize,
+struct Line {
+    due: Time,
+    /// Unwrapped.
+    timestamp: u64,
+}
+
+impl Line {
+    fn at(self, now: Time) -> u64 {
+        if now >= self.due {
+            self.timestamp + samples(now.since(self.due))
+        } else {
+            self.timestamp.saturating_sub(samples(self.due.since(now)))
+        }
+    }
 }
 
 #[derive(Debug)]
 pub(crate) struct Playout {
-    frames: VecDeque<Frame>,
-    bytes: VecDeque<u8>,
-    samples: u64,
+    queue: Queue,
     utterances: VecDeque<Utterance>,
+    ledger: Ledger,
+    delay: Delay,
+    line: Line,
+    sequence: u64,
     generation: u32,
     held: bool,
     connected: bool,
     started: bool,
-    due: Time,
-    timestamp: u32,
     marker: bool,
     silences: u8,
-    /// From the moment a frame leaves until the caller's device has played its first sample.
-    delay: Duration,
+    comfort_at: Time,
 }
 
 impl Playout {
-    pub(crate) fn new(timestamp: u32, now: Time) -> Self {
+    pub(crate) fn new(timestamp: u32, first_sequence: u16, now: Time) -> Self {
         Self {
-            frames: VecDeque::new(),
-            bytes: VecDeque::new(),
-            samples: 0,
+            queue: Queue::default(),
             utterances: VecDeque::new(),
+            ledger: Ledger::default(),
+            delay: Delay::default(),
+            line: Line {
+                due: now,
+                timestamp: (1 << 32) + u64::from(timestamp),
+            },
+            // RFC 3711 3.3.1: below 2^15, lest the first packets' loss hide a roll-over.
+            sequence: u64::from(first_sequence & 0x7fff),
             generation: 0,
             held: false,
             connected: false,
             started: false,
-            due: now,
-            timestamp,
             marker: true,
             silences: 0,
-            delay: Duration::from_millis(60),
+            comfort_at: Time::NEVER,
         }
     }
 
-    /// Half the round trip, and what a device's jitter buffer and output take.
-    pub(crate) fn set_round_trip(&mut self, round_trip: Duration) {
-        self.delay = round_trip / 2 + Duration::from_millis(60);
+    /// The way to the caller: round trip and jitter.
+    pub(crate) fn set_path(&mut self, round_trip: Duration, jitter: Duration) {
+        self.delay.path(round_trip, jitter);
+    }
+
+    /// The caller's device reports. Returns false where that makes no sense.
+    pub(crate) fn device_report(&mut self, now: Time, report: &DeviceReport) -> bool {
+        self.delay.report(now, report, self.line.at(now))
+    }
+
+    /// From a frame's leaving to the caller's ear, and how that is known.
+    pub(crate) fn delay(&self) -> (Duration, HeardBasis) {
+        self.delay.to_the_ear()
+    }
+
+    /// The sequence number that ends in these bits and was sent last.
+    pub(crate) fn sequence_of(&self, low: u16) -> u64 {
+        let last = self.sequence.wrapping_sub(1);
+        #[expect(clippy::cast_possible_truncation, reason = "the wire's 16 bits")]
+        let back = (last as u16).wrapping_sub(low);
+        last.wrapping_sub(u64::from(back))
+    }
+
+    /// The caller misses a packet, and it cannot be sent again.
+    pub(crate) fn missed(&mut self, sequence: u64) {
+        if let Some((utterance, duration)) = self.ledger.frame(sequence)
+            && let Some(utterance) = self.utterances.iter_mut().find(|known| known.id == utterance)
+        {
+            utterance.missing += u64::from(duration);
+        }
     }
 
     /// Media may leave.
-    pub(crate) fn connect(&mut self, now: Time, counters: &mut Counters, sink: &mut dyn FnMut(Played<'_>)) {
+    pub(crate) fn connect(&mut self, now: Time, counters: &mut Counters, sink: Sink<'_>) {
         self.connected = true;
         self.anchor(now);
         self.drive(now, counters, sink);
@@ -118,36 +173,16 @@ impl Playout {
         now: Time,
         frame: &PlayoutFrame<'_>,
         counters: &mut Counters,
-        sink: &mut dyn FnMut(Played<'_>),
+        sink: Sink<'_>,
     ) -> bool {
-        let duration = if frame.payload.is_empty() {
-            0
-        } else {
-            opus::duration(frame.payload).unwrap_or(0)
-        };
-        let invalid = frame.payload.len() > MAX_PAYLOAD || (duration == 0 && !(frame.last && frame.payload.is_empty()));
-        if invalid {
-            counters.refused_invalid += 1;
-            return false;
-        }
-        if frame.generation < self.generation {
-            counters.refused_generation += 1;
-            return false;
-        }
-        if frame.live && (!self.connected || self.held) {
-            counters.refused_not_ready += 1;
-            return false;
-        }
-        let full = self.frames.len() >= MAX_FRAMES
-            || self.bytes.len() + frame.payload.len() > MAX_BYTES
-            || self.samples >= MAX_SAMPLES;
-        if full {
-            counters.refused_full += 1;
-            return false;
-        }
-        let Some(at) = self.utterance(now, frame) else {
-            counters.refused_full += 1;
-            return false;
+        let duration = opus::duration(frame.payload).unwrap_or(0);
+        let accepted = self.admit(now, frame, duration);
+        let at = match accepted {
+            Ok(at) => at,
+            Err(refused) => {
+                *refused.counter(counters) += 1;
+                return false;
+            }
         };
         self.generation = frame.generation;
         if duration > 0 {
@@ -160,184 +195,113 @@ impl Playout {
             if utterance.drained() {
                 self.silences = SILENCES;
             }
-        } else if frame.live && self.frames.is_empty() {
-            self.packet(duration, (frame.payload, &[]), sink);
+        } else if frame.live && self.queue.is_empty() {
+            self.packet(Some(frame.utterance), duration, (frame.payload, &[]), sink);
             self.left(now, frame.utterance, duration, sink);
         } else {
-            self.frames.push_back(Frame {
-                utterance: frame.utterance,
-                generation: frame.generation,
-                duration,
-                size: frame.payload.len(),
-            });
-            self.bytes.extend(frame.payload);
-            self.samples += u64::from(duration);
+            self.queue
+                .push(frame.utterance, frame.generation, duration, frame.payload);
         }
         self.drive(now, counters, sink);
         true
     }
 
-    /// The utterance that a frame belongs to: known, or new.
-    fn utterance(&mut self, now: Time, frame: &PlayoutFrame<'_>) -> Option<usize> {
-        if let Some(at) = self
-            .utterances
-            .iter()
-            .rposition(|utterance| utterance.id == frame.utterance)
-        {
-            return Some(at);
+    /// The utterance that a frame goes to, unless there is a reason to refuse it.
+    fn admit(&mut self, now: Time, frame: &PlayoutFrame<'_>, duration: u32) -> Result<usize, Refused> {
+        let ends = frame.last && frame.payload.is_empty();
+        if frame.payload.len() > MAX_PAYLOAD || (duration == 0 && !ends) {
+            return Err(Refused::Invalid);
+        }
+        if frame.generation < self.generation {
+            return Err(Refused::Generation);
+        }
+        if frame.live && (!self.connected || self.held) {
+            return Err(Refused::NotReady);
+        }
+        if self.queue.is_full(frame.payload.len()) {
+            return Err(Refused::Full);
+        }
+        if let Some(at) = self.utterances.iter().rposition(|known| known.id == frame.utterance) {
+            return Ok(at);
         }
         if self.utterances.len() == MAX_UTTERANCES {
-            return None;
+            return Err(Refused::Full);
         }
         self.utterances
             .push_back(Utterance::new(frame.utterance, frame.generation, frame.live, now));
-        Some(self.utterances.len() - 1)
+        Ok(self.utterances.len() - 1)
     }
 
     /// Puts a frame that meets an empty queue onto the time line.
-    fn place(&mut self, now: Time, at: usize, live: bool, counters: &mut Counters, sink: &mut dyn FnMut(Played<'_>)) {
-        if !self.frames.is_empty() || !self.connected || self.held {
+    fn place(&mut self, now: Time, at: usize, live: bool, counters: &mut Counters, sink: Sink<'_>) {
+        if !self.queue.is_empty() || !self.connected || self.held {
             return;
         }
         self.silences = 0;
-        let late = now.since(self.due);
         if live {
-            if late > LIVE_TOLERANCE || self.due > now + LIVE_LEAD {
+            let late = now.since(self.line.due);
+            if late > LIVE_TOLERANCE || self.line.due > now + LIVE_LEAD {
                 self.anchor(now);
             }
             return;
         }
-        if self.due >= now {
+        if self.line.due >= now {
             return;
         }
         self.anchor(now);
-        let delay = self.delay;
         let utterance = &mut self.utterances[at];
         if utterance.sent > 0 {
             utterance.underruns += 1;
             counters.underruns += 1;
             if utterance.state == PlayoutState::Starved {
                 utterance.state = PlayoutState::Playing;
-                sink(Played::Report(utterance.report(now, delay)));
+                let place = place(&self.ledger, &self.delay, self.line, now);
+                sink(Played::Report(utterance.report(now, &place)));
             }
         }
     }
 
     /// Moves the time line to the present: the RTP timestamp advances by wall time over a gap.
     fn anchor(&mut self, now: Time) {
-        if now > self.due {
-            let gap = now.since(self.due);
-            self.timestamp = self.timestamp.wrapping_add(wrap(samples(gap)));
+        if now > self.line.due {
+            let gap = now.since(self.line.due);
+            self.line.timestamp += samples(gap);
             self.marker |= gap > SPURT || !self.started;
         }
-        self.due = now;
-    }
-
-    /// Pauses. Nothing is thrown away.
-    pub(crate) fn hold(&mut self, now: Time, counters: &mut Counters, sink: &mut dyn FnMut(Played<'_>)) {
-        if self.held {
-            return;
-        }
-        self.held = true;
-        if self.started && !self.frames.is_empty() {
-            self.silences = SILENCES;
-        }
-        self.turn(now, PlayoutState::Playing, PlayoutState::Held, sink);
-        self.drive(now, counters, sink);
-    }
-
-    /// Goes on.
-    pub(crate) fn resume(&mut self, now: Time, counters: &mut Counters, sink: &mut dyn FnMut(Played<'_>)) {
-        if !std::mem::take(&mut self.held) {
-            return;
-        }
-        if self.due < now {
-            self.anchor(now);
-        }
-        self.turn(now, PlayoutState::Held, PlayoutState::Playing, sink);
-        self.drive(now, counters, sink);
-    }
-
-    /// Moves utterances that have begun, and are not all heard, from one state to the other.
-    fn turn(&mut self, now: Time, from: PlayoutState, to: PlayoutState, sink: &mut dyn FnMut(Played<'_>)) {
-        let delay = self.delay;
-        for utterance in self.utterances.iter_mut().filter(|utterance| utterance.state == from) {
-            if utterance.drained() && utterance.complete {
-                continue;
-            }
-            utterance.state = to;
-            if utterance.report_at != Time::NEVER || utterance.queued > 0 {
-                sink(Played::Report(utterance.report(now, delay)));
-            }
-        }
-    }
-
-    /// Drops what is older than `generation`, and refuses what comes of it later.
-    pub(crate) fn flush(
-        &mut self,
-        now: Time,
-        generation: u32,
-        counters: &mut Counters,
-        sink: &mut dyn FnMut(Played<'_>),
-    ) {
-        self.generation = self.generation.max(generation);
-        self.held = false;
-        let mut stopped = false;
-        while let Some(frame) = self
-            .frames
-            .front()
-            .copied()
-            .filter(|frame| frame.generation < generation)
-        {
-            self.frames.pop_front();
-            self.bytes.drain(..frame.size);
-            self.samples -= u64::from(frame.duration);
-            counters.flushed += 1;
-            stopped = true;
-        }
-        let delay = self.delay;
-        self.utterances.retain_mut(|utterance| {
-            let kept = utterance.generation >= generation;
-            if !kept {
-                // Its end lies in what was sent: an utterance that only has to be heard is stopped too.
-                stopped |= utterance.ends > now;
-                utterance.state = PlayoutState::Flushed;
-                sink(Played::Report(utterance.report(now, delay)));
-            }
-            kept
-        });
-        if stopped && self.started {
-            self.silences = SILENCES;
-        }
-        self.turn(now, PlayoutState::Held, PlayoutState::Playing, sink);
-        if self.due < now {
-            self.anchor(now);
-        }
-        self.drive(now, counters, sink);
+        self.line.due = now;
     }
 
     /// Sends what is due and reports what changed.
-    pub(crate) fn drive(&mut self, now: Time, counters: &mut Counters, sink: &mut dyn FnMut(Played<'_>)) {
+    pub(crate) fn drive(&mut self, now: Time, counters: &mut Counters, sink: Sink<'_>) {
         if self.connected {
+            self.delay.expire(now);
             self.send_due(now, counters, sink);
             self.settle(now, sink);
         }
     }
 
-    fn send_due(&mut self, now: Time, counters: &mut Counters, sink: &mut dyn FnMut(Played<'_>)) {
-        while self.due <= now {
-            if !self.held && !self.frames.is_empty() {
-                if now.since(self.due) > STALLED {
-                    self.anchor(now);
-                }
+    fn send_due(&mut self, now: Time, counters: &mut Counters, sink: Sink<'_>) {
+        while self.line.due <= now {
+            let speaks = !self.held && !self.queue.is_empty();
+            if now.since(self.line.due) > STALLED && (speaks || self.silences > 0) {
+                self.anchor(now);
+            }
+            if speaks {
                 self.leave(now, sink);
             } else if self.silences > 0 {
-                if now.since(self.due) > STALLED {
-                    self.anchor(now);
-                }
-                self.silences -= 1;
                 counters.silence_out += 1;
-                self.packet(SILENCE_SAMPLES, (&opus::SILENCE, &[]), sink);
+                self.packet(None, SILENCE_SAMPLES, (&opus::SILENCE, &[]), sink);
+                self.silences -= 1;
+                if self.silences == 0 {
+                    // The decoder learns at once that a pause has begun.
+                    self.comfort_at = self.line.due;
+                }
+            } else if self.comfort_at <= now {
+                counters.comfort_out += 1;
+                self.anchor(now);
+                self.marker = false;
+                self.packet(None, SILENCE_SAMPLES, (&opus::COMFORT, &[]), sink);
+                self.marker = true;
             } else {
                 return;
             }
@@ -345,25 +309,29 @@ impl Playout {
     }
 
     /// Sends the first frame of the queue.
-    fn leave(&mut self, now: Time, sink: &mut dyn FnMut(Played<'_>)) {
-        let Some(frame) = self.frames.pop_front() else { return };
-        let (head, tail) = self.bytes.as_slices();
-        let cut = frame.size.min(head.len());
-        let (marker, timestamp) = (std::mem::take(&mut self.marker), self.timestamp);
-        sink(Played::Packet {
-            marker,
-            timestamp,
-            payload: (&head[..cut], &tail[..frame.size - cut]),
-        });
-        self.bytes.drain(..frame.size);
-        self.samples -= u64::from(frame.duration);
-        self.advance(frame.duration);
+    fn leave(&mut self, now: Time, sink: Sink<'_>) {
+        let Some(frame) = self.queue.leave(self.line.timestamp) else {
+            return;
+        };
+        let packet = Packet {
+            sequence: self.sequence,
+            timestamp: wrap(self.line.timestamp),
+            marker: std::mem::take(&mut self.marker),
+            utterance: Some(frame.utterance),
+            payload: self.queue.last(),
+        };
+        sink(Played::Packet(packet));
+        self.account(Some(frame.utterance), frame.duration);
+        let heard = match self.delay.device_silences() {
+            true => place(&self.ledger, &self.delay, self.line, now).heard,
+            false => u64::MAX,
+        };
+        self.queue.forget(heard);
         self.left(now, frame.utterance, frame.duration, sink);
     }
 
     /// Accounts for a frame that left.
-    fn left(&mut self, now: Time, utterance: u32, duration: u32, sink: &mut dyn FnMut(Played<'_>)) {
-        let (due, delay, idle) = (self.due, self.delay, self.frames.is_empty());
+    fn left(&mut self, now: Time, utterance: u32, duration: u32, sink: Sink<'_>) {
         let Some(at) = self.utterances.iter().position(|known| known.id == utterance) else {
             return;
         };
@@ -374,96 +342,133 @@ impl Playout {
         let utterance = &mut self.utterances[at];
         let first = utterance.sent == 0;
         utterance.sent += u64::from(duration);
-        utterance.ends = due;
+        utterance.ends = self.line.due;
         utterance.state = PlayoutState::Playing;
         if first {
-            sink(Played::Report(utterance.report(now, delay)));
+            let place = place(&self.ledger, &self.delay, self.line, now);
+            sink(Played::Report(utterance.report(now, &place)));
         }
-        if idle && utterance.complete {
+        if utterance.complete && self.queue.is_empty() {
             self.silences = SILENCES;
-            if self.bytes.capacity() > KEEP_BYTES {
-                self.bytes.shrink_to(KEEP_BYTES);
-            }
         }
     }
 
-    fn packet(&mut self, duration: u32, payload: (&[u8], &[u8]), sink: &mut dyn FnMut(Played<'_>)) {
-        let (marker, timestamp) = (std::mem::take(&mut self.marker), self.timestamp);
-        sink(Played::Packet {
-            marker,
-            timestamp,
+    fn packet(&mut self, utterance: Option<u32>, duration: u32, payload: (&[u8], &[u8]), sink: Sink<'_>) {
+        let packet = Packet {
+            sequence: self.sequence,
+            timestamp: wrap(self.line.timestamp),
+            marker: std::mem::take(&mut self.marker),
+            utterance,
             payload,
-        });
-        self.advance(duration);
+        };
+        sink(Played::Packet(packet));
+        self.account(utterance, duration);
     }
 
-    fn advance(&mut self, duration: u32) {
+    fn account(&mut self, utterance: Option<u32>, duration: u32) {
+        if let Some(utterance) = utterance {
+            self.ledger
+                .push(utterance, self.sequence, self.line.timestamp, duration);
+        }
         self.started = true;
-        self.timestamp = self.timestamp.wrapping_add(duration);
-        self.due = self.due + Duration::from_micros(u64::from(duration) * 1_000 / 48);
+        self.sequence += 1;
+        self.line.timestamp += u64::from(duration);
+        self.line.due = self.line.due + Duration::from_micros(u64::from(duration) * 1_000 / 48);
+        self.comfort_at = self.line.due + COMFORT;
     }
 
     /// Ends what was heard, starves what ran dry, and reports what plays.
-    fn settle(&mut self, now: Time, sink: &mut dyn FnMut(Played<'_>)) {
-        let (due, delay) = (self.due, self.delay);
+    fn settle(&mut self, now: Time, sink: Sink<'_>) {
+        if self.utterances.is_empty() {
+            return;
+        }
+        let place = place(&self.ledger, &self.delay, self.line, now);
+        let (due, delay) = (self.line.due, self.delay.to_the_ear().0);
         self.utterances.retain_mut(|utterance| {
-            let over = utterance.complete && utterance.drained();
-            if over && utterance.ends + delay <= now {
+            if utterance.over() && utterance.ends + delay <= now {
                 utterance.state = PlayoutState::Ended;
-                sink(Played::Report(utterance.report(now, delay)));
+                sink(Played::Report(utterance.report(now, &place)));
                 return false;
             }
-            match utterance.state {
-                PlayoutState::Playing
-                    if !over && !utterance.live && utterance.sent > 0 && utterance.drained() && due <= now =>
-                {
+            let dry = !utterance.over() && !utterance.live && utterance.sent > 0 && utterance.drained() && due <= now;
+            if utterance.state == PlayoutState::Playing && (dry || utterance.report_at <= now) {
+                if dry {
                     utterance.state = PlayoutState::Starved;
-                    sink(Played::Report(utterance.report(now, delay)));
                 }
-                PlayoutState::Playing if utterance.report_at <= now => {
-                    sink(Played::Report(utterance.report(now, delay)));
-                }
-                _ => {}
+                sink(Played::Report(utterance.report(now, &place)));
             }
             true
         });
+        self.ledger.forget(place.heard);
     }
 
     /// Whether all that was queued has left and ended.
     pub(crate) fn is_idle(&self, now: Time) -> bool {
-        self.frames.is_empty() && self.due <= now
+        self.queue.is_empty() && self.line.due <= now
     }
 
     /// When it is idle, as far as can be told; never while something is held.
     pub(crate) fn idle_at(&self) -> Time {
-        if self.frames.is_empty() { self.due } else { Time::NEVER }
+        if self.queue.is_empty() {
+            self.line.due
+        } else {
+            Time::NEVER
+        }
     }
 
     pub(crate) fn deadline(&self) -> Time {
         if !self.connected {
             return Time::NEVER;
         }
-        let sends = (!self.held && !self.frames.is_empty()) || self.silences > 0;
-        let next = if sends { self.due } else { Time::NEVER };
+        let sends = (!self.held && !self.queue.is_empty()) || self.silences > 0;
+        let next = if sends { self.line.due } else { self.comfort_at };
+        let delay = self.delay.to_the_ear().0;
         self.utterances
             .iter()
-            .map(|utterance| utterance.next(self.due, self.delay))
+            .map(|utterance| utterance.next(self.line.due, delay))
             .fold(next, Time::min)
     }
 
     /// The RTP timestamp of a moment, for sender reports.
     pub(crate) fn timestamp_at(&self, now: Time) -> u32 {
-        if now >= self.due {
-            self.timestamp.wrapping_add(wrap(samples(now.since(self.due))))
-        } else {
-            self.timestamp.wrapping_sub(wrap(samples(self.due.since(now))))
+        wrap(self.line.at(now))
+    }
+}
+
+/// Why a frame is refused.
+enum Refused {
+    Invalid,
+    Generation,
+    NotReady,
+    Full,
+}
+
+impl Refused {
+    fn counter(self, counters: &mut Counters) -> &mut u64 {
+        match self {
+            Self::Invalid => &mut counters.refused_invalid,
+            Self::Generation => &mut counters.refused_generation,
+            Self::NotReady => &mut counters.refused_not_ready,
+            Self::Full => &mut counters.refused_full,
         }
     }
 }
 
+/// How far the stream is at the caller.
+fn place<'a>(ledger: &'a Ledger, delay: &Delay, line: Line, now: Time) -> Place<'a> {
+    let (to_the_ear, basis) = delay.to_the_ear();
+    let at = line.at(now);
+    Place {
+        ledger,
+        heard: at.saturating_sub(samples(to_the_ear)),
+        arrived: at.saturating_sub(samples(delay.way())),
+        basis,
+    }
+}
+
 #[expect(clippy::cast_possible_truncation, reason = "the media clock wraps")]
-fn wrap(samples: u64) -> u32 {
-    samples as u32
+fn wrap(timestamp: u64) -> u32 {
+    timestamp as u32
 }
 
 fn samples(duration: Duration) -> u64 {

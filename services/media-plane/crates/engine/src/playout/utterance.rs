@@ -1,9 +1,9 @@
-//! How far one utterance is: queued, sent, and heard as well as can be told.
+//! One utterance's own figures and state; what of it is under way stands in the ledger.
 
 use std::time::Duration;
 
-use super::samples;
-use crate::output::{PlayoutReport, PlayoutState};
+use super::ledger::Ledger;
+use crate::output::{HeardBasis, PlayoutReport, PlayoutState};
 use crate::time::Time;
 
 /// While an utterance plays.
@@ -11,12 +11,24 @@ const REPORT: Duration = Duration::from_millis(100);
 /// Live audio has no credit that waits for reports.
 const REPORT_LIVE: Duration = Duration::from_secs(1);
 
+/// How far the stream is at the caller, on the media clock.
+pub(super) struct Place<'a> {
+    pub(super) ledger: &'a Ledger,
+    /// What the ear hears.
+    pub(super) heard: u64,
+    /// What arrives.
+    pub(super) arrived: u64,
+    pub(super) basis: HeardBasis,
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Utterance {
     pub(super) id: u32,
     pub(super) generation: u32,
     pub(super) queued: u64,
     pub(super) sent: u64,
+    /// Samples that the caller misses, as it says.
+    pub(super) missing: u64,
     /// When the last frame that was sent ends.
     pub(super) ends: Time,
     /// No more frames will come.
@@ -34,6 +46,7 @@ impl Utterance {
             generation,
             queued: 0,
             sent: 0,
+            missing: 0,
             ends: now,
             complete: false,
             live,
@@ -47,18 +60,20 @@ impl Utterance {
         self.sent == self.queued
     }
 
-    pub(super) fn heard(&self, now: Time, delay: Duration) -> u64 {
-        let outstanding = samples((self.ends + delay).since(now));
-        self.sent - outstanding.min(self.sent)
+    pub(super) fn over(&self) -> bool {
+        self.complete && self.drained()
     }
 
-    pub(super) fn report(&mut self, now: Time, delay: Duration) -> PlayoutReport {
+    pub(super) fn report(&mut self, now: Time, place: &Place<'_>) -> PlayoutReport {
         self.report_at = now + if self.live { REPORT_LIVE } else { REPORT };
+        let under_way = place.ledger.under_way(self.id, place.arrived);
         PlayoutReport {
             utterance: self.id,
             queued: self.queued,
             sent: self.sent,
-            heard: self.heard(now, delay),
+            received: self.sent.saturating_sub(under_way + self.missing),
+            heard: self.sent - place.ledger.unplayed(self.id, place.heard).min(self.sent),
+            basis: place.basis,
             state: self.state,
             underruns: self.underruns,
         }
@@ -67,9 +82,9 @@ impl Utterance {
     /// When it has something to say next, besides its frames.
     pub(super) fn next(&self, due: Time, delay: Duration) -> Time {
         match self.state {
-            PlayoutState::Playing if self.complete && self.drained() => self.report_at.min(self.ends + delay),
+            PlayoutState::Playing if self.over() => self.report_at.min(self.ends + delay),
             // Held or starved when its end came.
-            _ if self.complete && self.drained() => self.ends + delay,
+            _ if self.over() => self.ends + delay,
             PlayoutState::Playing if self.drained() && !self.live => self.report_at.min(due),
             PlayoutState::Playing => self.report_at,
             _ => Time::NEVER,

@@ -1,12 +1,14 @@
 //! Media of a session: RTP and RTCP of the caller, playout, and reports.
 
+use std::time::Duration;
+
 use super::{BYE, Session};
 use crate::ingest::{Arrival, MAX_ASKED};
 use crate::output::{Event, Output};
 use crate::playout::{Played, Playout};
 use crate::remote::Remote;
 use crate::report::{MAX_RTCP, Sent};
-use crate::rtcp::{Packet, ReportBlock, Writer, compound};
+use crate::rtcp::{NackList, Packet, ReportBlock, Writer, compound};
 use crate::srtp::{MAX_OVERHEAD, OpenError};
 use crate::stats::{Counters, once};
 use crate::time::Time;
@@ -103,13 +105,13 @@ impl Session {
         self.heard(now, from, false, out);
         for packet in compound(&datagram[..length]) {
             match packet {
-                Ok(packet) => self.handle_rtcp(now, &packet),
+                Ok(packet) => self.handle_rtcp(now, &packet, out),
                 Err(_) => self.counters.malformed += 1,
             }
         }
     }
 
-    pub(super) fn handle_rtcp(&mut self, now: Time, packet: &Packet<'_>) {
+    pub(super) fn handle_rtcp(&mut self, now: Time, packet: &Packet<'_>, out: &mut impl Output) {
         match packet {
             Packet::SenderReport { ssrc, info, reports } => {
                 if self.ingest.ssrc() == Some(*ssrc) {
@@ -125,17 +127,38 @@ impl Session {
                 }
             }
             Packet::Nack { media_ssrc, lost, .. } if *media_ssrc == self.egress.ssrc => {
-                self.counters.nacked += lost.clone().count() as u64;
+                self.answer(now, lost.clone(), out);
             }
             _ => {}
+        }
+    }
+
+    /// The caller misses packets: they go again as they were, if they are still there.
+    fn answer(&mut self, now: Time, lost: NackList<'_>, out: &mut impl Output) {
+        let Some(to) = self.target() else { return };
+        let round_trip = self.reporter.remote.round_trip;
+        for low in lost {
+            self.counters.nacked += 1;
+            let sequence = self.playout.sequence_of(low);
+            let first = self.egress.redundancy.missed(sequence);
+            let goes = self
+                .egress
+                .resend(now, to, sequence, round_trip, &mut self.counters, out);
+            if first && !goes {
+                self.playout.missed(sequence);
+            }
         }
     }
 
     pub(super) fn handle_reports(&mut self, now: Time, blocks: impl Iterator<Item = ReportBlock>) {
         let ssrc = self.egress.ssrc;
         for block in blocks.filter(|block| block.ssrc == ssrc) {
+            let redundancy = &mut self.egress.redundancy;
+            redundancy.reported(f32::from(block.fraction_lost) / 256.0);
             if let Some(round_trip) = self.reporter.receiver_report(now, &block) {
-                self.playout.set_round_trip(round_trip);
+                let jitter = Duration::from_micros(u64::from(block.jitter) * 1_000 / 48).min(round_trip);
+                redundancy.path(round_trip, jitter);
+                self.playout.set_path(round_trip, jitter);
                 self.ingest.set_round_trip(round_trip);
             }
         }
@@ -149,21 +172,21 @@ impl Session {
         run: impl FnOnce(&mut Playout, &mut Counters, &mut dyn FnMut(Played<'_>)) -> R,
     ) -> R {
         let to = self.target();
-        let egress = &mut self.egress;
+        let (egress, mut stop) = (&mut self.egress, None);
         let result = run(&mut self.playout, &mut self.counters, &mut |played| match played {
-            Played::Packet {
-                marker,
-                timestamp,
-                payload,
-            } => {
+            Played::Packet(packet) => {
                 if let Some(to) = to {
-                    egress.rtp(to, marker, timestamp, payload, out);
+                    egress.rtp(now, to, &packet, out);
                 }
             }
             Played::Report(report) => out.playout(report),
+            Played::Stop(timestamp) => stop = Some(timestamp),
         });
         if self.egress.packets > 0 {
             once(&mut self.setup.first_frame_out, now);
+        }
+        if let Some(timestamp) = stop {
+            self.silence_device(now, timestamp, out);
         }
         result
     }
@@ -199,5 +222,6 @@ impl Session {
             .reporter
             .write(now, &sent, &self.cname, received, &mut buffer[..MAX_RTCP]);
         self.egress.rtcp(to, &mut buffer, length, &mut self.counters, out);
+        self.egress.rest(now);
     }
 }

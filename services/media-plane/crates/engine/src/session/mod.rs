@@ -1,5 +1,6 @@
 //! One caller: SDP, ICE-lite, DTLS, SRTP, data channels, ingest and playout joined into one state machine.
 
+mod edge_messages;
 #[cfg(test)]
 mod hostile;
 mod media;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use crate::channels::{Channels, MAX_MESSAGE};
 use crate::config::EngineConfig;
+use crate::device::DeviceReport;
 use crate::dtls::Transport;
 use crate::egress::Egress;
 use crate::ice::{Agent, Local};
@@ -21,7 +23,7 @@ use crate::remote::Remote;
 use crate::report::Reporter;
 use crate::sdp::{Answer, Offer, OfferError, OwnStream, parse_fragment, write_fragment};
 use crate::srtp::Receiver;
-use crate::stats::{Counters, PathGaps, SessionState, SessionStats, SetupTimes};
+use crate::stats::{Counters, PathGaps, PlayoutStats, SessionState, SessionStats, SetupTimes};
 use crate::stun::{Kind, classify};
 use crate::time::Time;
 use crate::ufrag::Ufrag;
@@ -87,6 +89,8 @@ pub struct Session {
     ingest: Ingest,
     playout: Playout,
     egress: Egress,
+    /// The last report of the caller's device.
+    device: Option<DeviceReport>,
     reporter: Reporter,
     cname: [u8; 16],
     path_gaps: PathGaps,
@@ -158,8 +162,9 @@ impl Session {
             channels: None,
             negotiated: open.data_channel,
             ingest: Ingest::new(&offer.audio),
-            playout: Playout::new(number(24), now),
-            egress: Egress::new(ssrc, offer.audio.opus.payload_type, first_sequence),
+            playout: Playout::new(number(24), first_sequence, now),
+            egress: Egress::new(ssrc, offer.audio.opus.payload_type, offer.audio.opus.red),
+            device: None,
             reporter: Reporter::new(number(28)),
             cname,
             path_gaps: PathGaps::default(),
@@ -373,6 +378,8 @@ impl Session {
                 lost: self.ingest.lost(),
                 given_up: self.ingest.given_up(),
                 packets_out: self.egress.packets,
+                red_out: self.egress.red_packets,
+                redundant_out: self.egress.redundant,
                 bytes_out: self.egress.bytes,
                 unsealed: self.egress.unsealed,
                 ..self.counters
@@ -386,8 +393,20 @@ impl Session {
                 .map(|round_trip| round_trip.as_secs_f64() * 1_000.0),
             remote_loss: remote.loss,
             remote_jitter_ms: remote.jitter_ms,
+            playout: self.playout_stats(),
             remote: self.target(),
             security: self.security.clone(),
+        }
+    }
+
+    fn playout_stats(&self) -> PlayoutStats {
+        let (delay, basis) = self.playout.delay();
+        PlayoutStats {
+            redundancy: self.egress.redundancy.level(),
+            loss: self.egress.redundancy.loss().into(),
+            delay_ms: delay.as_secs_f64() * 1_000.0,
+            basis,
+            device: self.device,
         }
     }
 }

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub mod browser;
+pub mod down;
+pub mod listener;
 pub mod loss;
 
 use std::cell::Cell;

@@ -1,5 +1,6 @@
 //! The wire formats, each with its behaviour and with properties that hold for any bytes.
 
+mod device;
 mod envelope;
 mod framing;
 mod opus;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use antiphon_engine::{Event, Gap, GapState, IngestFrame, IngestQuality, Output, PlayoutReport, Remote, Time};
-use antiphon_link::{Ingest, Quality};
+use antiphon_link::{Ingest, Playout, Quality};
 
 use super::ways::Ways;
 use crate::counters::ShardCounters;
@@ -103,15 +103,17 @@ impl Output for Voice<'_> {
 
     fn playout(&mut self, report: PlayoutReport) {
         if let Some(uplink) = &mut self.uplink {
-            let amounts = [report.queued, report.sent, report.heard];
-            let batch = uplink.batch(self.handle);
-            batch.push_playout(
-                self.handle,
-                report.utterance,
-                amounts,
-                report.state as u32,
-                report.underruns,
-            );
+            uplink.batch(self.handle).push_playout(&Playout {
+                session: self.handle,
+                utterance: report.utterance,
+                queued: report.queued,
+                sent: report.sent,
+                received: report.received,
+                heard: report.heard,
+                basis: report.basis as u32,
+                state: report.state as u32,
+                underruns: report.underruns,
+            });
         }
     }
 

@@ -1,0 +1,196 @@
+//! What leaves for the caller: RTP and RTCP, sealed in a buffer on the stack; redundancy where the caller loses packets, and the
+//! same bytes again where it asks for them.
+
+mod cache;
+mod history;
+mod redundancy;
+
+use std::time::Duration;
+
+use cache::{Cache, Refusal};
+use history::{Blocks, History};
+use redundancy::Redundancy;
+
+use crate::output::Output;
+use crate::playout::{MAX_PAYLOAD, Packet};
+use crate::red;
+use crate::remote::Remote;
+use crate::rtp::{HeaderWriter, MAX_WRITTEN_HEADER};
+use crate::srtp::{MAX_OVERHEAD, Sender};
+use crate::stats::Counters;
+use crate::time::Time;
+
+/// Holds the largest packet: header, payload and tag.
+const DATAGRAM: usize = MAX_WRITTEN_HEADER + MAX_PAYLOAD + MAX_OVERHEAD;
+/// RFC 2198: the primary's header.
+const PRIMARY_HEADER: usize = 1;
+
+#[derive(Debug)]
+pub(crate) struct Egress {
+    pub(crate) ssrc: u32,
+    payload_type: u8,
+    /// Payload type of RED, where the caller offered it.
+    red: Option<u8>,
+    sender: Option<Sender>,
+    cache: Cache,
+    history: History,
+    pub(crate) redundancy: Redundancy,
+    pub(crate) packets: u64,
+    /// Packets that carried earlier frames, and these frames.
+    pub(crate) red_packets: u64,
+    pub(crate) redundant: u64,
+    /// Of payload, as an SR tells them, and on the wire.
+    pub(crate) octets: u64,
+    pub(crate) bytes: u64,
+    /// Packets that could not be sealed.
+    pub(crate) unsealed: u64,
+}
+
+impl Egress {
+    pub(crate) fn new(ssrc: u32, payload_type: u8, red: Option<u8>) -> Self {
+        Self {
+            ssrc,
+            payload_type,
+            red,
+            sender: None,
+            cache: Cache::new(),
+            history: History::default(),
+            redundancy: Redundancy::new(),
+            packets: 0,
+            red_packets: 0,
+            redundant: 0,
+            octets: 0,
+            bytes: 0,
+            unsealed: 0,
+        }
+    }
+
+    pub(crate) fn key(&mut self, sender: Sender) {
+        self.sender = Some(sender);
+    }
+
+    /// Sends a packet, with earlier ones in it as far as redundancy is due.
+    pub(crate) fn rtp(&mut self, now: Time, to: Remote, packet: &Packet<'_>, out: &mut impl Output) {
+        let Some(sender) = &mut self.sender else { return };
+        let mut datagram = [0; DATAGRAM];
+        let level = self.redundancy.level();
+        let mut blocks = Blocks::default();
+        let (red, count) = match self.red {
+            Some(red) if level > 0 => {
+                let length = packet.payload.0.len() + packet.payload.1.len();
+                let room = MAX_PAYLOAD.saturating_sub(length + PRIMARY_HEADER);
+                (red, self.history.blocks(packet.timestamp, level, room, &mut blocks))
+            }
+            _ => (self.payload_type, 0),
+        };
+        let header = HeaderWriter {
+            marker: packet.marker,
+            payload_type: if count > 0 { red } else { self.payload_type },
+            #[expect(clippy::cast_possible_truncation, reason = "the wire's 16 bits")]
+            sequence: packet.sequence as u16,
+            timestamp: packet.timestamp,
+            ssrc: self.ssrc,
+            ..HeaderWriter::default()
+        };
+        let start = header.write(&mut datagram);
+        let end = fill(
+            &mut datagram,
+            start,
+            self.payload_type,
+            &blocks[..count],
+            packet.payload,
+        );
+        let Ok(sealed) = sender.seal_rtp(&mut datagram, end) else {
+            self.unsealed += 1;
+            return;
+        };
+        self.packets += 1;
+        self.octets += (end - start) as u64;
+        self.bytes += sealed as u64;
+        self.red_packets += u64::from(count > 0);
+        self.redundant += count as u64;
+        self.cache
+            .push(now, packet.sequence, &datagram[..sealed], packet.utterance.is_some());
+        self.redundancy.sent();
+        if level > 0 && self.red.is_some() {
+            self.history.push(packet.timestamp, packet.payload);
+        }
+        out.transmit(to, &datagram[..sealed]);
+    }
+
+    /// Answers a NACK of the caller for one packet. Returns whether it went again.
+    pub(crate) fn resend(
+        &mut self,
+        now: Time,
+        to: Remote,
+        sequence: u64,
+        round_trip: Option<Duration>,
+        counters: &mut Counters,
+        out: &mut impl Output,
+    ) -> bool {
+        match self.cache.answer(now, sequence, round_trip) {
+            Ok(packet) => {
+                counters.nacks_answered += 1;
+                self.bytes += packet.len() as u64;
+                out.transmit(to, packet);
+                true
+            }
+            Err(refusal) => {
+                let counter = match refusal {
+                    Refusal::TooOld => &mut counters.nacks_too_old,
+                    Refusal::TooOften => &mut counters.nacks_too_often,
+                };
+                *counter += 1;
+                false
+            }
+        }
+    }
+
+    /// Gives memory back that is not used: to be called now and then.
+    pub(crate) fn rest(&mut self, now: Time) {
+        self.cache.rest(now);
+        if self.redundancy.level() == 0 {
+            self.history.rest();
+        }
+    }
+
+    /// Seals and sends a compound packet.
+    pub(crate) fn rtcp(
+        &mut self,
+        to: Remote,
+        buffer: &mut [u8],
+        length: usize,
+        counters: &mut Counters,
+        out: &mut impl Output,
+    ) {
+        let Some(sender) = &mut self.sender else { return };
+        let Ok(sealed) = sender.seal_rtcp(buffer, length) else {
+            self.unsealed += 1;
+            return;
+        };
+        counters.rtcp_out += 1;
+        out.transmit(to, &buffer[..sealed]);
+    }
+}
+
+/// Writes a payload that lies in two pieces at `start`, behind its redundant blocks where there are some. Returns where it ends.
+fn fill(
+    datagram: &mut [u8],
+    start: usize,
+    payload_type: u8,
+    redundant: &[(u32, &[u8])],
+    payload: (&[u8], &[u8]),
+) -> usize {
+    let middle = if redundant.is_empty() {
+        let middle = start + payload.0.len();
+        datagram[start..middle].copy_from_slice(payload.0);
+        middle
+    } else {
+        // The primary is the last and has no length: its second piece follows.
+        let written = red::write(&mut datagram[start..], payload_type, redundant, payload.0);
+        start + written.unwrap_or_default()
+    };
+    let end = middle + payload.1.len();
+    datagram[middle..end].copy_from_slice(payload.1);
+    end
+}
