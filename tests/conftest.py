@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import TYPE_CHECKING
+
+# gRPC would start its threads anew in the child between the fork and the exec of a test's Valkey, where some die on the
+# descriptors that are closed there, and the child with them. It reads this when it is first used.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 import pytest  # noqa: TC002 - pytest-asyncio reads annotations
 import pytest_asyncio
