@@ -7,6 +7,7 @@ pub mod answer;
 pub mod call;
 pub mod clock;
 pub mod engine;
+pub mod flood;
 pub mod floor;
 pub mod http;
 pub mod lives;

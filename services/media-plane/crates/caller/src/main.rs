@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_caller::engine;
+use antiphon_caller::flood;
 use antiphon_caller::floor;
 use antiphon_caller::lives;
 use antiphon_caller::load::{self, LoadError, Plan};
@@ -88,6 +89,23 @@ enum Command {
         /// Of the random lives.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+    },
+    /// Send a media port what strangers send who mean no good, beside a load that is measured. Prints JSON.
+    Flood {
+        /// The media port, as address:port.
+        target: SocketAddr,
+        /// Addresses that it comes from.
+        #[arg(long, default_value_t = 200)]
+        sources: u16,
+        /// Packets a second.
+        #[arg(long, default_value_t = 20_000.0)]
+        rate: f64,
+        /// Seconds.
+        #[arg(long, default_value_t = 10.0)]
+        seconds: f64,
+        /// A ufrag out of an answer of the cluster's, to guess passwords for.
+        #[arg(long)]
+        ufrag: Option<String>,
     },
     /// Be a server that echoes (str0m on one thread), to compare with.
     Peer {
@@ -186,6 +204,13 @@ fn main() -> ExitCode {
             bind,
             seed,
         } => soak(&url, calls, [seconds, life, pause], polite, bind, seed),
+        Command::Flood {
+            target,
+            sources,
+            rate,
+            seconds,
+            ufrag,
+        } => flood(target, sources, rate, seconds, ufrag),
         Command::Peer { listen } => EchoPeer::start(listen).map_err(Into::into).map(|peer| {
             println!("{}", peer.url());
             peer.join();
@@ -245,6 +270,25 @@ fn soak(
         seed,
     };
     println!("{}", serde_json::to_string_pretty(&lives::run(&plan, &signaling)?)?);
+    Ok(())
+}
+
+fn flood(
+    target: SocketAddr,
+    sources: u16,
+    rate: f64,
+    seconds: f64,
+    ufrag: Option<String>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let plan = flood::Plan {
+        target,
+        sources,
+        rate,
+        duration: Duration::try_from_secs_f64(seconds)?,
+        kinds: flood::Kind::ALL.to_vec(),
+        ufrag,
+    };
+    println!("{}", serde_json::to_string_pretty(&flood::run(&plan)?)?);
     Ok(())
 }
 
