@@ -8,12 +8,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from loadtest.measuring import servers
-from loadtest.measuring.judgement import COMPARED, IDLE, Results, markdown, verdicts
+from loadtest.measuring.judgement import COMPARED, IDLE, MANY, Results, markdown, verdicts
 from loadtest.measuring.machine import machine
 from loadtest.measuring.tools import ROOT, WARM_UP, BenchError, Caller, Figures, Load, build_caller, build_pion, say
 
@@ -28,10 +30,27 @@ class Extent:
     str0m: tuple[int, ...]
     antiphon: tuple[int, ...]
     setups: int
+    reach: tuple[int, ...]
+    flooded: float
+    """Seconds of set-ups at full speed; 0 for none."""
 
 
-QUICK = Extent(5.0, (COMPARED, 0), (COMPARED,), (), (COMPARED, IDLE), 60)
-FULL = Extent(10.0, (IDLE, 100, COMPARED, 500, 0), (100, COMPARED), (COMPARED,), (COMPARED, IDLE, 100, 500), 100)
+QUICK = Extent(5.0, (COMPARED, 0), (COMPARED,), (), (COMPARED, IDLE), 60, (), 5.0)
+FULL = Extent(
+    10.0,
+    (IDLE, 100, COMPARED, 500, MANY, 0),
+    (100, COMPARED),
+    (COMPARED,),
+    (COMPARED, IDLE, 100, 500, MANY),
+    100,
+    (600, 800, MANY, 1_200),
+    10.0,
+)
+
+
+_FLOODERS = 32
+"""Calls that are set up at once in a flood."""
+_LATE_MS = 20.0
 
 
 def main() -> int:
@@ -43,6 +62,8 @@ def main() -> int:
         caller = Caller(build_caller(), results.notes)
         if "engine" in arguments.only:
             results.engine = [caller.engine(sessions) for sessions in (1, COMPARED)]
+            say("engine and sockets, saturated")
+            results.saturated = caller.saturated(COMPARED, extent.window)
         if "floor" in arguments.only:
             _measure_floor(caller, extent, results)
         if "peers" in arguments.only:
@@ -90,6 +111,56 @@ def _measure_antiphon(caller: Caller, extent: Extent, results: Results) -> None:
     say("starting Antiphon")
     with servers.antiphon() as server:
         _measure(caller, server, "antiphon", extent.antiphon, results.antiphon, extent, results)
+        if extent.flooded:
+            _measure_flood(caller, server, extent, results)
+        for sessions in extent.reach:
+            if not _reaches(caller, server, sessions, extent, results):
+                break
+
+
+def _measure_flood(caller: Caller, server: servers.Server, extent: Extent, results: Results) -> None:
+    """Calls, and then the same calls while others are set up as fast as it goes."""
+    say(f"{COMPARED} sessions, and set-ups at full speed")
+    load = Load(COMPARED, extent.flooded, settle=3.0)
+    try:
+        calm = caller.load(server.url, load, server.processes)
+        flood: list[subprocess.Popen[str]] = []
+        starter = threading.Timer(
+            COMPARED / load.rate + 1.5,
+            lambda: flood.append(caller.start_lives(server.url, _FLOODERS, extent.flooded + load.settle)),
+        )
+        starter.start()
+        flooded = caller.load_once(server.url, load, server.processes)
+        lives = json.loads(flood[0].communicate(timeout=60)[0])
+    except (BenchError, IndexError, ValueError, subprocess.TimeoutExpired) as error:
+        results.notes.append(f"set-ups at full speed: {error}")
+        say(results.notes[-1])
+        return
+    rate = lives["up"] / (extent.flooded + load.settle)
+    results.flood = {"calm": calm, "flooded": flooded, "lives": lives, "rate": rate}
+
+
+def _reaches(caller: Caller, server: servers.Server, sessions: int, extent: Extent, results: Results) -> bool:
+    """Whether so many calls lose nothing and are in time."""
+    say(f"antiphon, {sessions} sessions, until something is lost or late")
+    found = results.antiphon.get(sessions)
+    try:
+        found = found or caller.load(server.url, Load(sessions, extent.window), server.processes)
+    except BenchError as error:
+        results.notes.append(f"{sessions} sessions: {error}")
+        return False
+    passes = bool(found["lost"] == 0 and found["failed"] == 0 and found["delay_ms"]["p99"] <= _LATE_MS)
+    results.reach.append(
+        {
+            "sessions": sessions,
+            "passes": passes,
+            "lost": found["lost"],
+            "p99_ms": found["delay_ms"]["p99"],
+            "edge_cores": found["servers"]["edge"]["cores"],
+            "worker_cores": found["servers"]["worker"]["cores"],
+        }
+    )
+    return passes
 
 
 def _measure(

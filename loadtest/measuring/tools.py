@@ -90,16 +90,33 @@ class Caller:
     patience: float = 60.0
     """Seconds, for the whole run, in which the machine's other work is waited for."""
 
-    def load(self, url: str, load: Load, watch: dict[str, int]) -> Figures:
+    def load_once(self, url: str, load: Load, watch: dict[str, int]) -> Figures:
+        """The same at once and only once: something else happens meanwhile, and is meant to."""
+        notes = len(self.notes)
+        found = self.load(url, load, watch, tries=1)
+        del self.notes[notes:]
+        return found
+
+    def load(self, url: str, load: Load, watch: dict[str, int], tries: int = TRIES) -> Figures:
         """Runs the load on a server. Tries again when the machine was too busy for its schedule."""
         command = ["load", url, "--json", f"--calls={load.calls}", f"--window={load.window}", f"--rate={load.rate}"]
         command += [f"--settle={load.settle}", *(["--silent"] if load.silent else [])]
         command += [f"--watch={name}={pid}" for name, pid in watch.items()]
-        found = self._measure(command)[0]
+        found = self._measure(command, tries)[0]
         if found["other_cores"] > CALM and not load.silent and load.calls > WARM_UP.calls:
             cores = f"{found['other_cores']:.1f} cores"
             self.notes.append(f"{load.calls} calls of {url}: other work on this machine took {cores} meanwhile")
         return found
+
+    def saturated(self, sessions: int, window: float) -> Figures:
+        """The engine with its sockets, saturated, and the saturated floor."""
+        return self._measure(["saturated", f"--sessions={sessions}", f"--window={window}"])[0]
+
+    def start_lives(self, url: str, calls: int, seconds: float) -> subprocess.Popen[str]:
+        """Set-ups at full speed: so many places for calls that end as soon as they are up. Prints JSON at its end."""
+        command = [str(self.program), "lives", url, f"--calls={calls}", f"--seconds={seconds}"]
+        command += ["--life=0.05", "--pause=0", "--polite"]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
     def floor(self, sessions: int, window: float) -> Figures:
         """The least of echo servers; 0 sessions saturate it."""
@@ -109,9 +126,10 @@ class Caller:
         """The engine without sockets, against its cipher alone."""
         return self._measure(["engine", f"--sessions={sessions}"])[0]
 
-    def _measure(self, arguments: list[str]) -> list[Figures]:
-        for _ in range(TRIES):
-            self._wait_for_calm()
+    def _measure(self, arguments: list[str], tries: int = TRIES) -> list[Figures]:
+        for _ in range(tries):
+            if tries > 1:
+                self._wait_for_calm()
             done = subprocess.run([str(self.program), *arguments], check=False, capture_output=True, text=True)
             if done.returncode == 0:
                 found = json.loads(done.stdout)

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from loadtest.measuring.judgement import COMPARED, IDLE, Results, markdown, verdicts
+from loadtest.measuring.judgement import COMPARED, IDLE, MANY, Results, markdown, verdicts
 from loadtest.measuring.servers import echo_program
 from loadtest.measuring.tools import LATE, TRIES, BenchError, Caller, Load
 
@@ -44,12 +44,17 @@ def good() -> Results:
         machine={"cpu": "a processor", "cores": 2, "kernel": "Linux 6"},
         engine=[{"sessions": 1, "engine_ns": 300.0, "cipher_ns": 150.0, "ratio": 2.0}],
         floor={
-            COMPARED: {"sessions": COMPARED, "cpu_us_per_pair": 8.0},
+            COMPARED: {"sessions": COMPARED, "cpu_us_per_pair": 16.0},
+            MANY: {"sessions": MANY, "cpu_us_per_pair": 9.0},
             0: {"sessions": 0, "cpu_us_per_pair": 3.0},
         },
+        saturated={"sessions": COMPARED, "engine_us": 4.0, "floor_us": 3.0, "ratio": 1.33},
+        flood={"calm": report(), "flooded": report(), "lives": {}, "rate": 100.0},
+        reach=[{"sessions": 800, "passes": True, "edge_cores": 0.5, "worker_cores": 0.8}],
         pion={COMPARED: report(server=server(50.0))},
         antiphon={
             COMPARED: report(edge=server(12.0), worker=server(20.0)),
+            MANY: report(edge=server(8.0), worker=server(20.0)),
             IDLE: report(edge=server(60.0), worker=server(150.0)),
         },
         setup={"antiphon": report(edge=server(0.0, setup=1.5))},
@@ -58,7 +63,7 @@ def good() -> Results:
 
 
 def test_all_targets_are_met_by_good_figures() -> None:
-    assert [verdict.word for verdict in verdicts(good())] == ["PASS"] * 7
+    assert [verdict.word for verdict in verdicts(good())] == ["PASS"] * 13
 
 
 def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
@@ -78,7 +83,7 @@ def test_a_target_that_is_missed_is_named_with_its_figure() -> None:
 def test_the_table_gives_ratios_to_the_floor_and_to_pion() -> None:
     rows = markdown(good()).splitlines()
     edge = next(row for row in rows if row.startswith(f"| Antiphon edge | {COMPARED}"))
-    assert "| 12.0 | 1.50 | 0.24 |" in edge
+    assert "| 12.0 | 0.75 | 0.24 |" in edge
     assert any(row.startswith("| antiphon edge | 1.50 |") and row.endswith("| 20 |") for row in rows)
 
 
