@@ -82,6 +82,10 @@ fuzz: ## run every fuzz target for FUZZ_SECONDS (20) or FUZZ_RUNS times, on the 
 bench: build ## measure: floor, engine, whole path, peers; ARGS=--quick for a minute's worth
 	@$(BIN)/python -m loadtest.bench $(ARGS)
 
+.PHONY: figures
+figures: build ## write what make bench, soak and fuzz found last into README.md and docs/figures.md, with the machine's name
+	@$(BIN)/python -m loadtest.figures $(ARGS)
+
 .PHONY: soak
 soak: build ## half an hour of 300 calls of random life: what leaks shows; ARGS="--minutes 2" for less
 	@$(BIN)/python -m loadtest.soak $(ARGS)
