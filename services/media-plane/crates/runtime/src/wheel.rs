@@ -5,6 +5,8 @@ use antiphon_engine::Time;
 
 const BUCKETS: u64 = 256;
 const TICK_US: u64 = 1_000;
+/// Timers that a bucket has room for from the start.
+const USUAL: usize = 4;
 
 /// A deadline, and the place in the shard's table of the session that set it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,7 +24,9 @@ struct Turn {
 impl Turn {
     fn new() -> Self {
         Self {
-            buckets: vec![Vec::new(); BUCKETS as usize],
+            buckets: std::iter::repeat_with(|| Vec::with_capacity(USUAL))
+                .take(BUCKETS as usize)
+                .collect(),
             occupied: [0; 4],
         }
     }
