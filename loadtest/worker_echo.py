@@ -34,13 +34,14 @@ _PACKET = 80
 
 
 def worker_process(pipe: Connection) -> None:
-    uvloop.run(_serve(pipe))
+    uvloop.run(serve_echo(pipe, "127.0.0.1", 1))
 
 
-async def _serve(pipe: Connection) -> None:
+async def serve_echo(pipe: Connection, host: str, stripes: int) -> None:
+    """A worker with the echo agent; tells its port, and its CPU time whenever it is asked, until it is told to end."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    server = LinkServer("bench", Host(load_agents([]), Hearing(HintedVoice()), capacity=100_000))
-    await server.start("127.0.0.1", 0)
+    server = LinkServer("bench", Host(load_agents([]), Hearing(HintedVoice()), capacity=100_000), stripes=stripes)
+    await server.start(host, 0)
     pipe.send(server.port)
     while await asyncio.to_thread(pipe.recv):
         pipe.send(time.process_time())

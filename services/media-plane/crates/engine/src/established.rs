@@ -15,6 +15,8 @@ use crate::srtp::{Profile, Receiver, Sender};
 use crate::stun::{Check, Role};
 use crate::time::Time;
 
+/// SCTP's first chunk (RFC 9260 3.3.2); its initial TSN is 16 bytes behind its beginning.
+const INIT: u8 = 1;
 /// Longest check that is written here.
 const CHECK: usize = 512;
 
@@ -73,6 +75,10 @@ pub struct JoinedChannels {
     now: Instant,
     /// The last header that the caller's SCTP packets had: ports and the edge's verification tag.
     header: [u8; 8],
+    /// The caller's first transmission sequence number.
+    pub first_tsn: u32,
+    /// Channels that opened at the edge.
+    pub channels: usize,
     /// Messages that reached the edge.
     pub messages: usize,
 }
@@ -87,6 +93,8 @@ impl JoinedChannels {
             edge: end(),
             now: Instant::now(),
             header: [0; 8],
+            first_tsn: 0,
+            channels: 0,
             messages: 0,
         };
         joined.edge.start(false);
@@ -120,11 +128,12 @@ impl JoinedChannels {
                     to_edge.push(packet.to_vec());
                 }
             });
-            let messages = &mut self.messages;
+            let (messages, channels) = (&mut self.messages, &mut self.channels);
             self.edge.drive(self.now, &mut |event| match event {
                 ChannelEvent::Transmit(packet) => to_caller.push(packet.to_vec()),
                 ChannelEvent::Message { .. } => *messages += 1,
-                ChannelEvent::Open { .. } | ChannelEvent::Stray => {}
+                ChannelEvent::Open { .. } => *channels += 1,
+                ChannelEvent::Stray => {}
             });
             if to_caller.is_empty() && to_edge.is_empty() {
                 return;
@@ -132,6 +141,10 @@ impl JoinedChannels {
             for packet in &to_edge {
                 if let Some(header) = packet.first_chunk() {
                     self.header = *header;
+                }
+                if packet.get(12) == Some(&INIT) {
+                    let tsn = packet.get(28..32).and_then(<[u8]>::first_chunk);
+                    self.first_tsn = tsn.map_or(0, |tsn| u32::from_be_bytes(*tsn));
                 }
                 self.edge.receive(self.now, packet);
             }

@@ -10,6 +10,11 @@ use crate::proto::{
 
 /// Messages kept for reuse by a stripe.
 const KEPT: usize = 64;
+/// Messages that a stripe has from its start: as many are seldom on their way at once.
+const PREPARED: usize = 16;
+/// Rows that a message has room for from its start, and bytes of their payloads.
+const ROWS: usize = 32;
+const PAYLOAD: usize = ROWS * 128;
 /// State of a playout report that a later one replaces.
 const PLAYING: u32 = 0;
 /// State of a gap that will not be filled.
@@ -104,13 +109,52 @@ pub struct Forgotten {
     pub reports: u64,
 }
 
+impl Parts {
+    /// With room for a usual flush.
+    fn roomy() -> Self {
+        let frames = IngestFrames {
+            session: Vec::with_capacity(ROWS),
+            sequence: Vec::with_capacity(ROWS),
+            timestamp: Vec::with_capacity(ROWS),
+            arrival_us: Vec::with_capacity(ROWS),
+            duration: Vec::with_capacity(ROWS),
+            level: Vec::with_capacity(ROWS),
+            flags: Vec::with_capacity(ROWS),
+            size: Vec::with_capacity(ROWS),
+            payload: Vec::with_capacity(PAYLOAD),
+        };
+        let playout = PlayoutReports {
+            session: Vec::with_capacity(ROWS),
+            utterance: Vec::with_capacity(ROWS),
+            queued: Vec::with_capacity(ROWS),
+            sent: Vec::with_capacity(ROWS),
+            heard: Vec::with_capacity(ROWS),
+            state: Vec::with_capacity(ROWS),
+            underruns: Vec::with_capacity(ROWS),
+            ..PlayoutReports::default()
+        };
+        Self {
+            message: MediaRequest {
+                frames: Some(frames),
+                ..MediaRequest::default()
+            },
+            playout,
+            ..Self::default()
+        }
+    }
+}
+
 /// Where a stripe's messages return to after they were sent.
 #[derive(Clone, Debug)]
 pub struct BatchPool(Arc<ArrayQueue<Parts>>);
 
 impl Default for BatchPool {
     fn default() -> Self {
-        Self(Arc::new(ArrayQueue::new(KEPT)))
+        let kept = ArrayQueue::new(KEPT);
+        for _ in 0..PREPARED {
+            let _room = kept.push(Parts::roomy());
+        }
+        Self(Arc::new(kept))
     }
 }
 
@@ -119,7 +163,7 @@ impl BatchPool {
     #[must_use]
     pub fn take(&self) -> Batch {
         Batch {
-            parts: self.0.pop().unwrap_or_default(),
+            parts: self.0.pop().unwrap_or_else(Parts::roomy),
             pool: self.clone(),
         }
     }
@@ -309,7 +353,7 @@ impl Batch {
                 message,
                 ..Parts::default()
             },
-            pool: BatchPool::default(),
+            pool: BatchPool(Arc::new(ArrayQueue::new(1))),
         }
     }
 }

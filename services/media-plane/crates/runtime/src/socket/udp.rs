@@ -98,6 +98,8 @@ impl Inbox {
             header.msg_iov = &raw mut vectors[at];
             header.msg_iovlen = 1;
             header.msg_control = control[at].as_mut_ptr().cast();
+            header.msg_namelen = length::<Address>();
+            header.msg_controllen = CONTROL_BYTES as _;
         }
         Self {
             buffers,
@@ -112,7 +114,8 @@ impl Inbox {
 
     /// Reads what is there. Returns how many, and whether there may be more.
     pub(crate) fn receive(&mut self, socket: &UdpSocket) -> (usize, bool) {
-        for header in self.headers.iter_mut() {
+        // What the kernel wrote last time; the others stand as they were.
+        for header in self.headers.iter_mut().take(self.received) {
             header.msg_hdr.msg_namelen = length::<Address>();
             header.msg_hdr.msg_controllen = CONTROL_BYTES as _;
         }
