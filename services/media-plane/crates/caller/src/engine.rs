@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::call::{CallConfig, CallError};
 use crate::floor::Cipher;
-use pair::{Pair, Virtual, is_media};
+use pair::{Pair, Sink, Virtual, is_media};
 
 const PACKET: Duration = Duration::from_millis(20);
 /// Packets in one timed stretch: long enough for the clock, short enough to miss most interruptions.
@@ -96,6 +96,7 @@ pub fn run(sessions: usize, pairs: usize, payload: usize) -> Result<EngineReport
     let stretches = pairs.div_ceil(rounds * all.len()) + warm_up;
     let (mut engine, mut cipher) = (Vec::new(), Vec::new());
     let mut carried = 0;
+    let mut sink = Sink::default();
     let bytes = vec![0x78; payload];
     for stretch in 0..stretches {
         let mut packets = Vec::with_capacity(rounds * all.len());
@@ -117,23 +118,24 @@ pub fn run(sessions: usize, pairs: usize, payload: usize) -> Result<EngineReport
             pair.sink.frames = 0;
         }
 
+        // Fresh copies, as the kernel would just have made them.
+        let mut fresh: Vec<_> = packets.iter().map(|(.., datagram)| datagram.clone()).collect();
         let begin = Instant::now();
-        for (index, now, datagram) in &mut packets {
-            all[*index].echo(*now, datagram);
+        for ((index, now, _), datagram) in packets.iter().zip(&mut fresh) {
+            all[*index].echo(*now, datagram, &mut sink);
         }
         let spent = begin.elapsed();
-        let frames = all.iter().map(|pair| pair.sink.frames).sum();
-        let transmitted = all
-            .iter()
-            .flat_map(|pair| pair.sink.datagrams())
-            .filter(|datagram| is_media(datagram))
-            .count();
+        let frames = sink.frames;
+        let transmitted = sink.datagrams().iter().filter(|datagram| is_media(datagram)).count();
         if frames != packets.len() || transmitted != packets.len() {
             return Err(EngineError::Incomplete {
                 pairs: packets.len(),
                 frames,
                 transmitted,
             });
+        }
+        for (slot, datagram) in sink.take() {
+            all[slot as usize].hear(clock, datagram)?;
         }
         for pair in &mut all {
             pair.exchange(clock)?;

@@ -109,7 +109,13 @@ fn a_message_that_never_ends_is_bounded() {
 fn messages_on_channels_that_nobody_opened_are_bounded() {
     let mut attack = Attack::begin();
     for number in 0..20_000_u32 {
-        attack.data(BEGINS | ENDS, (number % 1_024) as u16, (number / 1_024) as u16, STRING, &[b'x'; PIECE]);
+        attack.data(
+            BEGINS | ENDS,
+            (number % 1_024) as u16,
+            (number / 1_024) as u16,
+            STRING,
+            &[b'x'; PIECE],
+        );
     }
     attack.assert_bounded();
 }
@@ -137,5 +143,6 @@ fn gaps_without_end_are_bounded() {
         attack.data(BEGINS | ENDS, 0, number as u16, STRING, &[b'x'; PIECE]);
     }
     attack.joined.pass(Duration::from_secs(1));
+    assert!(attack.joined.refused > 19_000, "what is too far ahead is kept out");
     attack.assert_bounded();
 }

@@ -10,6 +10,8 @@ use sctp_proto::{
     PayloadProtocolIdentifier as Ppi, ReliabilityType, ServerConfig, StreamEvent, TransportConfig,
 };
 
+use crate::sctp_window::Window;
+
 /// The largest message either way.
 pub(crate) const MAX_MESSAGE: u32 = 64 * 1024;
 /// Most bytes that wait to be sent on all channels.
@@ -66,6 +68,7 @@ pub(crate) struct Channels {
     heard: bool,
     max_send: u32,
     established: bool,
+    window: Window,
 }
 
 impl Channels {
@@ -103,6 +106,7 @@ impl Channels {
             heard: false,
             max_send,
             established: false,
+            window: Window::default(),
         }
     }
 
@@ -115,8 +119,11 @@ impl Channels {
         }
     }
 
-    /// Takes an SCTP packet out of DTLS.
-    pub(crate) fn receive(&mut self, now: Instant, packet: &[u8]) {
+    /// Takes an SCTP packet out of DTLS. Returns whether it may come in.
+    pub(crate) fn receive(&mut self, now: Instant, packet: &[u8]) -> bool {
+        if !self.window.admits(packet) {
+            return false;
+        }
         let packet = Bytes::copy_from_slice(packet);
         match self.endpoint.handle(now, PEER, None, None, packet) {
             // A resent INIT looks like another association: WebRTC has one.
@@ -130,6 +137,7 @@ impl Channels {
             }
             _ => {}
         }
+        true
     }
 
     /// Queues a message on the channel with this label. Returns whether it was taken.
@@ -238,7 +246,10 @@ impl Channels {
                 .or_else(|| association.and_then(|association| association.poll_transmit(now)));
             let Some(transmit) = next else { return };
             if let Payload::RawEncode(packets) = transmit.payload {
-                packets.iter().for_each(|packet| sink(ChannelEvent::Transmit(packet)));
+                for packet in &packets {
+                    self.window.said(packet);
+                    sink(ChannelEvent::Transmit(packet));
+                }
             }
         }
     }
@@ -389,8 +400,8 @@ mod tests {
             if to_left.is_empty() && to_right.is_empty() {
                 return told;
             }
-            to_left.iter().for_each(|packet| left.receive(now, packet));
-            to_right.iter().for_each(|packet| right.receive(now, packet));
+            assert!(to_left.iter().all(|packet| left.receive(now, packet)));
+            assert!(to_right.iter().all(|packet| right.receive(now, packet)));
         }
     }
 

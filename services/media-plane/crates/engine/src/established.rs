@@ -79,6 +79,8 @@ pub struct JoinedChannels {
     pub first_tsn: u32,
     /// Channels that opened at the edge.
     pub channels: usize,
+    /// Packets that the edge kept out.
+    pub refused: usize,
     /// Messages that reached the edge.
     pub messages: usize,
 }
@@ -95,6 +97,7 @@ impl JoinedChannels {
             header: [0; 8],
             first_tsn: 0,
             channels: 0,
+            refused: 0,
             messages: 0,
         };
         joined.edge.start(false);
@@ -113,7 +116,9 @@ impl JoinedChannels {
         let mut packet = [&self.header[..], &[0; 4], chunks].concat();
         let checksum = crc32c(&packet).to_le_bytes();
         packet[8..12].copy_from_slice(&checksum);
-        self.edge.receive(self.now, &packet);
+        if !self.edge.receive(self.now, &packet) {
+            self.refused += 1;
+        }
         self.pass(Duration::ZERO);
     }
 

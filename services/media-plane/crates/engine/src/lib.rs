@@ -26,6 +26,7 @@ pub mod remote;
 mod report;
 pub mod rtcp;
 pub mod rtp;
+mod sctp_window;
 pub mod sdp;
 pub mod session;
 pub mod srtp;

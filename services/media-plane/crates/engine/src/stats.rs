@@ -194,6 +194,8 @@ counters! {
         stray_messages,
         /// Data-channel messages refused: no such channel, too long, or too many waiting.
         refused_messages,
+        /// SCTP packets of the caller far ahead of what was acknowledged.
+        sctp_refused,
         /// Data-channel messages of the caller dropped because it sends too many, or too much.
         messages_over_rate,
         /// NACKs of the caller: packets that it misses.

@@ -131,7 +131,6 @@ impl Parts {
             heard: Vec::with_capacity(ROWS),
             state: Vec::with_capacity(ROWS),
             underruns: Vec::with_capacity(ROWS),
-            ..PlayoutReports::default()
         };
         Self {
             message: MediaRequest {

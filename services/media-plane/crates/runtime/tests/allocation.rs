@@ -105,6 +105,9 @@ fn packets_of_established_calls_cost_a_shard_no_allocation() {
     });
     assert_eq!(report.up, CALLS);
     let counted = watch.join().expect("enough frames came");
-    assert!(ALLOCATIONS.load(Ordering::Relaxed) > 0, "set-ups are counted, so packets would be");
+    assert!(
+        ALLOCATIONS.load(Ordering::Relaxed) > 0,
+        "set-ups are counted, so packets would be"
+    );
     assert_eq!(counted, 0, "allocations while {COUNTED} frames went both ways");
 }

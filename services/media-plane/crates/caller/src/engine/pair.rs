@@ -84,19 +84,29 @@ impl Caller {
     }
 }
 
-/// Takes what a session says into buffers that last, as the runtime does.
+/// Takes what sessions say into buffers that last, and that all share, as the runtime does.
 #[derive(Default)]
 pub(super) struct Sink {
     frame: Vec<u8>,
     pub(super) frames: usize,
     datagrams: Vec<Vec<u8>>,
     used: usize,
+    /// Which session said each.
+    belongs: Vec<u32>,
     connected: bool,
 }
 
 impl Sink {
     pub(super) fn datagrams(&self) -> &[Vec<u8>] {
         &self.datagrams[..self.used]
+    }
+
+    /// The datagrams with the sessions that said them; the sink is as new then.
+    pub(super) fn take(&mut self) -> impl Iterator<Item = (u32, &[u8])> {
+        self.frames = 0;
+        let used = std::mem::take(&mut self.used);
+        let belongs = std::mem::take(&mut self.belongs).into_iter();
+        belongs.zip(self.datagrams[..used].iter().map(Vec::as_slice))
     }
 }
 
@@ -130,6 +140,7 @@ impl EngineOutput for Sink {
 
 /// A caller and the engine's session with it.
 pub(super) struct Pair {
+    slot: u32,
     pub(super) caller: Caller,
     session: Session,
     pub(super) sink: Sink,
@@ -195,6 +206,7 @@ impl Pair {
             outbox: Vec::new(),
         };
         let mut pair = Self {
+            slot,
             caller,
             session,
             sink: Sink::default(),
@@ -227,10 +239,15 @@ impl Pair {
         Ok(())
     }
 
+    /// The caller gets what was said to it, untimed.
+    pub(super) fn hear(&mut self, clock: Virtual, datagram: &[u8]) -> Result<(), CallError> {
+        self.caller.receive(clock.instant(), datagram)
+    }
+
     /// The timed part: a packet comes in, and its payload goes back as a frame of an utterance.
-    pub(super) fn echo(&mut self, now: Time, datagram: &mut [u8]) {
-        self.session.receive(now, self.caller.address, datagram, &mut self.sink);
-        let payload = std::mem::take(&mut self.sink.frame);
+    pub(super) fn echo(&mut self, now: Time, datagram: &mut [u8], sink: &mut Sink) {
+        self.session.receive(now, self.caller.address, datagram, sink);
+        let payload = std::mem::take(&mut sink.frame);
         let frame = PlayoutFrame {
             utterance: 1,
             generation: 0,
@@ -239,11 +256,12 @@ impl Pair {
             live: true,
             payload: &payload,
         };
-        self.session.play(now, frame, &mut self.sink);
-        self.sink.frame = payload;
+        self.session.play(now, frame, sink);
+        sink.frame = payload;
         if self.session.deadline() <= now {
-            self.session.handle_timeout(now, &mut self.sink);
+            self.session.handle_timeout(now, sink);
         }
+        sink.belongs.resize(sink.used, self.slot);
     }
 }
 

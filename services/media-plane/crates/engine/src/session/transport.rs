@@ -84,17 +84,17 @@ impl Session {
         let instant = config.instant(now);
         let (mut keys, mut over, mut failed) = (None, None, None);
         let mut sent = false;
-        let dropped = &mut self.counters.dtls_dropped;
+        let counters = &mut self.counters;
         let mut sink = |event: DtlsEvent<'_>| match event {
             DtlsEvent::Transmit(datagram) => {
                 sent = true;
                 out.transmit(to, datagram);
             }
-            DtlsEvent::Dropped => *dropped += 1,
+            DtlsEvent::Dropped => counters.dtls_dropped += 1,
             DtlsEvent::Established(established) => keys = Some(established),
             DtlsEvent::Data(packet) => {
                 if let Some(channels) = channels {
-                    channels.receive(instant, packet);
+                    counters.sctp_refused += u64::from(!channels.receive(instant, packet));
                 }
             }
             DtlsEvent::Closed => over = Some("dtls"),
