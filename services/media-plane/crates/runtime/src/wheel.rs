@@ -6,7 +6,7 @@ use antiphon_engine::Time;
 const BUCKETS: u64 = 256;
 const TICK_US: u64 = 1_000;
 /// Timers that a bucket has room for from the start.
-const USUAL: usize = 4;
+const USUAL: usize = 8;
 
 /// A deadline, and the place in the shard's table of the session that set it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,7 +85,7 @@ impl Wheel {
             tick: now.as_micros() / TICK_US,
             fine: Turn::new(),
             coarse: Turn::new(),
-            cascade: Vec::new(),
+            cascade: Vec::with_capacity(64),
         }
     }
 

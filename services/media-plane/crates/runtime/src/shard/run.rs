@@ -110,7 +110,7 @@ impl Shard {
             flows: Flows::new(capacity.saturating_mul(MOST_ADDRESSES).max(64)),
             gate: Gate::new(Time(monotonic_us())),
             wheel: Wheel::new(Time(monotonic_us())),
-            due: Vec::new(),
+            due: Vec::with_capacity(64),
             farewells: VecDeque::new(),
             handshakes: Handshakes::default(),
             mouth,
