@@ -44,9 +44,11 @@ def edge_process(pipe: Connection, inside: Namespace, worker: str, capacity: int
             edge="edge",
             region="here",
             secret=bytes(16),
-            host="127.0.0.1",
+            hosts=["127.0.0.1"],
             port=0,
+            tcp_port=None,
             advertise=[],
+            steering=None,
             shards=1,
             capacity=capacity,
         )
