@@ -112,26 +112,26 @@ pub struct Forgotten {
 impl Parts {
     /// With room for a usual flush.
     fn roomy() -> Self {
-        let frames = IngestFrames {
-            session: Vec::with_capacity(ROWS),
-            sequence: Vec::with_capacity(ROWS),
-            timestamp: Vec::with_capacity(ROWS),
-            arrival_us: Vec::with_capacity(ROWS),
-            duration: Vec::with_capacity(ROWS),
-            level: Vec::with_capacity(ROWS),
-            flags: Vec::with_capacity(ROWS),
-            size: Vec::with_capacity(ROWS),
-            payload: Vec::with_capacity(PAYLOAD),
-        };
-        let playout = PlayoutReports {
-            session: Vec::with_capacity(ROWS),
-            utterance: Vec::with_capacity(ROWS),
-            queued: Vec::with_capacity(ROWS),
-            sent: Vec::with_capacity(ROWS),
-            heard: Vec::with_capacity(ROWS),
-            state: Vec::with_capacity(ROWS),
-            underruns: Vec::with_capacity(ROWS),
-        };
+        let mut frames = IngestFrames::default();
+        frames.session.reserve(ROWS);
+        frames.sequence.reserve(ROWS);
+        frames.timestamp.reserve(ROWS);
+        frames.arrival_us.reserve(ROWS);
+        frames.duration.reserve(ROWS);
+        frames.level.reserve(ROWS);
+        frames.flags.reserve(ROWS);
+        frames.size.reserve(ROWS);
+        frames.payload.reserve(PAYLOAD);
+        let mut playout = PlayoutReports::default();
+        playout.session.reserve(ROWS);
+        playout.utterance.reserve(ROWS);
+        playout.queued.reserve(ROWS);
+        playout.sent.reserve(ROWS);
+        playout.heard.reserve(ROWS);
+        playout.state.reserve(ROWS);
+        playout.underruns.reserve(ROWS);
+        playout.received.reserve(ROWS);
+        playout.basis.reserve(ROWS);
         Self {
             message: MediaRequest {
                 frames: Some(frames),
