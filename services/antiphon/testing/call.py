@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from antiphon.frames import Frame
-from antiphon.testing.caller import FRAME_S, Fate, SimulatedVoice
+from antiphon.testing.caller import FRAME_S, KEY_END, Fate, SimulatedVoice
 from antiphon.testing.edge import Heard, SimulatedEdge
 from antiphon.testing.loop import VirtualTimeLoop
 from antiphon.turns import HintedVoice, TurnPolicy
@@ -116,9 +116,9 @@ class SimulatedCall:
         """The caller's application sends any JSON value to the agent."""
         self._receive_from_caller({"app": {"data": message}})
 
-    def presses(self, digit: str, *, seconds: float = 0.1) -> None:
-        """Presses a key of the telephone and lets it go."""
-        self._run(self._press(digit, seconds))
+    def presses(self, digit: str, *, seconds: float = 0.1, end_lost: bool = False) -> None:
+        """Presses a key of the telephone and lets it go. With `end_lost`, the network loses its last packets."""
+        self._run(self._press(digit, seconds, end_lost=end_lost))
 
     def measures(self, quality: Quality) -> None:
         """The edge tells how well the caller's audio comes: `session.quality`."""
@@ -178,9 +178,10 @@ class SimulatedCall:
                     self._call.miss(item)
             await asyncio.sleep(FRAME_S)
 
-    async def _press(self, digit: str, seconds: float) -> None:
+    async def _press(self, digit: str, seconds: float, *, end_lost: bool) -> None:
         for event in self._voice.press(digit, seconds, self._loop.time()):
-            self._call.hear(event)
+            if not (end_lost and event.payload[1] & KEY_END):
+                self._call.hear(event)
             await asyncio.sleep(FRAME_S)
 
     async def _until(self, condition: Callable[[], bool], within: float) -> None:

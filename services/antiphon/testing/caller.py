@@ -25,6 +25,7 @@ _FRAME_TICKS = 960
 _VOICE, _SILENCE = 0x180 | 18, 0x100 | 127
 _SECONDS_A_WORD = 0.4
 KEYS = "0123456789*#ABCD"
+KEY_END = 0x80
 
 
 class Fate(NamedTuple):
@@ -50,6 +51,8 @@ class SimulatedVoice:
 
     def __init__(self) -> None:
         self._sequence = 0
+        self._ticks = 0
+        """Frames of time: keys share the sequence, but not the time."""
         self._pending: deque[tuple[bytes, float | None]] = deque()
         self._repairs: list[tuple[float, Frame]] = []
         self._spoken: list[_Spoken] = []
@@ -73,11 +76,12 @@ class SimulatedVoice:
         """What comes in the next 20 ms: a frame, or that it is missing, and repairs of earlier ones."""
         voice = bool(self._pending)
         payload, late_s = self._pending.popleft() if voice else (SILENCE_20_MS, 0.0)
-        sequence = self._sequence
+        sequence, timestamp = self._sequence, self._ticks * _FRAME_TICKS
         self._sequence += 1
+        self._ticks += 1
         level = _VOICE if voice else _SILENCE
         flags = FEC if carries_fec(payload) else 0
-        frame = Frame(sequence, sequence * _FRAME_TICKS, round(now_s * 1e6), _FRAME_TICKS, level, flags, payload)
+        frame = Frame(sequence, timestamp, round(now_s * 1e6), _FRAME_TICKS, level, flags, payload)
         due = [repair for at_s, repair in self._repairs if at_s <= now_s]
         self._repairs = [(at_s, repair) for at_s, repair in self._repairs if at_s > now_s]
         repaired: list[Frame | Gap] = [
@@ -92,12 +96,12 @@ class SimulatedVoice:
     def press(self, digit: str, seconds: float, now_s: float) -> Iterator[Frame]:
         """Packets of a key (RFC 4733): its duration so far, and its end three times over."""
         code = KEYS.index(digit)
-        timestamp = self._sequence * _FRAME_TICKS
+        timestamp = self._ticks * _FRAME_TICKS
         count = max(1, round(seconds / FRAME_S))
         for packet in range(1, count + 3):
             ended = packet >= count
             ticks = min(packet, count) * _FRAME_TICKS
-            payload = bytes((code, 0x80 if ended else 0)) + ticks.to_bytes(2, "big")
+            payload = bytes((code, KEY_END if ended else 0)) + ticks.to_bytes(2, "big")
             sequence = self._sequence
             self._sequence += 1
             yield Frame(sequence, timestamp, round(now_s * 1e6), 0, 0, TELEPHONE_EVENT, payload)
@@ -112,7 +116,7 @@ class SimulatedVoice:
                 yield text
 
     def _ahead_s(self) -> float:
-        return (self._sequence + len(self._pending)) * FRAME_S
+        return (self._ticks + len(self._pending)) * FRAME_S
 
 
 @functools.cache
