@@ -138,6 +138,9 @@ pub fn opus(data: &[u8]) {
         assert!((120..=5_760).contains(&samples) && samples % 120 == 0);
     }
     let _ = opus_packet::is_dtx(data);
+    if opus_packet::carries_fec(data) {
+        assert!(data[0] < 0x80 && opus_packet::duration(data).is_some());
+    }
 }
 
 /// SRTP and SRTCP: the first octet chooses the profile, the rest is a datagram; what is taken once is refused the

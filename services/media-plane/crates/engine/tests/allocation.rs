@@ -6,7 +6,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use antiphon_engine::{PlayoutFrame, Session};
+use antiphon_netsim::{LinkConfig, Loss};
 use str0m::channel::ChannelConfig;
+use support::browser::{Browser, BrowserConfig};
 use support::{AT_WORK, Call, CallConfig, DtlsVersion, frame, opus};
 
 thread_local! {
@@ -71,6 +73,31 @@ fn established_packets_cost_no_allocation() {
         echo(&mut call, 1_000, live);
         assert_eq!(ALLOCATIONS.get() - before, 0, "live: {live}");
         assert!(call.session.stats().counters.packets_out > 1_000);
+    }
+}
+
+#[test]
+fn loss_and_its_repair_cost_no_allocation() {
+    for red in [0, 1] {
+        let link = LinkConfig {
+            delay_us: 40_000,
+            loss: Loss::Random(0.1),
+            reorder: 0.02,
+            reorder_us: 25_000,
+            ..LinkConfig::default()
+        };
+        let mut browser = Browser::connected(BrowserConfig {
+            up: link,
+            down: link,
+            red,
+            ..BrowserConfig::default()
+        });
+        // The table of missing packets grows to what the network demands.
+        (0..2_000).for_each(|_| browser.say(&opus(1)));
+        let before = ALLOCATIONS.get();
+        (0..1_000).for_each(|_| browser.say(&opus(1)));
+        assert_eq!(ALLOCATIONS.get() - before, 0, "RED: {red}");
+        assert!(browser.session.stats().counters.asked > 20);
     }
 }
 

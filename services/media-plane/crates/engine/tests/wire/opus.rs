@@ -1,6 +1,6 @@
 //! Opus packets from outside.
 
-use antiphon_engine::opus::{SILENCE, duration, is_dtx};
+use antiphon_engine::opus::{SILENCE, carries_fec, duration, is_dtx};
 use proptest::prelude::*;
 
 /// A table-of-contents octet.
@@ -67,7 +67,72 @@ fn an_encoder_in_dtx_sends_one_or_two_octets() {
     assert!(!is_dtx(&[]));
 }
 
+/// TOC and first octet of packets that libopus 1.5 made of speech, and what its `opus_packet_has_lbrr` says of them.
+const OF_LIBOPUS: [([u8; 2], bool); 14] = [
+    // SILK of 10, 20, 40 and 60 ms.
+    ([0x40, 0x10], false),
+    ([0x40, 0x43], true),
+    ([0x48, 0x0d], false),
+    ([0x48, 0xff], true),
+    ([0x50, 0xc0], false),
+    ([0x50, 0x7d], true),
+    ([0x58, 0xe0], false),
+    ([0x58, 0x9f], true),
+    // Stereo of 20 and 60 ms.
+    ([0x4c, 0x08], false),
+    ([0x4c, 0xc8], true),
+    ([0x5c, 0xe0], false),
+    ([0x5c, 0x90], true),
+    // Hybrid.
+    ([0x78, 0x0b], false),
+    ([0x7c, 0x48], true),
+];
+
+#[test]
+fn in_band_fec_is_told_as_libopus_tells_it() {
+    for ([toc, first], expected) in OF_LIBOPUS {
+        let packet = [toc, first, 0, 0, 0, 0];
+        assert_eq!(carries_fec(&packet), expected, "{toc:02x} {first:02x}");
+    }
+}
+
+#[test]
+fn in_band_fec_is_told_of_the_first_frame_however_frames_are_packed() {
+    for (first, expected) in [(0x0d, false), (0x40, true)] {
+        for packet in [
+            &[0x49, first, 0, 0xff, 0xff][..],
+            &[0x4a, 2, first, 0, 0xff],
+            &[0x4b, 2, first, 0, 0xff, 0xff],
+            &[0x4b, 0x80 | 2, 2, first, 0, 0xff],
+            &[0x4b, 0x40 | 1, 2, first, 0, 0xff, 0xff],
+        ] {
+            assert_eq!(carries_fec(packet), expected, "{packet:02x?}");
+        }
+    }
+}
+
+#[test]
+fn celt_silence_and_frames_that_were_not_sent_carry_no_fec() {
+    for packet in [
+        &SILENCE[..],
+        &[0xfc, 0xff, 0xff],
+        &[0x48],
+        &[0x4b, 0x80 | 2, 0, 0xff],
+        &[],
+    ] {
+        assert!(!carries_fec(packet), "{packet:02x?}");
+    }
+}
+
 proptest! {
+    #[test]
+    fn only_valid_packets_with_an_lp_layer_carry_fec(packet in prop::collection::vec(any::<u8>(), 0..200)) {
+        if carries_fec(&packet) {
+            prop_assert!(packet[0] >> 3 < 16);
+            prop_assert!(duration(&packet).is_some());
+        }
+    }
+
     #[test]
     fn a_duration_is_between_2_5_and_120_ms(packet in prop::collection::vec(any::<u8>(), 0..200)) {
         if let Some(samples) = duration(&packet) {
