@@ -94,6 +94,10 @@ soak: build ## half an hour of 300 calls of random life: what leaks shows; ARGS=
 interop: build ## call with real peers on a bad network (root, for namespaces) and write docs/interop.md; ARGS=firefox for one
 	@$(BIN)/python -m tests.interop $(ARGS)
 
+.PHONY: plots
+plots: $(VENV)/.ready ## the docs' tables and plots of loss, in virtual time; ARGS=loss-up for one
+	@$(BIN)/python -m loadtest.plots $(ARGS)
+
 .PHONY: proto
 proto: $(VENV)/.ready ## generate services/antiphon/wire from proto/
 	@rm -rf services/antiphon/wire && mkdir -p services/antiphon/wire

@@ -21,6 +21,10 @@ fn main() {
     for (model, loss_of) in [
         ("random", Loss::Random as fn(f64) -> Loss),
         ("bursts", |share| Loss::bursts(share, 3.0)),
+        ("outages", |share| Loss::Outages {
+            share,
+            longest_us: 200_000,
+        }),
     ] {
         for share in [0.01, 0.02, 0.05, 0.1, 0.2] {
             for rtt_ms in [20, 40, 80, 150, 300] {

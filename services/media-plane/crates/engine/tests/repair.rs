@@ -7,7 +7,7 @@ use std::time::Duration;
 use antiphon_engine::GapState;
 use antiphon_netsim::{LinkConfig, Loss};
 use support::browser::{Browser, BrowserConfig};
-use support::loss::{Outcome, Repair, Scenario, run};
+use support::loss::{Repair, Scenario, run};
 use support::opus;
 
 const FRAMES: usize = 6_000;
@@ -131,7 +131,7 @@ fn a_sender_that_never_answers_is_asked_a_bounded_number_of_times() {
     };
     let browser = but(&[10, 11, 12], config, 100);
     let counters = browser.session.stats().counters;
-    assert!(counters.asked <= 3 * 10, "{}", counters.asked);
+    assert!(counters.asked <= 3 * 14, "{}", counters.asked);
     assert_eq!((counters.given_up, counters.lost), (3, 3));
     let lost: Vec<_> = browser
         .said
@@ -194,25 +194,41 @@ fn quality_is_told_each_second() {
     assert_eq!(last.round_trip_us, 80_000);
 }
 
-fn holds(outcome: &Outcome, what: &str) {
-    assert!(outcome.reached >= 0.999, "{what}: {outcome:?}");
-    assert!(outcome.before_silence >= 0.99, "{what}: {outcome:?}");
-    assert!(outcome.before_round_trip >= 0.99, "{what}: {outcome:?}");
+/// The targets, for several networks of this kind.
+fn holds(loss: Loss, repair: Repair) {
+    for seed in 11..16 {
+        let outcome = run(&Scenario {
+            seed,
+            ..scenario(loss, repair)
+        });
+        let what = format!("{} under {loss:?}, seed {seed}: {outcome:?}", repair.name());
+        assert!(outcome.reached >= 0.999, "{what}");
+        assert!(
+            outcome.before_silence >= 0.99 && outcome.before_round_trip >= 0.99,
+            "{what}"
+        );
+        assert!(outcome.needless < 0.01, "{what}");
+    }
 }
 
 #[test]
 fn at_10_percent_random_loss_both_ways_all_but_one_frame_in_a_thousand_reach_the_worker() {
-    let outcome = run(&scenario(Loss::Random(0.1), Repair::Both));
-    holds(&outcome, "RED and NACK");
-    assert!(outcome.needless < 0.01, "{outcome:?}");
+    holds(Loss::Random(0.1), Repair::Both);
 }
 
 #[test]
-fn under_bursts_of_up_to_200_ms_as_well() {
-    for repair in [Repair::Nack, Repair::Both] {
-        let outcome = run(&scenario(Loss::runs(0.1, 10), repair));
-        holds(&outcome, repair.name());
-    }
+fn in_outages_of_up_to_200_ms_as_well() {
+    let outages = Loss::Outages {
+        share: 0.1,
+        longest_us: 200_000,
+    };
+    holds(outages, Repair::Nack);
+    holds(outages, Repair::Both);
+}
+
+#[test]
+fn in_bursts_as_well() {
+    holds(Loss::bursts(0.1, 3.0), Repair::Both);
 }
 
 #[test]

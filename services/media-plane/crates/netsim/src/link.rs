@@ -21,12 +21,12 @@ pub enum Loss {
         /// Of loss in the bad state; there is none in the good.
         loss: f64,
     },
-    /// In runs of 1 to `longest` packets, all lengths alike.
-    Runs {
-        /// Probability that a packet begins one.
-        begin: f64,
-        /// Most packets of a run.
-        longest: u64,
+    /// All that is sent in outages: their lengths are evenly spread from 0, the time between them exponentially.
+    Outages {
+        /// Share of the time that is lost.
+        share: f64,
+        /// The longest.
+        longest_us: u64,
     },
 }
 
@@ -39,17 +39,6 @@ impl Loss {
             begin: end * share / (1.0 - share),
             end,
             loss: 1.0,
-        }
-    }
-
-    /// Runs of at most `longest` that lose this share of the packets.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "runs are short")]
-    pub fn runs(share: f64, longest: u64) -> Self {
-        let mean = (1 + longest) as f64 / 2.0;
-        Self::Runs {
-            begin: share / (mean * (1.0 - share) + share),
-            longest,
         }
     }
 }
@@ -101,8 +90,10 @@ pub struct Link<T> {
     config: LinkConfig,
     random: Random,
     bad: bool,
-    /// Packets that the present run still loses.
-    run: u64,
+    /// The present outage, or the next one: from when until when.
+    outage: (u64, u64),
+    /// Outages come when they come, whatever is sent.
+    weather: Random,
     latest: u64,
     order: u64,
     queue: BTreeMap<(u64, u64), T>,
@@ -117,7 +108,8 @@ impl<T: Clone> Link<T> {
             config,
             random: Random::new(seed),
             bad: false,
-            run: 0,
+            outage: (0, 0),
+            weather: Random::new(!seed),
             latest: 0,
             order: 0,
             queue: BTreeMap::new(),
@@ -140,7 +132,7 @@ impl<T: Clone> Link<T> {
     pub fn send(&mut self, now_us: u64, packet: T) -> Fate {
         let mut fate = Fate::default();
         self.counts.sent += 1;
-        if self.loses() {
+        if self.loses(now_us) {
             self.counts.lost += 1;
             fate.lost = true;
             return fate;
@@ -168,7 +160,7 @@ impl<T: Clone> Link<T> {
         self.queue.insert((at, self.order), packet);
     }
 
-    fn loses(&mut self) -> bool {
+    fn loses(&mut self, now_us: u64) -> bool {
         match self.config.loss {
             Loss::None => false,
             Loss::Random(loss) => self.random.chance(loss),
@@ -177,15 +169,27 @@ impl<T: Clone> Link<T> {
                 self.bad ^= turns;
                 self.bad && self.random.chance(loss)
             }
-            Loss::Runs { begin, longest } => {
-                if self.run == 0 && self.random.chance(begin) {
-                    self.run = 1 + self.random.below(longest);
+            Loss::Outages { share, longest_us } => {
+                while self.outage.1 <= now_us {
+                    self.plan_outage(now_us, share, longest_us);
                 }
-                let loses = self.run > 0;
-                self.run -= u64::from(loses);
-                loses
+                self.outage.0 <= now_us
             }
         }
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "microseconds of a simulation"
+    )]
+    fn plan_outage(&mut self, now_us: u64, share: f64, longest_us: u64) {
+        let mean = longest_us as f64 / 2.0 * (1.0 - share) / share;
+        let apart = -mean * (1.0 - self.weather.unit()).ln();
+        let before = if self.outage.1 == 0 { now_us } else { self.outage.1 };
+        let from = before + apart as u64;
+        self.outage = (from, from + 1 + self.weather.below(longest_us));
     }
 
     /// When the next packet arrives.
@@ -281,9 +285,13 @@ mod tests {
     }
 
     #[test]
-    fn bursts_and_runs_lose_the_share_that_was_asked_for() {
+    fn bursts_and_outages_lose_the_share_that_was_asked_for() {
         for share in [0.01, 0.05, 0.2] {
-            for loss in [Loss::bursts(share, 3.0), Loss::runs(share, 10)] {
+            let outages = Loss::Outages {
+                share,
+                longest_us: 10_000,
+            };
+            for loss in [Loss::bursts(share, 3.0), outages] {
                 let config = LinkConfig {
                     loss,
                     ..LinkConfig::default()

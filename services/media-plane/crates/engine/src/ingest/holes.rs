@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::patience::{MAX_ASKS, Patience, Wait};
+use super::patience::{Patience, Wait};
 use crate::output::{Gap, GapState, Output};
 use crate::time::Time;
 
@@ -119,8 +119,9 @@ impl Holes {
     /// Gives up what was missing too long.
     pub(super) fn expire(&mut self, now: Time, patience: &mut Patience, out: &mut impl Output) {
         while self.expires(patience) <= now {
-            self.give_up_oldest(out);
-            patience.was_lost();
+            if let Some(wait) = self.give_up_oldest(out) {
+                patience.gave_up(&wait);
+            }
         }
     }
 
@@ -131,11 +132,11 @@ impl Holes {
         }
     }
 
-    fn give_up_oldest(&mut self, out: &mut impl Output) {
-        if let Some(hole) = self.runs.pop_front() {
-            self.given_up += hole.count;
-            out.gap(hole.gap(GapState::Lost));
-        }
+    fn give_up_oldest(&mut self, out: &mut impl Output) -> Option<Wait> {
+        let hole = self.runs.pop_front()?;
+        self.given_up += hole.count;
+        out.gap(hole.gap(GapState::Lost));
+        Some(hole.wait)
     }
 
     /// Writes the packets that are to be asked for now, in order, less `offset`. Returns how many; what found no room is due still.
@@ -166,7 +167,7 @@ impl Holes {
             let (first, _) = hole.wait.asked.unwrap_or((now, now));
             hole.wait.asked = Some((first, now));
             hole.wait.asks += 1;
-            hole.ask_at = if hole.wait.asks < MAX_ASKS {
+            hole.ask_at = if hole.wait.asks < patience.max_asks() {
                 now + patience.interval()
             } else {
                 Time::NEVER

@@ -131,6 +131,7 @@ fn an_answer_says_all_that_a_browser_needs() {
         "a=setup:passive",
         "a=sendrecv",
         "a=rtcp-mux",
+        "a=rtcp-rsize",
         "a=rtpmap:63 red/48000/2",
         "a=fmtp:63 111/111",
         "a=rtpmap:111 opus/48000/2",
@@ -375,5 +376,21 @@ proptest! {
             let read = Offer::parse(&answer.replace("a=ice-lite\r\n", ""));
             prop_assert!(read.is_ok(), "{:?}\n{}", read, answer);
         }
+    }
+}
+
+#[test]
+fn nack_and_reduced_size_are_answered_where_the_offer_allows_them() {
+    for (text, profile, reduced) in [
+        (CHROMIUM.to_owned(), true, true),
+        (FIREFOX.to_owned(), true, false),
+        (AIORTC.to_owned(), true, false),
+        (CHROMIUM.replace("RTP/SAVPF", "RTP/SAVP"), false, true),
+    ] {
+        let audio = Offer::parse(&text).unwrap().audio;
+        assert_eq!((audio.feedback, audio.reduced_size), (profile, reduced));
+        let answer = answer(&text);
+        assert_eq!(answer.contains(" nack\r\n"), profile, "{answer}");
+        assert_eq!(answer.contains("a=rtcp-rsize\r\n"), reduced, "{answer}");
     }
 }
