@@ -66,6 +66,19 @@ class Frame(NamedTuple):
         return bool(self.flags & FEC)
 
 
+class VoiceHint(NamedTuple):
+    """The edge's own ear: a caller begins to speak, or has stopped, as far as the levels of their frames tell."""
+
+    at_us: int
+    """When it was noticed, in microseconds of the edge's monotonic clock."""
+    timestamp: int
+    """Of the frame that it was noticed by."""
+    onset: bool
+    level_dbov: int
+    held: bool
+    """Whether the edge holds playout because of it, and waits for an answer."""
+
+
 class Gap(NamedTuple):
     """Packets that are missing: announced at once, and told again when they are lost for good.
 

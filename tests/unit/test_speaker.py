@@ -19,10 +19,12 @@ class SilentEdge:
         self.played: list[tuple[int, int, int, int]] = []
         self.flushed: list[int] = []
         self.held = False
+        self.released = 0
+        self.policies: list[bool] = []
         self.states: list[tuple[int, str]] = []
         self.speaker = Speaker(self, lambda utterance, state: self.states.append((utterance.number, state)))
 
-    def play(self, utterance: int, generation: int, duration: int, flags: int, payload: bytes) -> None:
+    def play(self, utterance: int, generation: int, duration: int, flags: int, payload: bytes, level: int = 0) -> None:
         self.played.append((utterance, generation, duration, flags))
 
     def hold(self) -> None:
@@ -30,6 +32,12 @@ class SilentEdge:
 
     def resume(self) -> None:
         self.held = False
+
+    def release(self) -> None:
+        self.released += 1
+
+    def set_policy(self, *, hold_on_voice: bool) -> None:
+        self.policies.append(hold_on_voice)
 
     def flush(self, generation: int) -> None:
         self.flushed.append(generation)

@@ -89,7 +89,8 @@ class SimulatedEdge:
 
     # Transport
 
-    def play(self, utterance: int, generation: int, duration: int, flags: int, payload: bytes) -> None:
+    def play(self, utterance: int, generation: int, duration: int, flags: int, payload: bytes, level: int = 0) -> None:
+        del level  # callers here have no echo
         heard = self._heard(utterance, live=bool(flags & LIVE))
         if generation < self._generation:
             self.refused += 1
@@ -111,6 +112,10 @@ class SimulatedEdge:
         self._report_now(PlayoutState.PLAYING)
         if self._busy is None:
             self._next()
+
+    def release(self) -> None: ...
+
+    def set_policy(self, *, hold_on_voice: bool) -> None: ...
 
     def flush(self, generation: int) -> None:
         self._generation = generation

@@ -6,7 +6,7 @@ Between `pause` and `voice` the state stays what it was (hysteresis).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,8 @@ class TurnPolicy:
     """Voice this long starts a turn."""
     silence_s: float = 0.6
     """No voice for this long ends it."""
+    confirm_s: float = 0.3
+    """What the edge took for voice, and paused for, was none if it has not become a turn by then."""
     longest_s: float = 60.0
     """A turn ends here in any case, so that memory is bounded."""
     gap_wait_s: float = 0.3
@@ -87,7 +89,10 @@ class TurnDetector:
 
     def __init__(self, policy: TurnPolicy | None = None) -> None:
         self.policy = policy or TurnPolicy()
+        self.expected = False
+        """Other evidence says that there is voice: one window is enough, as if it were sure."""
         self._state: State = Quiet()
+        self._expecting = replace(self.policy, sure=self.policy.voice)
         self._now_s = 0.0
 
     @property
@@ -110,5 +115,6 @@ class TurnDetector:
         if end_s <= self._now_s:
             return None
         self._now_s = end_s
-        self._state, event = advance(self._state, self.policy, start_s, end_s, probability)
+        policy = self._expecting if self.expected else self.policy
+        self._state, event = advance(self._state, policy, start_s, end_s, probability)
         return event

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -25,12 +26,28 @@ _FRAME_TICKS = 960
 _AT_ONCE = CLOCK_RATE
 _END = object()
 _LONGEST_PAUSE = 2 * CLOCK_RATE
+_SILENT = 127
+_SILENT_SQUARE = 10**-12.7
+
+
+def frame_level(frame: Frame) -> int:
+    """A caller's own measure of a frame as the link wants it: -dBov, 0 when unknown."""
+    level = frame.level_dbov
+    return 0 if level is None else max(1, -level)
+
+
+def pcm_level(pcm: Pcm) -> int:
+    """RFC 6464's measure of shape (samples,) as libwebrtc takes it: -10 log10 of the mean square against overload."""
+    square = float(np.mean(np.square(pcm.astype(np.float32)))) / 32768**2
+    return _SILENT if square <= _SILENT_SQUARE else min(_SILENT, max(1, round(-10 * math.log10(square))))
 
 
 class Packet(NamedTuple):
     payload: bytes
     duration: int
     """In 48 kHz samples."""
+    level: int = 0
+    """Loudness in -dBov (RFC 6464), 0 when unknown."""
 
 
 class Packetizer:
@@ -46,7 +63,7 @@ class Packetizer:
     def push(self, piece: Piece) -> Iterator[Packet]:
         if isinstance(piece, Frame):
             yield from self._pause_before(piece)
-            yield Packet(piece.payload, piece.duration or packet_duration(piece.payload))
+            yield Packet(piece.payload, piece.duration or packet_duration(piece.payload), frame_level(piece))
         elif isinstance(piece, bytes):
             duration = packet_duration(piece)
             if duration == 0:
@@ -70,7 +87,7 @@ class Packetizer:
         """Frames of a caller leave out what was silence (DTX) or lost: keep their timing."""
         missing = 0 if self._next is None else min(frame.timestamp - self._next, _LONGEST_PAUSE)
         for _ in range(missing // _FRAME_TICKS):
-            yield Packet(SILENCE_20_MS, _FRAME_TICKS)
+            yield Packet(SILENCE_20_MS, _FRAME_TICKS, _SILENT)
         self._next = frame.timestamp + frame.duration
 
     def _at_encoder_rate(self, pcm: Pcm) -> Pcm:
@@ -95,7 +112,8 @@ class Packetizer:
         whole = len(samples) - len(samples) % encoder.samples
         self._rest = samples[whole:]
         for at in range(0, whole, encoder.samples):
-            yield Packet(encoder.encode(samples[at : at + encoder.samples]), _FRAME_TICKS)
+            block = samples[at : at + encoder.samples]
+            yield Packet(encoder.encode(block), _FRAME_TICKS, pcm_level(block))
 
 
 async def packets(audio: Audio, rate: int | None) -> AsyncIterator[Packet]:

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from antiphon.frames import CLOCK_RATE, TELEPHONE_EVENT, Frame, Gap
+from antiphon.frames import CLOCK_RATE, TELEPHONE_EVENT, Frame, Gap, VoiceHint
 from antiphon.telemetry import get_logger
 from antiphon.turns import TurnDetector, TurnPolicy, VoiceDetector
 from antiphon.worker import data, metrics
@@ -35,6 +35,7 @@ TurnHandler = Callable[[Turn], Awaitable[None]]
 DtmfHandler = Callable[[Dtmf], Awaitable[None] | None]
 
 _UNSENT_MESSAGES = 64
+_DOUBT_S = 0.1
 _MOST_TASKS = 256
 _log = get_logger("worker")
 
@@ -97,6 +98,10 @@ class Call:
         self._withdrawn: Stretch | None = None
         self._replies: set[Reply] = set()
         self._reason: str | None = None
+        self.interruptions = True
+        self._protection: object | None = None
+        self._policy = False
+        self._judgement: asyncio.TimerHandle | None = None
 
     # what the edge tells
 
@@ -122,6 +127,34 @@ class Call:
             reader.put(frame)
         if self._listener is not None:
             self._listener.hear(frame)
+
+    def noticed(self, hint: VoiceHint) -> None:
+        """The edge noticed that the caller speaks or has stopped. It is judged by whether a turn comes of it."""
+        if self._listener is None or self.closed.is_set():
+            return
+        self._listener.expect_voice(hint.onset)
+        if not hint.onset:
+            return
+        if hint.held:
+            self.speaker.held_by_edge()
+        if not self.interruptible:
+            self.speaker.release()
+        elif self._judgement is None:
+            self._judge_in(self._hearing.policy.confirm_s)
+
+    def _judge_in(self, seconds: float) -> None:
+        self._judgement = asyncio.get_running_loop().call_later(seconds, self._judge)
+
+    def _judge(self) -> None:
+        """A turn has cut what the edge held; if there is none by now, it was no voice."""
+        self._judgement = None
+        if self._listener is None or self.closed.is_set():
+            return
+        if self._listener.in_doubt:
+            self._judge_in(_DOUBT_S)
+        elif self.speaker.is_held_by_edge or not self._listener.talking:
+            self._listener.expect_voice(False)
+            self.speaker.release()
 
     def miss(self, gap: Gap) -> None:
         metrics.MISSING.labels("lost" if gap.lost else "announced").inc(gap.missing)
@@ -192,6 +225,8 @@ class Call:
             self._key_timer.cancel()
         if self._listener is not None:
             self._listener.close()
+        if self._judgement is not None:
+            self._judgement.cancel()
         for reader in self._listening():
             reader.close()
         for task in self._tasks:
@@ -211,10 +246,45 @@ class Call:
     def start(self, agent: Coroutine[Any, Any, None]) -> None:
         self._spawn(self._run(agent), "agent")
 
-    async def say(self, audio: Audio, rate: int | None) -> Said:
+    @property
+    def interruptible(self) -> bool:
+        """Whether the caller's voice may hold and cut what is being said."""
+        return self.interruptions and self._protection is None
+
+    def apply_policy(self) -> None:
+        """Tells the edge what it may do by itself, where that has changed."""
+        policy = self._listener is not None and self.interruptible
+        if policy != self._policy and not self.closed.is_set():
+            self._policy = policy
+            self._transport.set_policy(hold_on_voice=policy)
+
+    def _protect(self, what: object | None) -> None:
+        self._protection = what
+        self.apply_policy()
+
+    def _doubt(self, begins: bool) -> None:  # noqa: FBT001 - as the listener tells it
+        if self.interruptible or not begins:
+            self.speaker.doubt(begins)
+
+    async def say(self, audio: Audio, rate: int | None, *, protected: bool = False) -> Said:
         await self._connected.wait()
         reply = _reply.get()
-        return await self.speaker.say(packets(audio, rate), reply.take_floor if reply is not None else _free_floor)
+        may_speak = reply.take_floor if reply is not None else _free_floor
+        if not protected:
+            return await self.speaker.say(packets(audio, rate), may_speak)
+        protection = object()
+
+        def take_floor() -> str | None:
+            reason = may_speak()
+            if reason is None:
+                self._protect(protection)
+            return reason
+
+        try:
+            return await self.speaker.say(packets(audio, rate), take_floor)
+        finally:
+            if self._protection is protection:
+                self._protect(None)
 
     def read(self, reader: FrameQueue | GapQueue) -> None:
         if self.closed.is_set():
@@ -230,8 +300,9 @@ class Call:
         if self._listener is None and not self.closed.is_set():
             detector = TurnDetector(self._hearing.policy)
             self._listener = Listener(
-                self._hearing.voice, detector, self._turn_started, self._turn_ended, self.speaker.doubt, self.gap_wait_s
+                self._hearing.voice, detector, self._turn_started, self._turn_ended, self._doubt, self.gap_wait_s
             )
+            self.apply_policy()
 
     def send_data(self, label: str, payload: bytes, *, binary: bool) -> None:
         if len(payload) > data.MOST_BYTES:
@@ -259,10 +330,11 @@ class Call:
     def _turn_started(self, at_s: float) -> None:
         for reply in tuple(self._replies):
             if reply.spoke:
-                reply.lost = reply.lost or "interrupted"
+                reply.lost = reply.lost or ("interrupted" if self.interruptible else None)
             elif reply.lost is None:
                 self._withdraw(reply)
-        self.speaker.stop("interrupted")
+        if self.interruptible:
+            self.speaker.stop("interrupted")
         metrics.TURNS.labels("started").inc()
         self.tell("callerTurn", {"turn": self._turns + 1, "state": "started", "atMs": _ms(at_s)})
 
@@ -291,7 +363,7 @@ class Call:
         self.tell("callerTurn", body)
         if self.turn_handler is not None:
             for reply in tuple(self._replies):
-                if reply.task is not None:
+                if reply.task is not None and (self.interruptible or not reply.spoke):
                     reply.task.cancel()
             reply = Reply(turn)
             self._replies.add(reply)

@@ -91,6 +91,20 @@ class Listener:
             self._missing.pop(next(iter(self._missing)))
         self._hand_over_if_whole("lost")
 
+    @property
+    def talking(self) -> bool:
+        """Whether a turn has begun and is not over."""
+        return self._detector.open and not self._detector.in_doubt
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a turn may be about to start."""
+        return self._detector.in_doubt
+
+    def expect_voice(self, expected: bool) -> None:  # noqa: FBT001 - as the edge tells it
+        """The edge's ear says that the caller speaks, or has stopped: cheap evidence, so the model need not be sure."""
+        self._detector.expected = expected
+
     def close(self) -> None:
         self._stream.close()
         if self._waiting is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from antiphon.worker import data
+from antiphon.worker.audio import frame_level
 from antiphon.worker.ingest import Conceal, FrameQueue, GapQueue, PcmAssembler
 from antiphon.worker.order import in_order
 
@@ -94,18 +95,29 @@ class Session:
 
     # speaking
 
-    async def say(self, audio: Audio, *, rate: int | None = None) -> Said:
+    async def say(self, audio: Audio, *, rate: int | None = None, protected: bool = False) -> Said:
         """Says `audio` after what is being said; returns when all was heard, or where it was cut.
 
         `audio` is Opus (frames of a turn, packets as bytes), or mono PCM (numpy int16, or float between -1 and 1, of
         any `rate`), or an iterator or async iterator of either, which may be faster than real time. A plain iterator,
-        such as a generator, runs in a thread of its own, so it may block.
+        such as a generator, runs in a thread of its own, so it may block. While something `protected` is said, the
+        caller's voice neither holds nor cuts it.
         """
-        return await self._call.say(audio, rate)
+        return await self._call.say(audio, rate, protected=protected)
+
+    @property
+    def interruptions(self) -> bool:
+        """Whether the caller's voice holds and cuts what the agent says. It does, unless this is set to False."""
+        return self._call.interruptions
+
+    @interruptions.setter
+    def interruptions(self, allowed: bool) -> None:
+        self._call.interruptions = allowed
+        self._call.apply_policy()
 
     def forward(self, frame: Frame) -> None:
         """Plays one Opus frame at once, unpaced: for echoes and live sources."""
-        self._call.speaker.forward(frame.payload, frame.duration)
+        self._call.speaker.forward(frame.payload, frame.duration, frame_level(frame))
 
     def stop(self) -> None:
         """Cuts what is being said."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from antiphon.frames import CLOCK_RATE
 from antiphon.worker import metrics
+from antiphon.worker.holds import Command, Holds, Owner
 from antiphon.worker.transport import LAST, LIVE, HeardBasis, PlayoutState, Transport
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ CREDIT = 2 * CLOCK_RATE
 """So much may be at the edge unplayed."""
 _YIELD_EVERY = 5
 _FLUSH_REPORT_S = 1.0
-_BY_AGENT, _IN_DOUBT = "agent", "doubt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Speaker:
         self._generation = 0
         self._current: Utterance | None = None
         self._live = 0
-        self._holds: set[str] = set()
+        self._holds = Holds()
         self._closed = False
 
     @property
@@ -125,10 +125,10 @@ class Speaker:
 
     async def _produce(self, utterance: Utterance, packets: AsyncIterator[Packet]) -> None:
         play, generation, count = self._transport.play, self._generation, 0
-        async for payload, duration in packets:
+        async for payload, duration, level in packets:
             if utterance.length - utterance.sent >= CREDIT:
                 await self._credit(utterance)
-            play(utterance.number, generation, duration, 0, payload)
+            play(utterance.number, generation, duration, 0, payload, level)
             utterance.length += duration
             count += 1
             if count % _YIELD_EVERY == 0:  # encoding costs: let others run
@@ -147,7 +147,7 @@ class Speaker:
             await utterance.moved.wait()
         metrics.CREDIT_WAIT_SECONDS.inc(loop.time() - began)
 
-    def forward(self, payload: bytes, duration: int) -> None:
+    def forward(self, payload: bytes, duration: int, level: int = 0) -> None:
         """Plays a packet at once, outside any utterance."""
         if self._closed:  # whoever plays on must not be heard by the next session of this handle
             metrics.dropped("frame", "closed")
@@ -155,7 +155,7 @@ class Speaker:
         if not self._live:
             self._numbers += 1
             self._live = self._numbers
-        self._transport.play(self._live, self._generation, duration, LIVE, payload)
+        self._transport.play(self._live, self._generation, duration, LIVE, payload, level)
 
     def stop(self, reason: str) -> None:
         """Cuts the utterance in progress; what is queued at the edge is thrown away."""
@@ -163,28 +163,49 @@ class Speaker:
             self._cut(self._current, reason)
 
     def hold(self) -> None:
-        self._hold(_BY_AGENT)
+        self._hold(Owner.AGENT)
 
     def resume(self) -> None:
-        self._resume(_BY_AGENT)
+        self._let_go(Owner.AGENT)
 
     def doubt(self, begins: bool) -> None:  # noqa: FBT001 - as the listener tells it
         """The caller may be about to speak: what is being said waits until that is known, which is sooner silent."""
         if not begins:
-            self._resume(_IN_DOUBT)
+            self._let_go(Owner.WORKER)
         elif self._current is not None and self._current.cut is None:
-            self._hold(_IN_DOUBT)
+            self._hold(Owner.WORKER)
 
-    def _hold(self, why: str) -> None:
-        if not self._holds and not self._closed:
+    def held_by_edge(self) -> None:
+        """The edge has paused what is being said, and waits for a stop or a release."""
+        if self._current is not None and self._current.cut is None:
+            self._hold(Owner.EDGE)
+            metrics.EDGE_HOLDS.inc()
+
+    @property
+    def is_held_by_edge(self) -> bool:
+        return Owner.EDGE in self._holds
+
+    def release(self) -> None:
+        """What the edge noticed was no voice of the caller; what it holds goes on."""
+        if Owner.EDGE in self._holds:
+            metrics.EDGE_HOLDS_ENDED.labels("released").inc()
+        self._holds = Holds(self._holds.owners - {Owner.EDGE})
+        if not self._closed:
+            self._transport.release()
+
+    def _hold(self, owner: Owner) -> None:
+        self._holds, command = self._holds.take(owner)
+        self._say_to_edge(command)
+
+    def _let_go(self, owner: Owner) -> None:
+        self._holds, command = self._holds.let_go(owner)
+        self._say_to_edge(command)
+
+    def _say_to_edge(self, command: Command | None) -> None:
+        if command is Command.HOLD and not self._closed:
             self._transport.hold()
-        self._holds.add(why)
-
-    def _resume(self, why: str) -> None:
-        if why in self._holds:
-            self._holds.remove(why)
-            if not self._holds and not self._closed:
-                self._transport.resume()
+        elif command is Command.RESUME and not self._closed:
+            self._transport.resume()
 
     def close(self) -> None:
         """Nothing will be played any more."""
@@ -199,7 +220,9 @@ class Speaker:
         utterance.cut = reason
         self._generation += 1
         self._transport.flush(self._generation)
-        self._holds.clear()  # as a flush does at the edge
+        if Owner.EDGE in self._holds:
+            metrics.EDGE_HOLDS_ENDED.labels("confirmed").inc()
+        self._holds = Holds()  # as a flush does at the edge
         asyncio.get_running_loop().call_later(_FLUSH_REPORT_S, self._settle, utterance)
 
     def _settle(self, utterance: Utterance) -> None:

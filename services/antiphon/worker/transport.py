@@ -59,11 +59,21 @@ class CallInfo:
 class Transport(Protocol):
     """Takes what a call sends. Nothing here waits: each method queues, and the queues are bounded where they stand."""
 
-    def play(self, utterance: int, generation: int, duration: int, flags: int, payload: bytes) -> None: ...
+    def play(self, utterance: int, generation: int, duration: int, flags: int, payload: bytes, level: int = 0) -> None:
+        """`level` is the loudness in -dBov (RFC 6464), 0 when unknown."""
+        ...
 
     def hold(self) -> None: ...
 
     def resume(self) -> None: ...
+
+    def release(self) -> None:
+        """What the edge took for the caller's voice was none: it lets go of its own hold, and learns."""
+        ...
+
+    def set_policy(self, *, hold_on_voice: bool) -> None:
+        """What the edge may do by itself."""
+        ...
 
     def flush(self, generation: int) -> None:
         """Frames of generations below this one are dropped and refused."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from itertools import compress
 from typing import TYPE_CHECKING
 
-from antiphon.frames import Frame, Gap
+from antiphon.frames import Frame, Gap, VoiceHint
 from antiphon.wire.media.v1 import link_pb2 as pb
 from antiphon.worker.quality import Quality
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence, Sized
 
-HOLD, RESUME, FLUSH = 0, 1, 2
+HOLD, RESUME, FLUSH, RELEASE = 0, 1, 2, 3
 
 
 class BadColumnsError(ValueError):
@@ -92,25 +92,36 @@ def report_rows(reports: pb.PlayoutReports) -> Iterator[tuple[int, int, int, int
     return zip(*columns, strict=True)
 
 
+def hint_rows(hints: pb.VoiceHints) -> Iterator[tuple[int, VoiceHint]]:
+    """Returns (session handle, hint) for each row."""
+    columns = hints.at_us, hints.timestamp, hints.kind, hints.level, hints.held
+    _check_lengths(hints.session, *columns)
+    for session, at_us, timestamp, kind, level, held in zip(hints.session, *columns, strict=True):
+        yield session, VoiceHint(at_us, timestamp, kind == 0, -level, bool(held))
+
+
 class Outbox:
     """Columns of one media stream that wait to be sent. Commands go before the frames of the same message."""
 
     def __init__(self) -> None:
-        self._frames: tuple[list[int], ...] = ([], [], [], [], [], [])
+        self._frames: tuple[list[int], ...] = ([], [], [], [], [], [], [])
         self._payloads: list[bytes] = []
         self._commands: tuple[list[int], list[int], list[int]] = ([], [], [])
 
     def __len__(self) -> int:
         return len(self._payloads) + len(self._commands[0])
 
-    def play(self, session: int, utterance: int, generation: int, duration: int, flags: int, payload: bytes) -> None:
-        sessions, utterances, generations, durations, all_flags, sizes = self._frames
+    def play(
+        self, session: int, utterance: int, generation: int, duration: int, flags: int, payload: bytes, level: int = 0
+    ) -> None:
+        sessions, utterances, generations, durations, all_flags, sizes, levels = self._frames
         sessions.append(session)
         utterances.append(utterance)
         generations.append(generation)
         durations.append(duration)
         all_flags.append(flags)
         sizes.append(len(payload))
+        levels.append(level)
         self._payloads.append(payload)
 
     def command(self, session: int, command: int, generation: int = 0) -> None:
@@ -132,13 +143,13 @@ class Outbox:
 
     def take(self) -> pb.MediaResponse:
         """Returns all that waits, as one message."""
-        sessions, utterances, generations, durations, flags, sizes = self._frames
+        sessions, utterances, generations, durations, flags, sizes, levels = self._frames
         message = pb.MediaResponse()
         if sessions:
             message.frames.MergeFrom(
                 pb.PlayoutFrames(
                     session=sessions, utterance=utterances, generation=generations, duration=durations,
-                    flags=flags, size=sizes, payload=b"".join(self._payloads),
+                    flags=flags, size=sizes, level=levels, payload=b"".join(self._payloads),
                 )
             )  # fmt: skip
             for column in self._frames:

@@ -13,11 +13,13 @@ from antiphon.worker.call import Call, parse_metadata
 from antiphon.worker.link.columns import (
     FLUSH,
     HOLD,
+    RELEASE,
     RESUME,
     BadColumnsError,
     Outbox,
     drop_rows,
     gap_rows,
+    hint_rows,
     ingest_rows,
     quality_rows,
     report_rows,
@@ -58,11 +60,13 @@ class Stripe:
         self.outbox = Outbox()
         self.wake = asyncio.Event()
 
-    def play(self, session: int, utterance: int, generation: int, duration: int, flags: int, payload: bytes) -> None:
+    def play(
+        self, session: int, utterance: int, generation: int, duration: int, flags: int, payload: bytes, level: int = 0
+    ) -> None:
         if flags & LIVE and len(self.outbox) >= _MOST_LIVE_FRAMES:
             metrics.dropped("frame", "link_full")
             return
-        self.outbox.play(session, utterance, generation, duration, flags, payload)
+        self.outbox.play(session, utterance, generation, duration, flags, payload, level)
         self.wake.set()
 
     def command(self, session: int, command: int, generation: int = 0) -> None:
@@ -97,14 +101,21 @@ class LinkTransport:
         self._handle = handle
         self._stripe = link.stripes[handle % len(link.stripes)]
 
-    def play(self, utterance: int, generation: int, duration: int, flags: int, payload: bytes) -> None:
-        self._stripe.play(self._handle, utterance, generation, duration, flags, payload)
+    def play(self, utterance: int, generation: int, duration: int, flags: int, payload: bytes, level: int = 0) -> None:
+        self._stripe.play(self._handle, utterance, generation, duration, flags, payload, level)
 
     def hold(self) -> None:
         self._stripe.command(self._handle, HOLD)
 
     def resume(self) -> None:
         self._stripe.command(self._handle, RESUME)
+
+    def release(self) -> None:
+        self._stripe.command(self._handle, RELEASE)
+
+    def set_policy(self, *, hold_on_voice: bool) -> None:
+        policy = pb.SessionPolicy(session=self._handle, hold_on_voice=hold_on_voice)
+        self._link.control(pb.ControlResponse(policy=policy), urgent=True)
 
     def flush(self, generation: int) -> None:
         self._stripe.command(self._handle, FLUSH, generation)
@@ -184,6 +195,9 @@ class Link:
         for handle, quality in quality_rows(message.quality):
             if call := self._sessions.get(handle):
                 _alone(call, call.measured, quality)
+        for handle, hint in hint_rows(message.hints):
+            if call := self._sessions.get(handle):
+                _alone(call, call.noticed, hint)
         for _, dropped in drop_rows(message.drops):
             metrics.EDGE_DROPPED.inc(dropped)
 

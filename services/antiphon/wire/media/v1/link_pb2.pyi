@@ -25,7 +25,7 @@ class ControlRequest(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., opened: _Optional[_Union[SessionOpened, _Mapping]] = ..., connected: _Optional[_Union[SessionConnected, _Mapping]] = ..., closed: _Optional[_Union[SessionClosed, _Mapping]] = ..., data: _Optional[_Union[DataMessage, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ...) -> None: ...
 
 class ControlResponse(_message.Message):
-    __slots__ = ("welcome", "refused", "hang_up", "data", "ping", "pong", "pace")
+    __slots__ = ("welcome", "refused", "hang_up", "data", "ping", "pong", "pace", "policy")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
     HANG_UP_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +33,7 @@ class ControlResponse(_message.Message):
     PING_FIELD_NUMBER: _ClassVar[int]
     PONG_FIELD_NUMBER: _ClassVar[int]
     PACE_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     refused: SessionRefused
     hang_up: HangUp
@@ -40,7 +41,8 @@ class ControlResponse(_message.Message):
     ping: Ping
     pong: Pong
     pace: Pace
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., refused: _Optional[_Union[SessionRefused, _Mapping]] = ..., hang_up: _Optional[_Union[HangUp, _Mapping]] = ..., data: _Optional[_Union[DataMessage, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., pace: _Optional[_Union[Pace, _Mapping]] = ...) -> None: ...
+    policy: SessionPolicy
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., refused: _Optional[_Union[SessionRefused, _Mapping]] = ..., hang_up: _Optional[_Union[HangUp, _Mapping]] = ..., data: _Optional[_Union[DataMessage, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., pace: _Optional[_Union[Pace, _Mapping]] = ..., policy: _Optional[_Union[SessionPolicy, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("edge", "region", "link", "version")
@@ -69,6 +71,14 @@ class Pace(_message.Message):
     GATHER_US_FIELD_NUMBER: _ClassVar[int]
     gather_us: int
     def __init__(self, gather_us: _Optional[int] = ...) -> None: ...
+
+class SessionPolicy(_message.Message):
+    __slots__ = ("session", "hold_on_voice")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    HOLD_ON_VOICE_FIELD_NUMBER: _ClassVar[int]
+    session: int
+    hold_on_voice: bool
+    def __init__(self, session: _Optional[int] = ..., hold_on_voice: _Optional[bool] = ...) -> None: ...
 
 class SessionOpened(_message.Message):
     __slots__ = ("session", "id", "epoch", "agent", "metadata", "caller")
@@ -154,20 +164,22 @@ class Pong(_message.Message):
     def __init__(self, sent_us: _Optional[int] = ..., received_us: _Optional[int] = ...) -> None: ...
 
 class MediaRequest(_message.Message):
-    __slots__ = ("hello", "frames", "gaps", "playout", "drops", "quality")
+    __slots__ = ("hello", "frames", "gaps", "playout", "drops", "quality", "hints")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     GAPS_FIELD_NUMBER: _ClassVar[int]
     PLAYOUT_FIELD_NUMBER: _ClassVar[int]
     DROPS_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
+    HINTS_FIELD_NUMBER: _ClassVar[int]
     hello: MediaHello
     frames: IngestFrames
     gaps: IngestGaps
     playout: PlayoutReports
     drops: IngestDrops
     quality: IngestQuality
-    def __init__(self, hello: _Optional[_Union[MediaHello, _Mapping]] = ..., frames: _Optional[_Union[IngestFrames, _Mapping]] = ..., gaps: _Optional[_Union[IngestGaps, _Mapping]] = ..., playout: _Optional[_Union[PlayoutReports, _Mapping]] = ..., drops: _Optional[_Union[IngestDrops, _Mapping]] = ..., quality: _Optional[_Union[IngestQuality, _Mapping]] = ...) -> None: ...
+    hints: VoiceHints
+    def __init__(self, hello: _Optional[_Union[MediaHello, _Mapping]] = ..., frames: _Optional[_Union[IngestFrames, _Mapping]] = ..., gaps: _Optional[_Union[IngestGaps, _Mapping]] = ..., playout: _Optional[_Union[PlayoutReports, _Mapping]] = ..., drops: _Optional[_Union[IngestDrops, _Mapping]] = ..., quality: _Optional[_Union[IngestQuality, _Mapping]] = ..., hints: _Optional[_Union[VoiceHints, _Mapping]] = ...) -> None: ...
 
 class MediaHello(_message.Message):
     __slots__ = ("link", "stripe")
@@ -267,6 +279,22 @@ class PlayoutReports(_message.Message):
     basis: _containers.RepeatedScalarFieldContainer[int]
     def __init__(self, session: _Optional[_Iterable[int]] = ..., utterance: _Optional[_Iterable[int]] = ..., queued: _Optional[_Iterable[int]] = ..., sent: _Optional[_Iterable[int]] = ..., heard: _Optional[_Iterable[int]] = ..., state: _Optional[_Iterable[int]] = ..., underruns: _Optional[_Iterable[int]] = ..., received: _Optional[_Iterable[int]] = ..., basis: _Optional[_Iterable[int]] = ...) -> None: ...
 
+class VoiceHints(_message.Message):
+    __slots__ = ("session", "at_us", "timestamp", "kind", "level", "held")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    session: _containers.RepeatedScalarFieldContainer[int]
+    at_us: _containers.RepeatedScalarFieldContainer[int]
+    timestamp: _containers.RepeatedScalarFieldContainer[int]
+    kind: _containers.RepeatedScalarFieldContainer[int]
+    level: _containers.RepeatedScalarFieldContainer[int]
+    held: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, session: _Optional[_Iterable[int]] = ..., at_us: _Optional[_Iterable[int]] = ..., timestamp: _Optional[_Iterable[int]] = ..., kind: _Optional[_Iterable[int]] = ..., level: _Optional[_Iterable[int]] = ..., held: _Optional[_Iterable[int]] = ...) -> None: ...
+
 class MediaResponse(_message.Message):
     __slots__ = ("frames", "commands")
     FRAMES_FIELD_NUMBER: _ClassVar[int]
@@ -276,7 +304,7 @@ class MediaResponse(_message.Message):
     def __init__(self, frames: _Optional[_Union[PlayoutFrames, _Mapping]] = ..., commands: _Optional[_Union[PlayoutCommands, _Mapping]] = ...) -> None: ...
 
 class PlayoutFrames(_message.Message):
-    __slots__ = ("session", "utterance", "generation", "duration", "flags", "size", "payload")
+    __slots__ = ("session", "utterance", "generation", "duration", "flags", "size", "payload", "level")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     UTTERANCE_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
@@ -284,6 +312,7 @@ class PlayoutFrames(_message.Message):
     FLAGS_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
     session: _containers.RepeatedScalarFieldContainer[int]
     utterance: _containers.RepeatedScalarFieldContainer[int]
     generation: _containers.RepeatedScalarFieldContainer[int]
@@ -291,7 +320,8 @@ class PlayoutFrames(_message.Message):
     flags: _containers.RepeatedScalarFieldContainer[int]
     size: _containers.RepeatedScalarFieldContainer[int]
     payload: bytes
-    def __init__(self, session: _Optional[_Iterable[int]] = ..., utterance: _Optional[_Iterable[int]] = ..., generation: _Optional[_Iterable[int]] = ..., duration: _Optional[_Iterable[int]] = ..., flags: _Optional[_Iterable[int]] = ..., size: _Optional[_Iterable[int]] = ..., payload: _Optional[bytes] = ...) -> None: ...
+    level: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, session: _Optional[_Iterable[int]] = ..., utterance: _Optional[_Iterable[int]] = ..., generation: _Optional[_Iterable[int]] = ..., duration: _Optional[_Iterable[int]] = ..., flags: _Optional[_Iterable[int]] = ..., size: _Optional[_Iterable[int]] = ..., payload: _Optional[bytes] = ..., level: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class PlayoutCommands(_message.Message):
     __slots__ = ("session", "command", "generation")

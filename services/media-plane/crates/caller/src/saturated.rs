@@ -129,6 +129,7 @@ impl Server {
                 duration: 960,
                 last: false,
                 live: true,
+                level: 0,
                 payload: &payload,
             };
             session.play(now, frame, &mut self.outbox);

@@ -34,9 +34,13 @@ pub mod stats;
 pub mod stun;
 pub mod time;
 pub mod ufrag;
+pub mod voice;
 
 pub use config::{ConfigError, EngineConfig};
-pub use output::{Event, Gap, GapState, HeardBasis, IngestFrame, IngestQuality, Output, PlayoutReport, PlayoutState};
+pub use output::{
+    Event, Gap, GapState, HeardBasis, HoldOutcome, IngestFrame, IngestQuality, Output, PlayoutReport, PlayoutState,
+    VoiceEvent,
+};
 pub use remote::{Candidate, Remote, Transport, Via};
 pub use sdp::OfferError;
 pub use session::{OpenSession, PlayoutFrame, Session};

@@ -18,6 +18,10 @@ pub trait Output {
     }
     /// How far an utterance is.
     fn playout(&mut self, report: PlayoutReport);
+    /// The caller's voice was noticed, or what it had held goes on.
+    fn voice(&mut self, event: VoiceEvent) {
+        let _ = event;
+    }
     /// Anything that is not of every packet.
     fn event(&mut self, event: Event);
 }
@@ -138,6 +142,40 @@ pub enum PlayoutState {
     Flushed = 3,
     /// Nothing left to play and no end seen.
     Starved = 4,
+}
+
+/// What the edge's own ear for the caller's voice says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VoiceEvent {
+    /// The caller begins to speak, or has stopped.
+    Changed {
+        /// Begins.
+        onset: bool,
+        /// Of the frame that it was noticed by, on the session's time line.
+        timestamp: u64,
+        /// That frame's level in -dBov.
+        level: u8,
+        /// Whether playout is held because of it.
+        held: bool,
+    },
+    /// A hold because of the caller's voice is over.
+    Settled {
+        /// How it ended.
+        outcome: HoldOutcome,
+        /// How long it lasted.
+        held: Duration,
+    },
+}
+
+/// How a hold because of the caller's voice ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoldOutcome {
+    /// The worker flushed: it was voice.
+    Confirmed,
+    /// The worker said that it was none.
+    Released,
+    /// The worker said nothing in time.
+    Expired,
 }
 
 /// What happens to a session, other than media.

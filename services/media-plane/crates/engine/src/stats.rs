@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::device::DeviceReport;
-use crate::output::HeardBasis;
+use crate::output::{HeardBasis, HoldOutcome};
 use crate::remote::Remote;
 use crate::time::Time;
 
@@ -186,6 +186,18 @@ counters! {
         refused_not_ready,
         /// Queued frames that a flush threw away.
         flushed,
+        /// Times that the caller began to speak, by the edge's own ear.
+        voice_onsets,
+        /// Holds because of that, while an utterance played.
+        edge_holds,
+        /// Of these, the worker flushed: it was voice.
+        edge_holds_confirmed,
+        /// The worker said that it was none.
+        edge_holds_released,
+        /// The worker said nothing in time.
+        edge_holds_expired,
+        /// Milliseconds that they lasted.
+        edge_held_ms,
         /// Data-channel messages received.
         messages_in,
         /// Data-channel messages sent.
@@ -237,6 +249,19 @@ impl PathGaps {
     }
 }
 
+impl Counters {
+    /// A hold because of the caller's voice is over.
+    pub(crate) fn settle_hold(&mut self, outcome: HoldOutcome, held: Duration) {
+        let counter = match outcome {
+            HoldOutcome::Confirmed => &mut self.edge_holds_confirmed,
+            HoldOutcome::Released => &mut self.edge_holds_released,
+            HoldOutcome::Expired => &mut self.edge_holds_expired,
+        };
+        *counter += 1;
+        self.edge_held_ms += u64::try_from(held.as_millis()).unwrap_or(u64::MAX);
+    }
+}
+
 /// Everything that can be told of a session.
 #[derive(Clone, Debug, Default)]
 pub struct SessionStats {
@@ -260,6 +285,10 @@ pub struct SessionStats {
     pub remote_jitter_ms: Option<f64>,
     /// What leaves for the caller.
     pub playout: PlayoutStats,
+    /// How much later the agent's own voice comes back, and by how many dB softer; `None` while no echo is heard.
+    pub echo: Option<(Duration, f32)>,
+    /// Floor and loudest of the caller's noise in dBov, where the edge listens for voice.
+    pub noise: Option<(f32, f32)>,
     /// The caller's address that media goes to.
     pub remote: Option<Remote>,
     /// DTLS version and SRTP profile, once connected.
@@ -315,6 +344,10 @@ impl SessionStats {
             ("rtt_ms", self.rtt_ms),
             ("remote_loss", self.remote_loss),
             ("remote_jitter_ms", self.remote_jitter_ms),
+            ("echo_path_ms", self.echo.map(|(path, _)| path.as_secs_f64() * 1_000.0)),
+            ("echo_loss_db", self.echo.map(|(_, loss)| f64::from(loss))),
+            ("noise_floor_dbov", self.noise.map(|(floor, _)| f64::from(floor))),
+            ("noise_peak_dbov", self.noise.map(|(_, peak)| f64::from(peak))),
         ];
         let measured = measured
             .into_iter()

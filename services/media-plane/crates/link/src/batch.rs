@@ -6,6 +6,7 @@ use crossbeam_queue::ArrayQueue;
 
 use crate::proto::{
     IngestDrops, IngestFrames, IngestGaps, IngestQuality, MediaHello, MediaRequest, MediaResponse, PlayoutReports,
+    VoiceHints,
 };
 
 /// Messages kept for reuse by a stripe.
@@ -90,6 +91,23 @@ pub struct Playout {
     pub underruns: u32,
 }
 
+/// One hint as columns want it; see `VoiceHints` in the proto.
+#[derive(Clone, Copy, Debug)]
+pub struct Hint {
+    /// Handle of the session.
+    pub session: u32,
+    /// When it was noticed.
+    pub at_us: u64,
+    /// Unwrapped timestamp of the frame.
+    pub timestamp: u64,
+    /// The caller begins to speak, rather than stops.
+    pub onset: bool,
+    /// In -dBov.
+    pub level: u32,
+    /// Whether playout is held because of it.
+    pub held: bool,
+}
+
 /// A message, and the columns that it may need besides frames.
 #[derive(Debug, Default)]
 struct Parts {
@@ -97,6 +115,7 @@ struct Parts {
     gaps: IngestGaps,
     playout: PlayoutReports,
     drops: IngestDrops,
+    hints: VoiceHints,
     quality: IngestQuality,
 }
 
@@ -243,6 +262,21 @@ impl Batch {
         columns.lost.push(quality.lost);
     }
 
+    /// Adds what the edge noticed of a caller's voice: kind 0 onset, 1 offset.
+    pub fn push_hint(&mut self, hint: &Hint) {
+        let columns = self
+            .parts
+            .message
+            .hints
+            .get_or_insert_with(|| std::mem::take(&mut self.parts.hints));
+        columns.session.push(hint.session);
+        columns.at_us.push(hint.at_us);
+        columns.timestamp.push(hint.timestamp);
+        columns.kind.push(u32::from(!hint.onset));
+        columns.level.push(hint.level);
+        columns.held.push(u32::from(hint.held));
+    }
+
     /// Says that frames of a session were dropped.
     pub fn push_drops(&mut self, session: u32, count: u32) {
         let columns = self
@@ -259,7 +293,7 @@ impl Batch {
     }
 
     /// Takes over what must not be lost of a message that is too old to send: which frames are missing, and how
-    /// utterances ended. Of gaps that are beyond the bound only the number of lost frames remains.
+    /// utterances ended. A hint that comes late is of no use: a hold that nobody answers ends by itself. Of gaps that are beyond the bound only the number of lost frames remains.
     pub fn absorb(&mut self, old: &Self) -> Forgotten {
         let old = &old.parts.message;
         let mut forgotten = Forgotten::default();
@@ -333,6 +367,7 @@ impl Batch {
             && message.playout.is_none()
             && message.drops.is_none()
             && message.quality.is_none()
+            && message.hints.is_none()
             && message.hello.is_none()
     }
 
@@ -392,6 +427,15 @@ impl Drop for Batch {
             clear_quality(&mut columns);
             parts.quality = columns;
         }
+        if let Some(mut columns) = parts.message.hints.take() {
+            columns.session.clear();
+            columns.at_us.clear();
+            columns.timestamp.clear();
+            columns.kind.clear();
+            columns.level.clear();
+            columns.held.clear();
+            parts.hints = columns;
+        }
         let _full = self.pool.0.push(parts);
     }
 }
@@ -440,6 +484,7 @@ pub fn columns_agree(message: &MediaResponse) -> bool {
         ]
         .iter()
         .all(|column| column.len() == rows)
+            && (columns.level.is_empty() || columns.level.len() == rows)
             && columns.size.iter().map(|size| u64::from(*size)).sum::<u64>() == columns.payload.len() as u64
     });
     let commands = message.commands.as_ref().is_none_or(|columns| {

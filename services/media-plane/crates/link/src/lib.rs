@@ -14,7 +14,7 @@ mod outlet;
 pub mod proto;
 mod round_trip;
 
-pub use batch::{Batch, BatchPool, Forgotten, Ingest, Playout, Quality, columns_agree};
+pub use batch::{Batch, BatchPool, Forgotten, Hint, Ingest, Playout, Quality, columns_agree};
 pub use control::{ControlQueue, Refused};
 pub use counters::{Counter, LinkCounters};
 pub use link::{Identity, Link, LinkStatus, Links, Sink, Up};

@@ -125,6 +125,7 @@ fn frames(session: u32, payload: &'static [u8]) -> PlayoutFrames {
         generation: vec![0],
         duration: vec![960],
         flags: vec![0],
+        level: Vec::new(),
         size: vec![u32::try_from(payload.len()).expect("short")],
         payload: payload.into(),
     }

@@ -93,6 +93,18 @@ antiphon_link::counters! {
         playout_frames,
         /// Frames of workers that their session refused.
         drop_playout_refused,
+        /// Times that a caller began to speak, by the edge's own ear.
+        voice_onsets,
+        /// Holds of playout because of that.
+        edge_holds,
+        /// Of these, the worker flushed: it was voice.
+        edge_holds_confirmed,
+        /// The worker said that it was none.
+        edge_holds_released,
+        /// The worker said nothing in time.
+        edge_holds_expired,
+        /// Milliseconds that they lasted.
+        edge_held_ms,
         /// Frames and commands of workers for a session that is gone or another worker's.
         drop_playout_no_session,
         /// Data-channel messages not passed to a worker.

@@ -63,6 +63,11 @@ pub(crate) enum Mail {
     LinkDown {
         link: u32,
     },
+    Policy {
+        slot: Slot,
+        link: u32,
+        hold_on_voice: bool,
+    },
     Pace {
         link: u32,
         gather_us: u32,

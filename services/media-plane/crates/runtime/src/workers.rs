@@ -284,6 +284,14 @@ impl Sink for Route {
                     payload: data.payload.clone(),
                 },
             ),
+            Message::Policy(policy) => (
+                policy.session,
+                Mail::Policy {
+                    slot: Slot(policy.session),
+                    link: self.number,
+                    hold_on_voice: policy.hold_on_voice,
+                },
+            ),
             Message::Welcome(_) | Message::Ping(_) | Message::Pong(_) | Message::Pace(_) => return true,
         };
         // A handle of a shard that doesn't exist is nobody's: nothing to wait for.

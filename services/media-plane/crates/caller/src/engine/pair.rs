@@ -254,6 +254,7 @@ impl Pair {
             duration: 960,
             last: false,
             live: true,
+            level: 0,
             payload: &payload,
         };
         self.session.play(now, frame, sink);

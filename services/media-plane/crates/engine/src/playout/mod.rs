@@ -25,6 +25,7 @@ use crate::output::{HeardBasis, PlayoutReport, PlayoutState};
 use crate::session::PlayoutFrame;
 use crate::stats::Counters;
 use crate::time::Time;
+use crate::voice::SILENT;
 
 /// Most utterances that are queued or not yet heard.
 const MAX_UTTERANCES: usize = 32;
@@ -57,6 +58,10 @@ pub(crate) struct Packet<'a> {
     pub(crate) marker: bool,
     /// The utterance that it is of; `None` for silence.
     pub(crate) utterance: Option<u32>,
+    /// In 48 kHz samples.
+    pub(crate) duration: u32,
+    /// Loudness in -dBov; 0 when unknown.
+    pub(crate) level: u8,
     /// The payload, in two pieces.
     pub(crate) payload: (&'a [u8], &'a [u8]),
 }
@@ -196,11 +201,11 @@ impl Playout {
                 self.silences = SILENCES;
             }
         } else if frame.live && self.queue.is_empty() {
-            self.packet(Some(frame.utterance), duration, (frame.payload, &[]), sink);
+            self.packet(Some(frame.utterance), duration, frame.level, (frame.payload, &[]), sink);
             self.left(now, frame.utterance, duration, sink);
         } else {
             self.queue
-                .push(frame.utterance, frame.generation, duration, frame.payload);
+                .push(frame.utterance, frame.generation, duration, frame.level, frame.payload);
         }
         self.drive(now, counters, sink);
         true
@@ -290,7 +295,7 @@ impl Playout {
                 self.leave(now, sink);
             } else if self.silences > 0 {
                 counters.silence_out += 1;
-                self.packet(None, SILENCE_SAMPLES, (&opus::SILENCE, &[]), sink);
+                self.packet(None, SILENCE_SAMPLES, SILENT, (&opus::SILENCE, &[]), sink);
                 self.silences -= 1;
                 if self.silences == 0 {
                     // The decoder learns at once that a pause has begun.
@@ -300,7 +305,7 @@ impl Playout {
                 counters.comfort_out += 1;
                 self.anchor(now);
                 self.marker = false;
-                self.packet(None, SILENCE_SAMPLES, (&opus::COMFORT, &[]), sink);
+                self.packet(None, SILENCE_SAMPLES, SILENT, (&opus::COMFORT, &[]), sink);
                 self.marker = true;
             } else {
                 return;
@@ -318,6 +323,8 @@ impl Playout {
             timestamp: wrap(self.line.timestamp),
             marker: std::mem::take(&mut self.marker),
             utterance: Some(frame.utterance),
+            duration: frame.duration,
+            level: frame.level,
             payload: self.queue.last(),
         };
         sink(Played::Packet(packet));
@@ -353,12 +360,14 @@ impl Playout {
         }
     }
 
-    fn packet(&mut self, utterance: Option<u32>, duration: u32, payload: (&[u8], &[u8]), sink: Sink<'_>) {
+    fn packet(&mut self, utterance: Option<u32>, duration: u32, level: u8, payload: (&[u8], &[u8]), sink: Sink<'_>) {
         let packet = Packet {
             sequence: self.sequence,
             timestamp: wrap(self.line.timestamp),
             marker: std::mem::take(&mut self.marker),
             utterance,
+            duration,
+            level,
             payload,
         };
         sink(Played::Packet(packet));

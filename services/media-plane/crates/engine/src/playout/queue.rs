@@ -17,6 +17,8 @@ pub(super) struct Frame {
     pub(super) utterance: u32,
     pub(super) generation: u32,
     pub(super) duration: u32,
+    /// Loudness in -dBov; 0 when unknown.
+    pub(super) level: u8,
     size: usize,
     /// When it left: on the media clock.
     timestamp: u64,
@@ -45,11 +47,12 @@ impl Queue {
             || self.samples >= MAX_SAMPLES
     }
 
-    pub(super) fn push(&mut self, utterance: u32, generation: u32, duration: u32, payload: &[u8]) {
+    pub(super) fn push(&mut self, utterance: u32, generation: u32, duration: u32, level: u8, payload: &[u8]) {
         self.frames.push_back(Frame {
             utterance,
             generation,
             duration,
+            level,
             size: payload.len(),
             timestamp: 0,
         });
@@ -131,7 +134,7 @@ mod tests {
     fn queue(frames: u8) -> Queue {
         let mut queue = Queue::default();
         for mark in 0..frames {
-            queue.push(1, u32::from(mark / 5), 960, &[mark; 7]);
+            queue.push(1, u32::from(mark / 5), 960, 0, &[mark; 7]);
         }
         queue
     }
@@ -146,7 +149,7 @@ mod tests {
     fn frames_leave_in_order_however_often_the_bytes_wrap() {
         let mut queue = Queue::default();
         for mark in 0..200_u8 {
-            queue.push(1, 0, 960, &vec![mark; usize::from(mark) + 1]);
+            queue.push(1, 0, 960, 0, &vec![mark; usize::from(mark) + 1]);
             if mark >= 3 {
                 let before = mark - 3;
                 assert_eq!(leaves(&mut queue, 0), Some(vec![before; usize::from(before) + 1]));
@@ -185,7 +188,7 @@ mod tests {
         let mut queue = Queue::default();
         let mut taken = 0;
         while !queue.is_full(100) {
-            queue.push(1, 0, 960, &[0; 100]);
+            queue.push(1, 0, 960, 0, &[0; 100]);
             taken += 1;
         }
         assert_eq!(taken, 500, "ten seconds");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::listening::{Ear, note_played};
 use super::{BYE, Session};
 use crate::ingest::{Arrival, MAX_ASKED};
 use crate::output::{Event, Output};
@@ -49,7 +50,7 @@ impl Session {
             packet,
             payload: &packet[payload],
         };
-        let newest = self.ingest.receive(now, &arrival, &mut self.counters, out);
+        let newest = self.take_in(now, &arrival, out);
         if self.ingest.deadline() <= now {
             self.ask(now, out);
         }
@@ -72,6 +73,24 @@ impl Session {
             self.path_gaps.note(gap);
             out.event(Event::Moved { remote: from, gap });
         }
+    }
+
+    /// Hands a packet to ingest, and to the ear where there is one.
+    fn take_in(&mut self, now: Time, arrival: &Arrival<'_>, out: &mut impl Output) -> bool {
+        let Some(detector) = &mut self.detector else {
+            return self.ingest.receive(now, arrival, &mut self.counters, out);
+        };
+        let mut ear = Ear {
+            out,
+            detector,
+            now,
+            heard: None,
+        };
+        let newest = self.ingest.receive(now, arrival, &mut self.counters, &mut ear);
+        if let Some(noticed) = ear.heard {
+            self.notice(now, noticed, out);
+        }
+        newest
     }
 
     pub(super) fn refuse(&mut self, error: OpenError) {
@@ -173,8 +192,12 @@ impl Session {
     ) -> R {
         let to = self.target();
         let (egress, mut stop) = (&mut self.egress, None);
+        let detector = &mut self.detector;
         let result = run(&mut self.playout, &mut self.counters, &mut |played| match played {
             Played::Packet(packet) => {
+                if let Some(detector) = detector {
+                    note_played(detector, now, &packet);
+                }
                 if let Some(to) = to {
                     egress.rtp(now, to, &packet, out);
                 }

@@ -1,8 +1,10 @@
 //! One caller: SDP, ICE-lite, DTLS, SRTP, data channels, ingest and playout joined into one state machine.
 
 mod edge_messages;
+mod holds;
 #[cfg(test)]
 mod hostile;
+mod listening;
 mod media;
 mod transport;
 
@@ -27,6 +29,9 @@ use crate::stats::{Counters, PathGaps, PlayoutStats, SessionState, SessionStats,
 use crate::stun::{Kind, classify};
 use crate::time::Time;
 use crate::ufrag::Ufrag;
+use crate::voice::Detector;
+
+use holds::{Cause, Holds};
 
 /// A caller that is not connected after this is given up.
 const SETUP: Duration = Duration::from_secs(30);
@@ -59,6 +64,8 @@ pub struct PlayoutFrame<'a> {
     pub last: bool,
     /// Leaves on arrival instead of being paced.
     pub live: bool,
+    /// Its loudness in -dBov as RFC 6464 has it; 0 when unknown.
+    pub level: u8,
     /// The Opus packet.
     pub payload: &'a [u8],
 }
@@ -91,6 +98,9 @@ pub struct Session {
     egress: Egress,
     /// The last report of the caller's device.
     device: Option<DeviceReport>,
+    /// There while the session's policy is to hold on voice.
+    detector: Option<Box<Detector>>,
+    holds: Holds,
     reporter: Reporter,
     cname: [u8; 16],
     path_gaps: PathGaps,
@@ -165,6 +175,8 @@ impl Session {
             playout: Playout::new(number(24), first_sequence, now),
             egress: Egress::new(ssrc, offer.audio.opus.payload_type, offer.audio.opus.red),
             device: None,
+            detector: None,
+            holds: Holds::default(),
             reporter: Reporter::new(number(28)),
             cname,
             path_gaps: PathGaps::default(),
@@ -241,6 +253,9 @@ impl Session {
             self.ingest.expire(now, out);
             self.ask(now, out);
         }
+        if self.holds.deadline() <= now {
+            self.holds(now, Cause::Time, out);
+        }
         if self.playout.deadline() <= now {
             self.with_playout(now, out, |playout, counters, sink| playout.drive(now, counters, sink));
         }
@@ -283,6 +298,7 @@ impl Session {
             .min(self.channels_deadline)
             .min(self.ingest.deadline())
             .min(self.playout.deadline())
+            .min(self.holds.deadline())
             .min(self.reporter.deadline())
     }
 
@@ -297,14 +313,14 @@ impl Session {
         })
     }
 
-    /// Pauses playout.
+    /// Pauses playout on the worker's wish.
     pub fn hold(&mut self, now: Time, out: &mut impl Output) {
-        self.with_playout(now, out, |playout, counters, sink| playout.hold(now, counters, sink));
+        self.holds(now, Cause::Hold, out);
     }
 
     /// Goes on where [`Session::hold`] paused.
     pub fn resume(&mut self, now: Time, out: &mut impl Output) {
-        self.with_playout(now, out, |playout, counters, sink| playout.resume(now, counters, sink));
+        self.holds(now, Cause::Resume, out);
     }
 
     /// Drops what is queued below `generation` and refuses what comes of it later.
@@ -312,6 +328,7 @@ impl Session {
         self.with_playout(now, out, |playout, counters, sink| {
             playout.flush(now, generation, counters, sink)
         });
+        self.holds(now, Cause::Flush, out);
     }
 
     /// Sends a data-channel message on the channel with this label. Returns false when there is none or it is full.
@@ -394,6 +411,8 @@ impl Session {
             remote_loss: remote.loss,
             remote_jitter_ms: remote.jitter_ms,
             playout: self.playout_stats(),
+            echo: self.detector.as_ref().and_then(|detector| detector.echo_path()),
+            noise: self.detector.as_ref().map(|detector| detector.noise()),
             remote: self.target(),
             security: self.security.clone(),
         }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use antiphon_engine::stun::{Kind, classify};
 use antiphon_engine::{
     EngineConfig, Event, Gap, IngestFrame, IngestQuality, OpenSession, Output, PlayoutFrame, PlayoutReport, Remote,
-    Session, SessionState, Time,
+    Session, SessionState, Time, VoiceEvent,
 };
 use antiphon_netsim::{Datagram, Fate, Link, LinkConfig, Nat, Seed};
 use str0m::change::SdpAnswer;
@@ -97,6 +97,7 @@ pub struct Said {
     pub frames: Vec<Frame>,
     pub gaps: Vec<(Time, Gap)>,
     pub quality: Vec<(Time, IngestQuality)>,
+    pub voice: Vec<(Time, VoiceEvent)>,
     pub reports: Vec<(Time, PlayoutReport)>,
     pub events: Vec<(Time, Event)>,
 }
@@ -133,6 +134,10 @@ impl Output for Said {
 
     fn playout(&mut self, report: PlayoutReport) {
         test(|| self.reports.push((self.now, report)));
+    }
+
+    fn voice(&mut self, event: VoiceEvent) {
+        test(|| self.voice.push((self.now, event)));
     }
 
     fn event(&mut self, event: Event) {
@@ -211,6 +216,8 @@ pub struct Call {
     peer_deadline: Time,
     next_packet: u64,
     timestamp: u32,
+    /// RFC 6464 level of what the caller sends, in dBov.
+    pub level: i8,
     pub peer_is_silent: bool,
     /// What of the caller's datagrams never leaves it.
     pub peer_drops: Option<Kind>,
@@ -278,6 +285,7 @@ impl Call {
             peer_deadline: START,
             next_packet: 0,
             timestamp: 123_456,
+            level: -30,
             peer_is_silent: false,
             peer_drops: None,
             media_fates: Vec::new(),
@@ -447,7 +455,7 @@ impl Call {
         let mut api = self.rtc.direct_api();
         let stream = api.stream_tx_by_mid(self.mid, None).expect("a stream to send");
         let extensions = ExtensionValues {
-            audio_level: Some(-30),
+            audio_level: Some(self.level),
             voice_activity: Some(true),
             ..ExtensionValues::default()
         };
@@ -474,6 +482,16 @@ impl Call {
 
     pub fn resume(&mut self) {
         engine(|| self.session.resume(self.now, &mut self.said));
+        self.carry();
+    }
+
+    pub fn release(&mut self) {
+        engine(|| self.session.release(self.now, &mut self.said));
+        self.carry();
+    }
+
+    pub fn hold_on_voice(&mut self, holds: bool) {
+        engine(|| self.session.set_policy(self.now, holds, &mut self.said));
         self.carry();
     }
 
@@ -509,6 +527,7 @@ pub fn frame(utterance: u32, payload: &[u8]) -> PlayoutFrame<'_> {
         duration: 960,
         last: false,
         live: false,
+        level: 0,
         payload,
     }
 }

@@ -249,6 +249,7 @@ fn echo(frames: &IngestFrames) -> MediaResponse {
             generation: vec![0; rows],
             duration: frames.duration.clone(),
             flags: vec![LIVE; rows],
+            level: Vec::new(),
             size: frames.size.clone(),
             payload: frames.payload.clone().into(),
         }),

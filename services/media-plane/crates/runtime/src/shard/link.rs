@@ -20,6 +20,7 @@ const LIVE: u32 = 2;
 const HOLD: u32 = 0;
 const RESUME: u32 = 1;
 const FLUSH: u32 = 2;
+const RELEASE: u32 = 3;
 
 impl Shard {
     /// Carries out commands, then takes frames. Returns how many rows were this shard's.
@@ -52,6 +53,7 @@ impl Shard {
                 HOLD => session.hold(now, voice),
                 RESUME => session.resume(now, voice),
                 FLUSH => session.flush(now, generation, voice),
+                RELEASE => session.release(now, voice),
                 _ => {} // of a later version of the protocol
             });
         }
@@ -80,6 +82,10 @@ impl Shard {
                 duration: columns.duration[row],
                 last: columns.flags[row] & ENDS != 0,
                 live: columns.flags[row] & LIVE != 0,
+                level: columns
+                    .level
+                    .get(row)
+                    .map_or(0, |level| u8::try_from(*level).unwrap_or(0)),
                 payload,
             };
             if self.drive(slot, now, |session, voice| session.play(now, frame, voice)) == Some(false) {

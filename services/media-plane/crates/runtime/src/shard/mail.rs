@@ -80,6 +80,17 @@ impl Shard {
                     self.mouth.counters.drop_data_to_caller.add(1);
                 }
             }
+            Mail::Policy {
+                slot,
+                link,
+                hold_on_voice,
+            } => {
+                if self.is_served_by(slot, link) {
+                    self.drive(slot, now, |session, voice| {
+                        session.set_policy(now, hold_on_voice, voice)
+                    });
+                }
+            }
             Mail::LinkUp { link, incarnation, up } => self.mouth.uplinks.up(link, incarnation, up),
             Mail::LinkDown { link } => self.lose_link(link, now),
             Mail::Pace { link, gather_us } => self.mouth.uplinks.pace(link, gather_us),

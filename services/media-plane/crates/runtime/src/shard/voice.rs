@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use antiphon_engine::{Event, Gap, GapState, IngestFrame, IngestQuality, Output, PlayoutReport, Remote, Time};
-use antiphon_link::{Ingest, Playout, Quality};
+use antiphon_engine::{
+    Event, Gap, GapState, HoldOutcome, IngestFrame, IngestQuality, Output, PlayoutReport, Remote, Time, VoiceEvent,
+};
+use antiphon_link::{Hint, Ingest, Playout, Quality};
 
 use super::ways::Ways;
 use crate::counters::ShardCounters;
@@ -114,6 +116,41 @@ impl Output for Voice<'_> {
                 state: report.state as u32,
                 underruns: report.underruns,
             });
+        }
+    }
+
+    fn voice(&mut self, event: VoiceEvent) {
+        match event {
+            VoiceEvent::Changed {
+                onset,
+                timestamp,
+                level,
+                held,
+            } => {
+                self.counters.voice_onsets.add(u64::from(onset));
+                self.counters.edge_holds.add(u64::from(held));
+                if let Some(uplink) = &mut self.uplink {
+                    uplink.batch(self.handle).push_hint(&Hint {
+                        session: self.handle,
+                        at_us: self.now.as_micros(),
+                        timestamp,
+                        onset,
+                        level: u32::from(level),
+                        held,
+                    });
+                }
+            }
+            VoiceEvent::Settled { outcome, held } => {
+                let counter = match outcome {
+                    HoldOutcome::Confirmed => &self.counters.edge_holds_confirmed,
+                    HoldOutcome::Released => &self.counters.edge_holds_released,
+                    HoldOutcome::Expired => &self.counters.edge_holds_expired,
+                };
+                counter.add(1);
+                self.counters
+                    .edge_held_ms
+                    .add(u64::try_from(held.as_millis()).unwrap_or(u64::MAX));
+            }
         }
     }
 

@@ -176,6 +176,7 @@ impl Edge {
                 generation: vec![0],
                 duration: vec![960],
                 flags: vec![1],
+                level: Vec::new(),
                 size: vec![3],
                 payload: vec![0xf8, 0xff, 0xfe].into(),
             }),
