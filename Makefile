@@ -98,6 +98,10 @@ interop: build ## call with real peers on a bad network (root, for namespaces) a
 plots: $(VENV)/.ready ## the docs' tables and plots of loss, in virtual time; ARGS=loss-up for one
 	@$(BIN)/python -m loadtest.plots $(ARGS)
 
+.PHONY: bench-hold
+bench-hold: build ## measure: how soon playout is held when a caller speaks, and how often for nothing
+	@$(BIN)/python -m loadtest.hold $(ARGS)
+
 .PHONY: proto
 proto: $(VENV)/.ready ## generate services/antiphon/wire from proto/
 	@rm -rf services/antiphon/wire && mkdir -p services/antiphon/wire

@@ -156,3 +156,16 @@ async def test_parrot_falls_silent_when_spoken_over(cluster: LocalCluster) -> No
     assert first.state == "flushed"
     assert 0 < first.heard_ms < first.length_ms
     assert silent_after < 0.5  # on an idle machine about 0.1 s: a frame, a window of the voice detector, the way back
+
+
+async def test_the_edge_holds_the_parrot_at_the_first_word_and_the_worker_confirms(cluster: LocalCluster) -> None:
+    async with Caller(cluster.url, agent="parrot") as call:
+        await call.play(np.zeros(2 * RATE, np.int16))
+        await call.play(sentence("Once upon a time there was a parrot who would not stop talking, whatever they did."))
+        await until(lambda: call.hearing.stretches, what="the parrot's voice")
+        await call.play(sentence("No, please."))
+        await call.wait_for(lambda: call.journal.utterances[1].over, within=60)
+        quality = (await call.info())["quality"]
+    assert call.journal.utterances[1].state == "flushed"
+    assert quality["edge_holds"] >= 1
+    assert quality["edge_holds_confirmed"] >= 1

@@ -74,6 +74,9 @@ export class Timeline {
 
   utterance({ utterance, state, heardMs, lengthMs }) {
     const block = this.#utterances.get(utterance) ?? { start: this.#now(), end: null };
+    block.holds ??= [];
+    if (block.state === "held" && state !== "held") block.holds.at(-1).end = this.#now();
+    if (state === "held" && block.state !== "held") block.holds.push({ start: this.#now(), end: null });
     Object.assign(block, { state, heard: heardMs / 1000, length: lengthMs / 1000 });
     if (state === "ended" || state === "flushed") block.end = block.start + Math.max(block.heard, block.length);
     this.#utterances.set(utterance, block);
@@ -214,10 +217,11 @@ export class Timeline {
       return;
     }
     const utterances = [...this.#utterances.values()];
-    for (const [index, { start, end, heard, length, state }] of utterances.entries()) {
+    for (const [index, { start, end, heard, length, state, holds }] of utterances.entries()) {
       const over = end !== null;
       const solid = over ? start + heard : Math.min(live, start + (length || Infinity));
       this.#block(name, x(start), x(solid), top, height, 0.16);
+      for (const hold of holds) this.#hatch(name, x(hold.start), x(hold.end ?? live), top, height);
       const cut = Math.min(end, utterances[index + 1]?.start ?? Infinity);
       if (over && state === "flushed" && cut > solid) this.#hatch(name, x(solid), x(cut), top, height);
     }

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod engine;
 pub mod flood;
 pub mod floor;
+pub mod hold;
 pub mod http;
 pub mod lives;
 pub mod load;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use antiphon_caller::engine;
 use antiphon_caller::flood;
 use antiphon_caller::floor;
+use antiphon_caller::hold;
 use antiphon_caller::lives;
 use antiphon_caller::load::{self, LoadError, Plan};
 use antiphon_caller::peer::EchoPeer;
@@ -107,6 +108,8 @@ enum Command {
         #[arg(long)]
         ufrag: Option<String>,
     },
+    /// Run the engine's ear for voice on traces of levels, one a line of the input: speech;played;heard. Prints JSON, one a line.
+    Hold,
     /// Be a server that echoes (str0m on one thread), to compare with.
     Peer {
         /// Where offers are posted to; port 0 takes a free one.
@@ -211,6 +214,7 @@ fn main() -> ExitCode {
             seconds,
             ufrag,
         } => flood(target, sources, rate, seconds, ufrag),
+        Command::Hold => listen_to_traces(),
         Command::Peer { listen } => EchoPeer::start(listen).map_err(Into::into).map(|peer| {
             println!("{}", peer.url());
             peer.join();
@@ -289,6 +293,13 @@ fn flood(
         ufrag,
     };
     println!("{}", serde_json::to_string_pretty(&flood::run(&plan)?)?);
+    Ok(())
+}
+
+fn listen_to_traces() -> Result<(), Box<dyn std::error::Error>> {
+    for trace in hold::read(std::io::stdin().lock())? {
+        println!("{}", serde_json::to_string(&hold::run(&trace))?);
+    }
     Ok(())
 }
 

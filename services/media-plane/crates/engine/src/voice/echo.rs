@@ -138,7 +138,7 @@ impl Echo {
         self.lag.is_some()
     }
 
-    /// Compares what is heard with what was played, at every lag.
+    /// Compares what is heard with what was played, at every lag. Returns whether an echo was found that was not known.
     pub(super) fn compare(&mut self, now: Time, level: Dbov) -> bool {
         let mut loudest = -Dbov::from(SILENT);
         let mut shifted = [0.0; LAGS];

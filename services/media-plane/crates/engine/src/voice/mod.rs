@@ -37,11 +37,13 @@ const ABOVE_MISTAKE: Dbov = 1.0;
 const THIRD: Dbov = 2.5;
 /// Nothing below this is voice.
 const FAINTEST: Dbov = -55.0;
-/// Voice is over when it stayed this far below what began it for so long.
+/// Voice is over when it stayed this far below what began it, or down in the noise, for so many bins.
 const HYSTERESIS: Dbov = 6.0;
+const FLOOR_HYSTERESIS: Dbov = 2.0;
 const HANGOVER_BINS: u32 = 15;
-/// What was heard becomes noise once it is this old.
+/// Bins after voice that may be its end still, and are nobody's.
 const GUARD: u32 = 15;
+/// What was heard becomes noise once it is this many bins old.
 const RECENT: usize = 15;
 const NOTHING: (Dbov, Dbov) = (Dbov::NEG_INFINITY, Dbov::NEG_INFINITY);
 /// Bins after which the floor and the noise are known.
@@ -234,7 +236,9 @@ impl Detector {
             State::Voice { end, quiet } => {
                 self.peak = self.peak.max(sustained);
                 self.remember(sustained, returning);
-                let end = end.max(self.floor.level() + ABOVE_FLOOR - 2.0).max(self.noise.loud());
+                let end = end
+                    .max(self.floor.level() + ABOVE_FLOOR - FLOOR_HYSTERESIS)
+                    .max(self.noise.loud());
                 let quiet = if level < end { quiet + 1 } else { 0 };
                 let over = quiet >= HANGOVER_BINS;
                 if over {
