@@ -43,6 +43,13 @@ pub fn ufrag(data: &[u8]) {
     let _ = sealer.password(data);
 }
 
+/// Certificates: a key is found within them, and is its own first element.
+pub fn certificate(data: &[u8]) {
+    if let Some(key) = antiphon_engine::rsa::public_key(data) {
+        assert!(key.len() < data.len() && key[0] == 0x30);
+    }
+}
+
 /// Offers: an answer has as many m-lines, and reads as a full agent's offer but for ice-lite.
 pub fn sdp(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };

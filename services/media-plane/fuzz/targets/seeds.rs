@@ -72,6 +72,7 @@ fn write_all(root: &Path) -> io::Result<()> {
         "envelope",
         &[envelope(Direction::Inward), envelope(Direction::Outward)],
     )?;
+    write(root, "certificate", &[certificate()])?;
     write(root, "link", &link())?;
     write(root, "engine", &lives())?;
     write(root, "channels", &[channel_talk()])
@@ -84,6 +85,12 @@ fn write(root: &Path, target: &str, seeds: &[Vec<u8>]) -> io::Result<()> {
         fs::write(folder.join(format!("seed-{index}")), seed)?;
     }
     Ok(())
+}
+
+/// As little as a certificate can be: its fields are empty but for the key.
+fn certificate() -> Vec<u8> {
+    let fields = [2, 1, 1, 0x30, 0, 0x30, 0, 0x30, 0, 0x30, 0, 0x30, 3, 2, 1, 5];
+    [&[0x30, 18, 0x30, 16][..], &fields].concat()
 }
 
 fn sealed_ufrag() -> Vec<u8> {

@@ -11,6 +11,8 @@ use std::borrow::Cow;
 use dimpl::crypto::{Buf, CryptoProvider, HashContext, HashProvider, SignatureVerifier, aws_lc_rs};
 use dimpl::{CryptoError, HashAlgorithm, SignatureAlgorithm};
 
+use crate::rsa;
+
 /// DTLS record and handshake headers (RFC 9147 4, 5.2).
 const RECORD_HEADER: usize = 13;
 const HANDSHAKE_HEADER: usize = 12;
@@ -68,13 +70,14 @@ pub(crate) fn is_client_hello(datagram: &[u8]) -> bool {
         && length as usize <= body.len() - HANDSHAKE_HEADER
 }
 
-/// The transcript as the caller sent it.
+/// The transcript as the caller sent and saw it.
 fn restore(transcript: &[u8]) -> Cow<'_, [u8]> {
-    if !transcript.contains(&HIDDEN) {
+    if !transcript.contains(&HIDDEN) && !rsa::has_request(transcript) {
         return Cow::Borrowed(transcript);
     }
     let mut restored = transcript.to_vec();
     rewrite(&mut restored, HIDDEN, 0);
+    rsa::offer(&mut restored);
     Cow::Owned(restored)
 }
 
@@ -143,6 +146,9 @@ impl SignatureVerifier for Verifier {
         hash: HashAlgorithm,
         algorithm: SignatureAlgorithm,
     ) -> Result<(), CryptoError> {
+        if algorithm == SignatureAlgorithm::RSA {
+            return rsa::verify(certificate, &restore(data), signature, hash);
+        }
         let verifier = aws_lc_rs::default_provider().signature_verification;
         verifier.verify_signature(certificate, &restore(data), signature, hash, algorithm)
     }

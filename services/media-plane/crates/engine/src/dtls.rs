@@ -6,6 +6,7 @@ use dimpl::{Dtls, Output, ProtocolVersion, SrtpProfile};
 
 use crate::client_hello;
 use crate::config::EngineConfig;
+use crate::rsa;
 use crate::sdp::Fingerprint;
 use crate::srtp::{self, Profile, Receiver, Sender, Side};
 use crate::time::Time;
@@ -185,7 +186,13 @@ impl Transport {
             match self.dtls.poll_output(&mut record) {
                 Output::Packet(datagram) => {
                     self.committed = true;
-                    sink(DtlsEvent::Transmit(datagram));
+                    if self.state == State::Handshake && rsa::may_hold_request(datagram) {
+                        let mut flight = datagram.to_vec();
+                        rsa::offer(&mut flight);
+                        sink(DtlsEvent::Transmit(&flight));
+                    } else {
+                        sink(DtlsEvent::Transmit(datagram));
+                    }
                 }
                 Output::PeerCert(certificate) => {
                     self.authentic = self.expected.matches(certificate);
