@@ -2,7 +2,8 @@
 // keeps what it hears, and tells its statistics. Answers are JSON text in the document's data-answer attribute.
 
 const RATE = 16000;
-const POLL_MS = 20;
+const POLL_MS = 50;
+const BUFFER = 16384; // large, so that a busy machine loses nothing of what is heard
 const held = { call: null, peer: null, pieces: [], messages: [], arrivals: [] };
 
 /** Wraps the browser's own class, for what a peer can change of an offer and an answer before it sees them. */
@@ -29,8 +30,8 @@ function watchPeers({ repair = true }) {
 }
 
 function listen(stream) {
-  const context = new AudioContext({ sampleRate: RATE });
-  const processor = context.createScriptProcessor(2048, 1, 1);
+  const context = new AudioContext({ sampleRate: RATE, latencyHint: "playback" });
+  const processor = context.createScriptProcessor(BUFFER, 1, 1);
   processor.onaudioprocess = ({ inputBuffer }) => held.pieces.push(inputBuffer.getChannelData(0).slice());
   context.createMediaStreamSource(stream).connect(processor);
   processor.connect(context.destination);
@@ -38,7 +39,7 @@ function listen(stream) {
 
 /** A recording (WAV, base64) as a microphone; it plays once, or round and round. */
 async function microphone(wav, loop) {
-  const context = new AudioContext({ sampleRate: 48000 });
+  const context = new AudioContext({ sampleRate: 48000, latencyHint: "playback" });
   context.resume();
   const source = context.createBufferSource();
   source.buffer = await context.decodeAudioData(Uint8Array.from(atob(wav), (c) => c.charCodeAt(0)).buffer);
@@ -48,7 +49,7 @@ async function microphone(wav, loop) {
   return { stream: destination.stream, start: () => source.start() };
 }
 
-/** Notes when packets arrive: [ms, how many so far], each 20 ms. */
+/** Notes when packets arrive: [ms, how many so far], each 50 ms. */
 async function watchArrivals(peer) {
   while (held.peer === peer && peer.connectionState !== "closed") {
     const report = await peer.getStats().catch(() => null);
@@ -112,10 +113,10 @@ const commands = {
 
   /** Everything heard since the call began: 16-bit samples at 16 kHz, base64. */
   async heard() {
-    const bytes = new Uint8Array(held.pieces.length * 4096);
+    const bytes = new Uint8Array(held.pieces.length * 2 * BUFFER);
     const view = new DataView(bytes.buffer);
     held.pieces.forEach((piece, at) =>
-      piece.forEach((sample, i) => view.setInt16(at * 4096 + 2 * i, Math.max(-1, Math.min(1, sample)) * 32767, true)));
+      piece.forEach((sample, i) => view.setInt16(2 * (at * BUFFER + i), Math.max(-1, Math.min(1, sample)) * 32767, true)));
     let text = "";
     for (let at = 0; at < bytes.length; at += 8192) text += String.fromCharCode(...bytes.subarray(at, at + 8192));
     return btoa(text);

@@ -71,11 +71,11 @@ class Call:
         found: dict[str, Any] = self.page.ask("statistics")
         return found
 
-    def tell_heard(self, facts: Facts, what: str, seconds: float = 1.0) -> None:
-        """Waits for so long that the sentence is heard."""
+    def tell_heard(self, facts: Facts, what: str, seconds: float = 1.0, *, required: bool = True) -> None:
+        """Waits for so long that the sentence is heard; where that is not `required`, it is only told how well it was."""
         wait_for(lambda: verdict(self.page.heard())[1], seconds)
         seen, wanted = verdict(self.page.heard())
-        facts.add(what, seen, wanted=wanted)
+        facts.add(what, seen, wanted=wanted if required else None)
 
 
 @contextmanager
@@ -126,7 +126,7 @@ def lossy(world: World, page: Page, facts: Facts, *, repair: bool) -> None:
         facts.add(
             f"{how}: concealed at the browser", _concealment(before, after), wanted=concealed < (1.0 if repair else 8.0)
         )
-        call.tell_heard(facts, f"{how}: the echo is heard")
+        call.tell_heard(facts, f"{how}: the echo is heard", required=repair)
 
 
 def over_tcp(world: World, page: Page, facts: Facts) -> None:

@@ -106,7 +106,12 @@ fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use super::{REQUESTS, element, has_request, may_hold_request, offer, public_key};
+    use super::{REQUESTS, element, has_request, may_hold_request, offer, public_key, verify};
+    use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::rsa::{KeyPair, KeySize};
+    use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
+    use dimpl::HashAlgorithm;
     use proptest::prelude::{any, proptest};
 
     #[test]
@@ -146,6 +151,32 @@ mod tests {
                 assert_eq!(public_key(&whole[..end]), None, "cut short at {end}");
             }
         }
+    }
+
+    /// As little as a certificate can be around a key.
+    fn certificate(key: &[u8]) -> Vec<u8> {
+        let wrap = |inner: &[u8]| {
+            let length = u16::try_from(inner.len()).expect("short").to_be_bytes();
+            [&[0x30, 0x82], &length[..], inner].concat()
+        };
+        wrap(&wrap(&[&[2, 1, 1, 0x30, 0, 0x30, 0, 0x30, 0, 0x30, 0], key].concat()))
+    }
+
+    #[test]
+    fn a_signature_is_checked_by_the_certificates_key() {
+        let key = KeyPair::generate(KeySize::Rsa2048).expect("a key can be made");
+        let der: PublicKeyX509Der<'_> = key.public_key().as_der().expect("it has a form");
+        let certificate = certificate(der.as_ref());
+        let mut signature = vec![0; key.public_modulus_len()];
+        key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), b"transcript", &mut signature)
+            .expect("it signs");
+        let checked =
+            |data: &[u8], signature: &[u8]| verify(&certificate, data, signature, HashAlgorithm::SHA256).is_ok();
+        assert!(checked(b"transcript", &signature));
+        assert!(!checked(b"another", &signature));
+        signature[7] ^= 1;
+        assert!(!checked(b"transcript", &signature));
+        assert!(verify(b"none", b"transcript", &signature, HashAlgorithm::SHA256).is_err());
     }
 
     proptest! {
