@@ -98,6 +98,7 @@ async def test_an_echo_is_heard_at_five_percent_loss_and_both_sides_repair(
             return quality
 
         await until(lambda: edge()["repaired_red"] > 0, seconds=PATIENCE, what="a frame that RED repaired")
+        await until(lambda: edge()["repaired_nack"] > 0, seconds=PATIENCE, what="a packet that Chromium sent again")
         await until(lambda: edge()["nacked"] > 0, seconds=PATIENCE, what="a NACK of Chromium's")
         assert network.counts()["up"]["lost"] > 0
         assert network.counts()["down"]["lost"] > 0

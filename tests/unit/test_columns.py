@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from antiphon.frames import Frame
 from antiphon.wire.media.v1 import link_pb2 as pb
-from antiphon.worker.link.columns import FLUSH, BadColumnsError, Outbox, drop_rows, gap_rows, ingest_rows, report_rows
+from antiphon.worker.link.columns import (
+    FLUSH,
+    BadColumnsError,
+    Outbox,
+    drop_rows,
+    gap_rows,
+    ingest_rows,
+    quality_rows,
+    report_rows,
+)
 
 U32, U64 = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
 ROWS = st.lists(st.tuples(U32, st.builds(Frame, U64, U64, U64, U32, U32, U32, st.binary(max_size=40))), max_size=20)
@@ -58,6 +67,18 @@ def test_a_flush_takes_back_what_was_not_sent_yet_of_that_session_only() -> None
     assert list(message.commands.generation) == [1]
 
 
+@given(st.lists(st.tuples(*[U32] * 3, *[U64] * 8), max_size=20))
+def test_quality_rows_come_back_as_they_went(rows: list[tuple[int, ...]]) -> None:
+    names = [field.name for field in pb.IngestQuality.DESCRIPTOR.fields]
+    message = pb.IngestQuality(**{name: [row[at] for row in rows] for at, name in enumerate(names)})
+    for row, (session, quality) in zip(rows, quality_rows(message), strict=True):
+        told = dict(zip(names, row, strict=True))
+        assert session == told["session"]
+        assert quality.rtt_s == (told["rtt_us"] / 1e6 if told["rtt_us"] else None)
+        assert quality.jitter_s == told["jitter_us"] / 1e6
+        assert all(getattr(quality, name) == told[name] for name in names[3:])
+
+
 @given(st.binary(max_size=200))
 def test_any_message_is_rows_or_refused(data: bytes) -> None:
     try:
@@ -68,6 +89,7 @@ def test_any_message_is_rows_or_refused(data: bytes) -> None:
         (lambda: ingest_rows(message.frames), message.frames),
         (lambda: gap_rows(message.gaps), message.gaps),
         (lambda: drop_rows(message.drops), message.drops),
+        (lambda: quality_rows(message.quality), message.quality),
         (lambda: report_rows(message.playout), message.playout),
     ):
         with suppress(BadColumnsError):

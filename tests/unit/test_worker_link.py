@@ -12,7 +12,7 @@ import pytest
 from antiphon.frames import Gap
 from antiphon.turns import HintedVoice
 from antiphon.wire.media.v1 import link_pb2 as pb
-from antiphon.worker import Session, Turn
+from antiphon.worker import Dtmf, Session, Turn
 from antiphon.worker.call import Call, Hearing
 from antiphon.worker.catalogue import load_agents
 from antiphon.worker.host import Host
@@ -49,10 +49,33 @@ async def stopper(session: Session) -> None:
         HEARD.append(await session.say([QUIET] * 50))
 
 
+async def watcher(session: Session) -> None:
+    gaps: list[list[int]] = []
+
+    @session.on_dtmf
+    def tell(key: Dtmf) -> None:
+        quality = session.quality
+        session.send(
+            {
+                "digit": key.digit, "seconds": key.seconds, "rtt_s": quality.rtt_s,
+                "loss_before_repair": quality.loss_before_repair, "loss": quality.loss, "gaps": gaps,
+            }
+        )  # fmt: skip
+
+    async for item in session.frames(gaps=True):
+        gaps.append(list(item))  # noqa: PERF401 - a comprehension would lose all when cancelled
+
+
 @pytest.fixture
 async def worker() -> AsyncIterator[LinkServer]:
     HEARD.clear()
-    agents = dict(load_agents([])) | {"recorder": recorder, "talker": talker, "broken": broken, "stopper": stopper}
+    agents = dict(load_agents([])) | {
+        "recorder": recorder,
+        "talker": talker,
+        "broken": broken,
+        "stopper": stopper,
+        "watcher": watcher,
+    }
     host = Host(agents, Hearing(HintedVoice()), capacity=3)
     server = LinkServer("worker-test", host)
     await server.start("127.0.0.1", 0)
@@ -291,6 +314,29 @@ async def test_pings_are_answered(worker: LinkServer) -> None:
         pong = await link.next_control("pong")
         assert pong.sent_us == 42
         assert pong.received_us > 0
+
+
+async def test_quality_gaps_and_keys_reach_the_agent(worker: LinkServer) -> None:
+    async with client(worker) as link:
+        await link.open(1, "watcher")
+        await link.next_control("data")
+        quality = pb.IngestQuality(
+            session=[1], rtt_us=[80_000], jitter_us=[4_000], expected=[1000], lost_before_repair=[100],
+            repaired_red=[90], repaired_nack=[9], late=[0], reordered=[2], duplicates=[1], lost=[1],
+        )  # fmt: skip
+        gaps = pb.IngestGaps(session=[1, 1], first=[5, 5], count=[2, 2], state=[0, 1])
+        await link.media_message(pb.MediaRequest(quality=quality, gaps=gaps))
+        key = bytes((11, 0x8A)) + (4800).to_bytes(2, "big")
+        event = pb.IngestFrames(
+            session=[1], sequence=[8], timestamp=[7680], arrival_us=[0], duration=[0], level=[0], flags=[8],
+            size=[4], payload=key,
+        )  # fmt: skip
+        await link.media_message(pb.MediaRequest(frames=event))
+        told = json.loads((await link.next_control("data")).payload)["app"]["data"]
+        assert told == {
+            "digit": "#", "seconds": 0.1, "rtt_s": 0.08, "loss_before_repair": 0.1, "loss": 0.001,
+            "gaps": [[5, 2, False], [5, 2, True]],
+        }  # fmt: skip
 
 
 async def frames_until(link: LinkClient, count: int) -> int:

@@ -129,7 +129,13 @@ class Session(_Document):
                     "metadata": {},
                     "placement": _PLACEMENT,
                     "setup_us": {"first_check": 5210, "nominated": 5400, "dtls": 31000, "first_packet": 52000},
-                    "quality": {"packets_in": 512, "lost": 1, "rtt_ms": 12.5, "jitter_ms": 1.4},
+                    "quality": {
+                        "expected": 513,
+                        "lost": 1,
+                        "repaired_red": 1,
+                        "loss_after_repair_ratio": 0.0,
+                        "jitter_ms": 1.4,
+                    },
                     "remote": "127.0.0.1:51234",
                     "security": "DTLS1.3 AEAD_AES_128_GCM",
                 }

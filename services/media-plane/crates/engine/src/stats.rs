@@ -332,11 +332,24 @@ impl PlayoutStats {
 }
 
 impl SessionStats {
+    /// Loss of the caller's packets before and after repair, each 0 to 1; `None` before the first packet.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    pub fn loss(&self) -> Option<(f64, f64)> {
+        let counts = &self.counters;
+        let expected = counts.expected as f64;
+        let never_came = counts.given_up.saturating_sub(counts.late) as f64;
+        (counts.expected > 0).then(|| (counts.lost as f64 / expected, never_came / expected))
+    }
+
     /// Figures of quality by name, for `GetSession`.
     pub fn quality(&self) -> impl Iterator<Item = (&'static str, f64)> {
         #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
         let counts = self.counters.figures().map(|(name, count)| (name, count as f64));
+        let shares = self.loss();
         let measured = [
+            ("loss_before_repair_ratio", shares.map(|(before, _)| before)),
+            ("loss_after_repair_ratio", shares.map(|(_, after)| after)),
             ("jitter_ms", Some(self.jitter_ms)),
             ("drift_ppm", self.drift_ppm),
             ("path_gap_ms", self.path_gaps.last.map(milliseconds)),

@@ -65,6 +65,8 @@ fn a_lost_packet_is_asked_for_at_once_and_comes_a_round_trip_later() {
     let counters = browser.session.stats().counters;
     assert_eq!((counters.asked, counters.repaired_nack, counters.reordered), (1, 1, 0));
     assert_eq!((counters.lost, counters.given_up), (1, 0), "loss counts before repair");
+    let (before, after) = browser.session.stats().loss().expect("packets came");
+    assert!(before > 0.01 && after == 0.0, "{before} {after}");
     assert!(browser.reported_loss.iter().any(|loss| *loss > 0), "and is reported");
     assert_eq!(
         browser.session.stats().rtt_ms,

@@ -68,7 +68,7 @@ fn a_packet_that_was_given_up_still_comes_through_marked() {
     let clean = CallConfig::default().up;
     call.up.configure(LinkConfig {
         reorder: 1.0,
-        reorder_us: 500_000,
+        reorder_us: 700_000,
         ..clean
     });
     call.say(&opus(1));
