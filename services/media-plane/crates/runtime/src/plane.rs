@@ -1,23 +1,25 @@
 //! The media plane of one edge process: shards, sessions and links behind one handle that any thread may use.
 
 mod binding;
+mod config;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use std::{fmt, io};
 
-use antiphon_engine::{Candidate, ConfigError, EngineConfig, OfferError, OpenSession, Session, Time};
+use antiphon_engine::{Candidate, EngineConfig, OfferError, OpenSession, Session, Time};
 use antiphon_link::proto::control_request::Message;
 use antiphon_link::proto::{SessionClosed, SessionOpened};
 use antiphon_link::{Identity, Links, monotonic_us};
 
 use self::binding::MOST_ADDRESSES;
+pub use self::config::{PlaneConfig, StartError};
 use crate::counters::{ShardCounters, Tables};
 use crate::events::{EdgeEvent, Events};
 use crate::mailbox::{Mail, Mailbox};
@@ -26,6 +28,7 @@ use crate::session::{Snapshot, Tenant};
 use crate::shard::{Members, Shard, Surroundings};
 use crate::slot::Slot;
 use crate::socket;
+use crate::steering::number_of;
 use crate::workers::{NotStanding, WorkerStatus, Workers};
 
 const LINK_THREADS: usize = 1;
@@ -33,66 +36,6 @@ const LINK_THREADS: usize = 1;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longest wait at closing for what is still to be said to workers.
 const FAREWELL: Duration = Duration::from_millis(500);
-
-/// How a plane is set up.
-#[derive(Clone)]
-pub struct PlaneConfig {
-    /// The edge's id.
-    pub edge: String,
-    /// The edge's region.
-    pub region: String,
-    /// Seals ufrags; the same for all edges of a cluster.
-    pub secret: [u8; 16],
-    /// Where to receive media over UDP, all on one port; port 0 picks a free one.
-    pub bind: Vec<SocketAddr>,
-    /// The port for callers' TCP connections on the same addresses; port 0 picks a free one. None: no TCP.
-    pub tcp_port: Option<u16>,
-    /// Addresses for candidates, best first; port 0 stands for the bound one. Empty: what is bound.
-    pub advertise: Vec<Candidate>,
-    /// Where to take envelopes of other edges; nowhere callers can reach. None: this edge stands alone.
-    pub steering: Option<SocketAddr>,
-    /// Threads that own sessions.
-    pub shards: usize,
-    /// Most sessions at a time.
-    pub capacity: usize,
-}
-
-impl fmt::Debug for PlaneConfig {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut fields = formatter.debug_struct("PlaneConfig");
-        fields
-            .field("edge", &self.edge)
-            .field("bind", &self.bind)
-            .field("tcp_port", &self.tcp_port)
-            .field("steering", &self.steering)
-            .field("shards", &self.shards)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Why a plane did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A port cannot be had.
-    #[error("cannot receive media on {protocol} {address}: {source}")]
-    Bind {
-        /// UDP or TCP.
-        protocol: &'static str,
-        /// Where.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// No address to listen on, or too many.
-    #[error("cannot listen on {0} addresses: 1 to {most} are expected", most = MOST_ADDRESSES)]
-    Addresses(usize),
-    /// The engine refuses its configuration.
-    #[error(transparent)]
-    Engine(#[from] ConfigError),
-    /// No thread, or no descriptor.
-    #[error("cannot start the media plane's threads: {0}")]
-    System(#[from] io::Error),
-}
 
 /// A session to be opened.
 #[derive(Clone, Debug)]
@@ -550,11 +493,4 @@ fn reason_of(reason: &str) -> &'static str {
 fn origin_of_time() -> Instant {
     let now = Instant::now();
     now.checked_sub(Duration::from_micros(monotonic_us())).unwrap_or(now)
-}
-
-/// The edge's number in sealed ufrags: FNV-1a of its id.
-fn number_of(edge: &str) -> u32 {
-    edge.bytes().fold(0x811c_9dc5, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    })
 }

@@ -6,6 +6,13 @@ use antiphon_engine::ufrag::Ufrag;
 
 use crate::slot::Slot;
 
+/// The edge's number in sealed ufrags: FNV-1a of its id.
+pub(crate) fn number_of(edge: &str) -> u32 {
+    edge.bytes().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
+}
+
 /// Whose a caller's packets are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Owner {

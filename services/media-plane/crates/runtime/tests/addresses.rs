@@ -6,6 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
+use antiphon_runtime::EdgeEvent;
 use socket2::{Domain, Socket, Type};
 use support::middlebox::{Kind, Middlebox, only_candidate};
 use support::{Credentials, Edge, Manner};
@@ -143,6 +144,23 @@ fn ipv4_and_ipv6_are_answered_by_the_address_that_was_asked() {
         assert_eq!(from, address);
         assert!(length < check.len(), "an answer is smaller than what it answers");
     }
+}
+
+#[test]
+fn callers_call_over_ipv6() {
+    let edge = Edge::start_with(2, ECHO, |config| {
+        config.bind.push("[::1]:0".parse().expect("a literal"));
+    });
+    let nat = Middlebox::start(Kind::Nat(edge.plane.addresses()[1]));
+
+    let report = edge.call_by(2, Duration::from_millis(500), move |sdp| nat.in_place(sdp));
+
+    assert_eq!((report.up, report.failed), (2, 0), "{:?}", report.failure);
+    assert_eq!((report.lost, report.duplicates), (0, 0));
+    let remote = edge.events_until(|event| matches!(event, EdgeEvent::SessionConnected { .. }));
+    let is_v6 =
+        |event: &EdgeEvent| matches!(event, EdgeEvent::SessionConnected { remote, .. } if remote.starts_with("[::1]"));
+    assert!(remote.iter().any(is_v6), "{remote:?}");
 }
 
 #[test]

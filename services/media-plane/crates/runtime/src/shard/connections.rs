@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// One that says nothing for so long is closed: a live caller checks every few seconds.
 const IDLE: Duration = Duration::from_secs(60);
 /// Connections that have not proven themselves; a newer one takes the place of the oldest.
-const MOST_UNPROVEN: usize = 512;
+const MOST_UNPROVEN: usize = 256;
 /// The same of one source.
 const MOST_UNPROVEN_OF_SOURCE: u32 = 32;
 /// Connections of one session; the longest unused makes room.

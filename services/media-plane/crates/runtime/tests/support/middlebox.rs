@@ -90,7 +90,8 @@ impl Outside {
     fn new(kind: Kind) -> Self {
         match kind {
             Kind::Nat(edge) => {
-                let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+                let local = if edge.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
+                let socket = UdpSocket::bind(local).expect("a free port");
                 socket.connect(edge).expect("loopback");
                 socket.set_nonblocking(true).expect("a socket");
                 Self::Socket(socket)
