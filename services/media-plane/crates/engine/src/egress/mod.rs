@@ -22,6 +22,8 @@ use crate::time::Time;
 
 /// Holds the largest packet: header, payload and tag.
 const DATAGRAM: usize = MAX_WRITTEN_HEADER + MAX_PAYLOAD + MAX_OVERHEAD;
+/// Holds a usual packet without redundancy: clearing a buffer for the largest takes as long as sealing half of this.
+const USUAL: usize = 512;
 /// RFC 2198: the primary's header.
 const PRIMARY_HEADER: usize = 1;
 
@@ -71,8 +73,17 @@ impl Egress {
 
     /// Sends a packet, with earlier ones in it as far as redundancy is due.
     pub(crate) fn rtp(&mut self, now: Time, to: Remote, packet: &Packet<'_>, out: &mut impl Output) {
+        let length = packet.payload.0.len() + packet.payload.1.len();
+        if self.redundancy.level() == 0 && length <= USUAL - MAX_WRITTEN_HEADER - MAX_OVERHEAD {
+            self.send(now, to, packet, &mut [0; USUAL], out);
+        } else {
+            self.send(now, to, packet, &mut [0; DATAGRAM], out);
+        }
+    }
+
+    #[inline]
+    fn send(&mut self, now: Time, to: Remote, packet: &Packet<'_>, datagram: &mut [u8], out: &mut impl Output) {
         let Some(sender) = &mut self.sender else { return };
-        let mut datagram = [0; DATAGRAM];
         let level = self.redundancy.level();
         let mut blocks = Blocks::default();
         let (red, count) = match self.red {
@@ -92,15 +103,9 @@ impl Egress {
             ssrc: self.ssrc,
             ..HeaderWriter::default()
         };
-        let start = header.write(&mut datagram);
-        let end = fill(
-            &mut datagram,
-            start,
-            self.payload_type,
-            &blocks[..count],
-            packet.payload,
-        );
-        let Ok(sealed) = sender.seal_rtp(&mut datagram, end) else {
+        let start = header.write(datagram);
+        let end = fill(datagram, start, self.payload_type, &blocks[..count], packet.payload);
+        let Ok(sealed) = sender.seal_rtp(datagram, end) else {
             self.unsealed += 1;
             return;
         };
