@@ -15,9 +15,9 @@ import pytest_asyncio
 from hypothesis import settings
 
 from antiphon.cluster.embedded import EmbeddedValkey
-from antiphon.testing.fixtures import agent_call
+from antiphon.testing.fixtures import agent_call, agent_room
 
-__all__ = ["agent_call", "valkey"]
+__all__ = ["agent_call", "agent_room", "valkey"]
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -55,8 +55,12 @@ export interface ServerOptions {
 }
 
 export interface CallOptions extends ServerOptions {
-  /** Name of the agent. */
+  /** Name of the agent; in a room the room's when absent, which may be none. */
   agent?: string;
+  /** Room to join: its members hear each other. */
+  room?: string;
+  /** How many voices of the room are received at a time, the loudest first: 3 when absent, 8 at most. */
+  slots?: number;
   /** Region to be placed in; the nearest when absent. */
   region?: string;
   /** A JSON object for the agent's code. */
@@ -130,6 +134,35 @@ export interface Utterance {
   lengthMs: number;
 }
 
+/** A session in a room. */
+export interface Member {
+  session: string;
+  /** Whether nobody hears it. */
+  muted: boolean;
+  speaking: boolean;
+  /** Whether it is this call. */
+  you: boolean;
+}
+
+/** A receive slot of a room. */
+export interface Voice {
+  mid: string | null;
+  /** For drawing or recording; it is played without the page's doing. */
+  stream: MediaStream | null;
+  /** Who is heard in it now. */
+  session: string | null;
+}
+
+export interface RoomState {
+  room: string | null;
+  /** This call's session, as the room knows it. */
+  you: string | null;
+  members: Member[];
+  /** Sessions that speak. */
+  speakers: string[];
+  voices: Voice[];
+}
+
 export interface Ended {
   /** bye, hangup, api, consent, error, worker, remote, gone, network, cancelled. */
   reason: string;
@@ -143,6 +176,10 @@ export interface CallEventMap {
   sessionstarted: CustomEvent<SessionStarted>;
   turn: CustomEvent<Turn>;
   utterance: CustomEvent<Utterance>;
+  /** Somebody came to the room, left it, was muted or unmuted. */
+  members: CustomEvent<RoomState>;
+  /** Somebody of the room began or ceased to speak, or a slot has another voice. */
+  speakers: CustomEvent<RoomState>;
   /** What the agent's code sent. */
   message: CustomEvent<{ data: unknown }>;
   stats: CustomEvent<Statistics>;
@@ -172,8 +209,17 @@ export class Call extends EventTarget {
   readonly remoteStream: MediaStream | null;
   /** Levels at this moment in dBFS (-100 is silence); cheap enough for each animation frame. */
   readonly levels: { microphone: number; agent: number };
+  /** Who is in the room; empty in none. */
+  readonly members: Member[];
+  /** Sessions of the room that speak. */
+  readonly speakers: string[];
+  /** The room's voices by slot. */
+  readonly voices: Voice[];
+  /** Silences the microphone; in a room the others see it, too. */
   mute(): void;
   unmute(): void;
+  /** Hears only these sessions of the room; all of them when called without. Throws AntiphonError (no_room, not_connected). */
+  subscribe(sessions?: Iterable<string> | null): void;
   /** Sends any JSON value to the agent's code. Throws AntiphonError (not_connected). */
   send(data: unknown): void;
   setMicrophone(deviceId: string): Promise<void>;
@@ -214,6 +260,30 @@ export const devices: {
   watch(callback: () => void): () => void;
 };
 
+/** A member as the server tells it. */
+export interface RoomMember {
+  session: string;
+  muted: boolean;
+  speaking: boolean;
+  /** Whom it wants to hear. */
+  hears: "all" | string[];
+  /** Whose voices are forwarded to it now. */
+  hearing: string[];
+}
+
+/** A room as the server tells it. */
+export interface Room {
+  name: string;
+  edge: string;
+  region: string;
+  agent: string | null;
+  worker: string | null;
+  /** The most audible first. */
+  members: RoomMember[];
+  /** Sessions that are being set up. */
+  joining: string[];
+}
+
 /** A signaling node's REST API; rejects with the errors above. */
 export class Cluster {
   constructor(options?: ServerOptions);
@@ -222,6 +292,9 @@ export class Cluster {
   workers(options?: RequestInit): Promise<Record<string, unknown>[]>;
   /** The newest first; `live` leaves those out that have ended. */
   sessions(query?: { live?: boolean; limit?: number }, options?: RequestInit): Promise<Session[]>;
+  rooms(options?: RequestInit): Promise<Room[]>;
+  room(name: string, options?: RequestInit): Promise<Room>;
+  changeMember(room: string, session: string, change: { muted?: boolean; hears?: "all" | string[] }, options?: RequestInit): Promise<RoomMember>;
   /** With its state and quality as its edge sees them just now. */
   session(id: string, options?: RequestInit): Promise<Session>;
   /** Ends any session. */

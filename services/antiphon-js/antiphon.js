@@ -10,6 +10,8 @@ const REPORT_MS = 250;
 const IDLE_REPORT_MS = 2000;
 const LONGEST_SILENCE_MS = 1000;
 const SILENCE_DBFS = -100;
+/** Voices of a room that are received at a time, where the page does not say; an edge takes eight at most. */
+const SLOTS = 3;
 
 // ---- Errors: one class for each thing that a page tells its user -------------------------------------------------
 
@@ -104,6 +106,25 @@ export class Cluster {
   /** Sessions, the newest first; `live` leaves those out that have ended. */
   sessions({ live = false, limit = 100 } = {}, options) {
     return this.#list("sessions", options, `?live=${live}&limit=${limit}`);
+  }
+
+  /** Rooms with somebody in them. */
+  rooms(options) {
+    return this.#list("rooms", options);
+  }
+
+  /** One room: its members, who speaks, who is muted. */
+  async room(name, options) {
+    const response = await this.request("GET", `/v1/rooms/${encodeURIComponent(name)}`, options);
+    return response.json();
+  }
+
+  /** Mutes a member of a room, or says whom it hears: `{ muted, hears: "all" | [sessions] }`. Resolves to the member. */
+  async changeMember(room, session, change, options) {
+    const path = `/v1/rooms/${encodeURIComponent(room)}/members/${encodeURIComponent(session)}`;
+    const headers = { "Content-Type": "application/json" };
+    const response = await this.request("PATCH", path, { ...options, headers, body: JSON.stringify(change) });
+    return response.json();
   }
 
   /** One session with its state and quality as its edge sees them just now. */
@@ -231,7 +252,9 @@ export function restartedAnswer(answer, fragment) {
 function readStatistics(report, before, levels) {
   const byType = (type) => [...report.values()].filter((entry) => entry.type === type && (entry.kind ?? "audio") === "audio");
   const [outbound] = byType("outbound-rtp");
-  const [inbound] = byType("inbound-rtp");
+  // In a room there is one for each voice: the agent's is the first m-line's, where it speaks.
+  const inbounds = byType("inbound-rtp");
+  const inbound = inbounds.find((entry) => entry.mid === "0" && entry.packetsReceived > 0) ?? inbounds[0];
   const [remote] = byType("remote-inbound-rtp");
   const transport = byType("transport")[0];
   const pair = report.get(transport?.selectedCandidatePairId) ?? byType("candidate-pair").find((p) => p.nominated && p.state === "succeeded");
@@ -305,7 +328,7 @@ function ageOf(source) {
 /** What playing is like, summed since the call began: packets, delays in the jitter buffer and on the way to the speaker. */
 function readPlayout(report) {
   const entries = [...report.values()];
-  const inbound = entries.find((entry) => entry.type === "inbound-rtp") ?? {};
+  const inbound = entries.find((entry) => entry.type === "inbound-rtp" && (entry.mid ?? "0") === "0") ?? {};
   const output = entries.find((entry) => entry.type === "media-playout") ?? {};
   return {
     received: inbound.packetsReceived ?? 0,
@@ -319,6 +342,74 @@ function readPlayout(report) {
 }
 
 const meanMs = (sum, count) => (count > 0 ? (1000 * sum) / count : 0);
+
+// ---- Rooms -------------------------------------------------------------------------------------------------------
+
+/** Messages for the edge (proto/antiphon/data/v1): their first byte is the type. */
+const MUTE = 16;
+const HEAR = 17;
+
+function hearMessage(sessions) {
+  if (sessions === null) return Uint8Array.of(HEAR, 0);
+  const names = [...sessions].map((session) => new TextEncoder().encode(session));
+  return Uint8Array.from([HEAR, 1, names.length, ...names.flatMap((name) => [name.length, ...name])]);
+}
+
+/** What is known of a call's room: its members, who speaks, and whose voice comes in which of the receive slots. */
+class RoomState {
+  name = null;
+  you = null;
+  #members = [];
+  #speaking = [];
+  #sessions = new Map();
+  #slots = [];
+
+  constructor(slots) {
+    this.#slots = slots.map((transceiver) => ({ transceiver, stream: null, element: null }));
+  }
+
+  get members() {
+    return this.#members.map(({ session = "", muted = false }) => ({
+      session,
+      muted,
+      speaking: this.#speaking.includes(session),
+      you: session === this.you,
+    }));
+  }
+
+  get speakers() {
+    return [...this.#speaking];
+  }
+
+  /** One for each slot, in a fixed order: a page may show each as a tile. */
+  get voices() {
+    return this.#slots.map(({ transceiver, stream }) => ({
+      mid: transceiver.mid,
+      stream,
+      session: this.#sessions.get(transceiver.mid) ?? null,
+    }));
+  }
+
+  get elements() {
+    return this.#slots.flatMap(({ element }) => element ?? []);
+  }
+
+  /** The slot of a track, if it is one's. */
+  slotOf(transceiver) {
+    return this.#slots.find((slot) => slot.transceiver === transceiver);
+  }
+
+  takeMembers({ room = "", you = "", members = [] }) {
+    this.name = room;
+    this.you = you;
+    this.#members = members;
+  }
+
+  takeSpeakers({ speaking = [], voices = [] }) {
+    this.#speaking = speaking;
+    this.#sessions = new Map(voices.map(({ mid, session }) => [mid, session]));
+  }
+}
 
 // ---- The call ----------------------------------------------------------------------------------------------------
 
@@ -349,6 +440,7 @@ export class Call extends EventTarget {
   #edgeStops = false;
   #unsilence = null;
   #muted = false;
+  #room = new RoomState([]);
   #sums = null;
   #timers = new Set();
   #cleanups = [];
@@ -397,6 +489,26 @@ export class Call extends EventTarget {
     return { microphone: this.#muted || !microphone ? SILENCE_DBFS : microphone.level, agent: agent?.level ?? SILENCE_DBFS };
   }
 
+  /** Who is in the call's room: `{ session, muted, speaking, you }` each. Empty in none. */
+  get members() {
+    return this.#room.members;
+  }
+
+  /** Sessions of the room that speak. */
+  get speakers() {
+    return this.#room.speakers;
+  }
+
+  /** The room's voices as they are received, by slot: `{ mid, stream, session }`; session is null where nobody is heard. */
+  get voices() {
+    return this.#room.voices;
+  }
+
+  /** Hears only these sessions of the room, however loud others are; all of them when called without. */
+  subscribe(sessions = null) {
+    this.#command(hearMessage(sessions));
+  }
+
   mute() {
     this.#setMuted(true);
   }
@@ -423,12 +535,13 @@ export class Call extends EventTarget {
 
   /** Chooses where the agent's voice comes out; see `devices.canChooseOutput`. */
   async setOutput(deviceId) {
-    await this.#element?.setSinkId?.(deviceId);
+    await Promise.all([this.#element, ...this.#room.elements].map((element) => element?.setSinkId?.(deviceId)));
   }
 
   /** Starts playback that the browser held back for want of a gesture; call it from a click. */
   async resumePlayback() {
-    await Promise.all([this.#element?.play(), this.#context?.state === "suspended" && this.#context.resume()]);
+    const elements = [this.#element, ...this.#room.elements];
+    await Promise.all([...elements.map((element) => element?.play()), this.#context?.state === "suspended" && this.#context.resume()]);
   }
 
   async statistics() {
@@ -473,22 +586,31 @@ export class Call extends EventTarget {
     const peer = new RTCPeerConnection({ bundlePolicy: "max-bundle", rtcpMuxPolicy: "require" });
     this.#peer = peer;
     peer.addTransceiver(stream.getAudioTracks()[0], { direction: "sendrecv", streams: [stream] });
+    const { room, slots = SLOTS } = this.#options;
+    const receive = () => peer.addTransceiver("audio", { direction: "recvonly" });
+    this.#room = new RoomState(room ? Array.from({ length: slots }, receive) : []);
     // Negotiated out of band: usable as soon as SCTP is up, one round trip earlier than DCEP.
     this.#channel = peer.createDataChannel(CHANNEL, { negotiated: true, id: CHANNEL_ID });
     this.#channel.binaryType = "arraybuffer";
     this.#on(this.#channel, "message", ({ data }) => (typeof data === "string" ? this.#receive(data) : this.#receiveOfEdge(data)));
     this.#on(this.#channel, "close", () => this.#closedByEdge());
-    this.#on(peer, "track", (event) => this.#play(event.streams[0] ?? new MediaStream([event.track]), event.receiver));
+    this.#on(peer, "track", (event) => {
+      const stream = event.streams[0] ?? new MediaStream([event.track]);
+      const slot = this.#room.slotOf(event.transceiver);
+      if (slot) this.#playVoice(slot, stream);
+      else this.#play(stream, event.receiver);
+    });
+    this.#on(this.#channel, "open", () => this.#muted && this.#tellMuted());
     this.#on(peer, "iceconnectionstatechange", () => this.#iceChanged());
     this.#on(peer, "connectionstatechange", () => this.#connectionChanged());
     return peer;
   }
 
   async #post(sdp) {
-    const { agent, region, metadata } = this.#options;
+    const { agent, region, metadata, room } = this.#options;
     const response = await this.#cluster.request("POST", `/v1/sessions?dcid=${CHANNEL_ID}`, {
       headers: { "Content-Type": "application/json", Accept: "application/json" },
-      body: JSON.stringify({ sdp, agent, region, metadata }),
+      body: JSON.stringify({ sdp, agent, region, metadata, room }),
       signal: AbortSignal.timeout(CONNECT_TIMEOUT_MS), // not the caller's: a session that was made must be known to be ended
     });
     const { sdp: answer, ...session } = await response.json();
@@ -563,19 +685,30 @@ export class Call extends EventTarget {
   #play(stream, receiver) {
     this.#remote = stream;
     this.#receiver = receiver;
-    this.#element = new Audio();
-    this.#element.autoplay = true;
-    this.#element.srcObject = stream;
+    this.#element = this.#speaker(stream);
     if (this.#options.output) this.setOutput(this.#options.output).catch(() => this.#emit("error", outputMissing()));
-    this.#element.play()?.catch((cause) => {
-      if (cause?.name === "NotAllowedError") this.#waitForGesture();
-    });
     this.#measure("agent", stream);
     const stop = this.#every(20, () => {
       if (this.#current() !== "audio" || !receiver.getSynchronizationSources().length) return;
       this.#begin(null);
       stop();
     });
+  }
+
+  #playVoice(slot, stream) {
+    slot.stream = stream;
+    slot.element = this.#speaker(stream);
+    if (this.#options.output) slot.element.setSinkId?.(this.#options.output).catch(() => {}); // told with the agent's
+  }
+
+  #speaker(stream) {
+    const element = new Audio();
+    element.autoplay = true;
+    element.srcObject = stream;
+    element.play()?.catch((cause) => {
+      if (cause?.name === "NotAllowedError") this.#waitForGesture();
+    });
+    return element;
   }
 
   #waitForGesture() {
@@ -594,6 +727,18 @@ export class Call extends EventTarget {
   #setMuted(muted) {
     this.#muted = muted;
     for (const track of this.#local?.getAudioTracks() ?? []) track.enabled = !muted;
+    this.#tellMuted();
+  }
+
+  /** The others of a room see who is muted, and the edge forwards nothing of it. */
+  #tellMuted() {
+    if (this.#options.room && this.#channel?.readyState === "open") this.#command(Uint8Array.of(MUTE, Number(this.#muted)));
+  }
+
+  #command(message) {
+    if (!this.#options.room) throw new AntiphonError("no_room", "The call is in no room: pass `room` to connect.");
+    if (this.#channel?.readyState !== "open") throw new AntiphonError("not_connected", "The call is not connected, so nothing can be sent.");
+    this.#channel.send(message);
   }
 
   /** Tells the edge what is played, some times each second while there is something. */
@@ -662,8 +807,10 @@ export class Call extends EventTarget {
     } catch {
       return;
     }
-    const { sessionStarted, callerTurn, agentUtterance, app, sessionEnded } = message;
+    const { sessionStarted, callerTurn, agentUtterance, app, sessionEnded, roomMembers, roomSpeakers } = message;
     if (sessionStarted) this.#emit("sessionstarted", { session: "", agent: "", worker: "", edge: "", ...sessionStarted });
+    else if (roomMembers) this.#roomChanged(() => this.#room.takeMembers(roomMembers), "members");
+    else if (roomSpeakers) this.#roomChanged(() => this.#room.takeSpeakers(roomSpeakers), "speakers");
     else if (callerTurn) this.#emit("turn", { turn: 0, state: "", atMs: 0, audioMs: 0, ...callerTurn });
     else if (agentUtterance) {
       this.#obey(agentUtterance.state);
@@ -674,6 +821,12 @@ export class Call extends EventTarget {
       // What the agent said last is still in the jitter buffer.
       this.#later(300, () => this.#end(this.#saidWhy));
     }
+  }
+
+  #roomChanged(take, type) {
+    take();
+    const { name, you, members, speakers, voices } = this.#room;
+    this.#emit(type, { room: name, you, members, speakers, voices });
   }
 
   // ---- a lost path
@@ -741,7 +894,7 @@ export class Call extends EventTarget {
     for (const undo of this.#cleanups.splice(0)) undo();
     if (this.#ownsLocal && this.#local) stopTracks(this.#local);
     if (!hold) this.#close();
-    if (this.#element) this.#element.srcObject = null;
+    for (const element of [this.#element, ...this.#room.elements]) if (element) element.srcObject = null;
     this.#context?.close().catch(() => {});
     this.#meters = {};
     this.#begin(null, false);

@@ -6,9 +6,12 @@ AntiphonError                what happened, what was expected, what to do: one s
 │   └── BadOfferError        ... an SDP offer, at a line
 ├── UnavailableError         try again later (503, Retry-After)
 │   ├── NoEdgeError
-│   └── NoWorkerError
+│   ├── NoWorkerError
+│   └── RoomSettledError     another first member of a room was quicker
 ├── UnknownAgentError        (404)
 ├── UnknownSessionError      (404)
+├── UnknownRoomError         (404)
+├── RoomConflictError        the room has another agent (409)
 └── StaleEpochError          an older owner speaks (409)
 """
 
@@ -43,6 +46,14 @@ class UnknownSessionError(AntiphonError):
     """There is no such session, or its record has expired."""
 
 
+class UnknownRoomError(AntiphonError):
+    """There is no such room: nobody is in it."""
+
+
+class RoomConflictError(AntiphonError):
+    """The room's first member asked for another agent."""
+
+
 class StaleEpochError(AntiphonError):
     """A newer owner has this session."""
 
@@ -61,3 +72,7 @@ class NoEdgeError(UnavailableError):
 
 class NoWorkerError(UnavailableError):
     """No worker has room."""
+
+
+class RoomSettledError(UnavailableError):
+    """Somebody else began the room at this moment: look where it is, and join it there."""

@@ -39,12 +39,13 @@ class EdgeDouble(edge_pb2_grpc.EdgeControlServiceServicer):
         self.refusal: Refusal | None = None
         self.unreachable_worker = ""
         self.delay_s = 0.0
+        self.rooms: dict[str, list[edge_pb2.Member]] = {}
 
     async def OpenSession(self, request: edge_pb2.OpenSessionRequest, context: Any) -> edge_pb2.OpenSessionResponse:  # noqa: N802
         self.opened.append(request)
         await asyncio.sleep(self.delay_s)
         await self._refuse(context)
-        if request.worker == self.unreachable_worker:
+        if request.worker and request.worker == self.unreachable_worker:
             await _abort(context, Refusal(grpc.StatusCode.UNAVAILABLE, "link_down", "no link to that worker"))
         self.live[request.session] = request.epoch
         return edge_pb2.OpenSessionResponse(answer=ANSWER, ufrag=f"AAe{len(self.opened)}")
@@ -72,6 +73,23 @@ class EdgeDouble(edge_pb2_grpc.EdgeControlServiceServicer):
         return edge_pb2.GetSessionsResponse(
             sessions={one: self._state() for one in request.sessions if one in self.live}
         )
+
+    async def GetRooms(self, request: edge_pb2.GetRoomsRequest, context: Any) -> edge_pb2.GetRoomsResponse:  # noqa: N802
+        await self._refuse(context)
+        rooms = [edge_pb2.Room(name=name, members=self.rooms[name]) for name in request.rooms if name in self.rooms]
+        return edge_pb2.GetRoomsResponse(rooms=rooms)
+
+    async def ChangeMember(self, request: edge_pb2.ChangeMemberRequest, context: Any) -> edge_pb2.ChangeMemberResponse:  # noqa: N802
+        await self._find(request.session, context)
+        for member in (member for members in self.rooms.values() for member in members):
+            if member.session == request.session:
+                if request.HasField("muted"):
+                    member.muted = request.muted
+                if request.HasField("all"):
+                    member.ClearField("hears")
+                elif request.HasField("only"):
+                    member.hears.CopyFrom(request.only)
+        return edge_pb2.ChangeMemberResponse()
 
     @staticmethod
     def _state() -> edge_pb2.GetSessionResponse:

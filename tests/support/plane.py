@@ -26,6 +26,8 @@ class FakePlane:
         self.targets: dict[str, str] = {}
         self.opened: list[dict[str, Any]] = []
         self.closed = False
+        self.in_rooms: list[dict[str, Any]] = []
+        self.changes: list[dict[str, Any]] = []
         self._events: list[tuple[str, str, dict[str, object]]] = []
 
     def happen(self, kind: str, subject: str, **details: object) -> None:
@@ -75,6 +77,13 @@ class FakePlane:
             "remote": "192.0.2.7:4444",
             "security": "DTLS 1.2",
         }
+
+    def rooms(self) -> list[dict[str, Any]]:
+        return self.in_rooms
+
+    def change_member(self, session: str, *, epoch: int, **change: Any) -> bool:
+        self.changes.append({"session": session, "epoch": epoch, **change})
+        return any(member["session"] == session for room in self.in_rooms for member in room["members"])
 
     def sessions(self) -> list[str]:
         return list(self.live)

@@ -42,7 +42,7 @@ def server(cost: float, cores: float = 0.3, setup: float | None = None) -> Figur
 def good() -> Results:
     return Results(
         machine={"cpu": "a processor", "cores": 2, "kernel": "Linux 6"},
-        engine=[{"sessions": 1, "engine_ns": 300.0, "cipher_ns": 150.0, "ratio": 2.0}],
+        engine=[{"sessions": 1, "engine_ns": 300.0, "cipher_ns": 150.0, "ratio": 2.0, "forwarded_ns": 200.0}],
         floor={
             COMPARED: {"sessions": COMPARED, "cpu_us_per_pair": 16.0},
             MANY: {"sessions": MANY, "cpu_us_per_pair": 9.0},

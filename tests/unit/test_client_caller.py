@@ -93,7 +93,7 @@ async def test_a_call_is_set_up_heard_and_counted(answerer: Answerer) -> None:
         assert call.hearing.stretches
         await until(lambda: len(answerer.reports) >= 3)
     statistics = await call.statistics()
-    assert answerer.asked == {"agent": "echo", "region": "frankfurt", "metadata": {"name": "Ada"}}
+    assert answerer.asked == {"agent": "echo", "region": "frankfurt", "metadata": {"name": "Ada"}, "room": None}
     assert {"http", "ice", "dtls", "data_channel", "first_frame"} == statistics.setup_ms.keys()
     assert statistics.packets_received > 0
     assert answerer.deleted == ["ses_1"]

@@ -45,6 +45,7 @@ class SilentEdge:
 
     def send_data(self, label: str, payload: bytes, *, binary: bool) -> None: ...
 
+    def mute(self, muted: bool) -> None: ...  # noqa: FBT001
     def hang_up(self, reason: str, *, after_playout: bool) -> None: ...
 
     def say(self, count: int) -> asyncio.Task[Said]:

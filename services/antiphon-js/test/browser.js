@@ -36,6 +36,7 @@ export class FakeChannel extends EventTarget {
 
   send(data) {
     if (typeof data === "string") this.sent.push(JSON.parse(data));
+    else if (ArrayBuffer.isView(data)) this.sent.push([...data]);
     else this.reports.push(new DataView(data));
   }
 
@@ -75,7 +76,10 @@ export class FakePeer extends EventTarget {
     this.dtls = Object.assign(new EventTarget(), { state: "new" });
   }
 
+  receivers = [];
+
   addTransceiver(track) {
+    if (track === "audio") return this.receivers[this.receivers.push({ mid: String(this.receivers.length + 1) }) - 1];
     this.sender = { track, transport: this.dtls, replaceTrack: async (other) => void (this.sender.track = other) };
   }
 
@@ -127,6 +131,9 @@ export class FakePeer extends EventTarget {
       getStats: async () => this.playout?.() ?? new Map(),
     };
     this.dispatchEvent(Object.assign(new Event("track"), { streams: [new FakeStream()], receiver }));
+    for (const transceiver of this.receivers) {
+      this.dispatchEvent(Object.assign(new Event("track"), { streams: [new FakeStream()], receiver, transceiver }));
+    }
   }
 }
 

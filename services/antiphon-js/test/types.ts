@@ -8,12 +8,16 @@ export async function page(button: HTMLButtonElement): Promise<void> {
     token: "id.secret",
     agent: "parrot",
     region: "frankfurt",
+    room: "kitchen",
+    slots: 4,
     metadata: { name: "Ada" },
     audio: { echoCancellation: false },
     signal: controller.signal,
   });
   call.addEventListener("turn", ({ detail }) => detail.state === "withdrawn" && detail.audioMs.toFixed());
   call.addEventListener("utterance", ({ detail }) => detail.heardMs / detail.lengthMs);
+  call.addEventListener("speakers", ({ detail }) => detail.voices[0]?.stream?.getTracks());
+  call.subscribe(call.members.filter((member) => !member.you).map((member) => member.session));
   call.addEventListener("stats", ({ detail }: CustomEvent<Statistics>) => detail.received.loss * 100);
   call.addEventListener("ended", ({ detail }) => detail.error?.problem?.title ?? detail.reason);
   call.addEventListener("playbackblocked", () => button.addEventListener("click", () => call.resumePlayback(), { once: true }));

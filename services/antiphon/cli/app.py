@@ -102,7 +102,10 @@ def worker(
 
 @app.command()
 def call(
-    agent: Annotated[str, typer.Option(help="Name of the agent to call.")] = "echo",
+    agent: Annotated[
+        str | None, typer.Option(help="Name of the agent to call; echo when not said, or in a room the room's.")
+    ] = None,
+    room: Annotated[str | None, typer.Option(help="Room to join: its members hear each other.")] = None,
     play: Annotated[Path | None, typer.Option(help="A wav file to say; without it the call listens.")] = None,
     record: Annotated[Path | None, typer.Option(help="Where to write what comes back, as wav.")] = None,
     url: Annotated[str, typer.Option(envvar="ANTIPHON_URL", help="A signaling node.")] = "http://127.0.0.1:8080",
@@ -115,7 +118,7 @@ def call(
     """Call an agent, say a wav file, record the answer, and print what happened."""
     from antiphon.cli.call import Wish, call_agent
 
-    wish = Wish(url, agent, play, record, region, token, seconds, as_json)
+    wish = Wish(url, agent, room, play, record, region, token, seconds, as_json)
     raise SystemExit(asyncio.run(call_agent(wish)))
 
 

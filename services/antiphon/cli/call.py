@@ -41,7 +41,8 @@ class Wish:
     """The command's options."""
 
     url: str
-    agent: str
+    agent: str | None
+    room: str | None
     play: Path | None
     record: Path | None
     region: str | None
@@ -66,6 +67,10 @@ class Account:
     end: str = ""
     statistics: dict[str, Any] = field(default_factory=dict)
     recording: str | None = None
+    room: str | None = None
+    members: list[str] = field(default_factory=list)
+    voices: list[list[tuple[float, float]]] = field(default_factory=list)
+    """What was heard in each receive slot of the room."""
 
 
 async def call_agent(wish: Wish) -> int:
@@ -76,7 +81,7 @@ async def call_agent(wish: Wish) -> int:
             write_wav(wish.record, np.zeros(0, np.int16))  # told before the call, not after it
     except CallError as error:
         return _complain(str(error), 2)
-    caller = Caller(wish.url, agent=wish.agent, region=wish.region, token=wish.token)
+    caller = Caller(wish.url, agent=wish.agent, room=wish.room, region=wish.region, token=wish.token)
     said: list[tuple[float, float]] = []
     try:
         async with caller:
@@ -118,7 +123,10 @@ async def _account(caller: Caller, wish: Wish, said: list[tuple[float, float]]) 
         write_wav(wish.record, caller.recording())
     return Account(
         session=caller.session,
-        agent=caller.journal.agent or wish.agent,
+        agent=caller.journal.agent or wish.agent or "",
+        room=wish.room,
+        members=sorted(caller.journal.members),
+        voices=[[(one.begin, one.end) for one in voice.stretches] for voice in caller.voices],
         edge=caller.edge,
         region=caller.region,
         worker=caller.worker,
@@ -134,8 +142,9 @@ async def _account(caller: Caller, wish: Wish, said: list[tuple[float, float]]) 
 
 def _in_words(account: Account, statistics: Statistics) -> str:
     where = f"edge {account.edge}" + (f" in {account.region}" if account.region else "") + f", worker {account.worker}"
+    whom = f"room {account.room}" if account.room else account.agent
     lines = [
-        f"called     {account.agent} ({account.session})",
+        f"called     {whom} ({account.session})",
         f"over       {where}",
         f"set-up     {_setup(statistics)}",
     ]
@@ -150,6 +159,11 @@ def _in_words(account: Account, statistics: Statistics) -> str:
         for utterance in account.utterances
     ]
     lines += [f"heard      {_span(begin, end)}" for begin, end in account.heard]
+    lines += [
+        f"voice {slot:<4} {_span(begin, end)}"
+        for slot, stretches in enumerate(account.voices, 1)
+        for begin, end in stretches
+    ]
     lines.append(f"network    {_network(statistics)}")
     if account.recording:
         lines.append(f"recorded   {account.recording}")

@@ -36,11 +36,19 @@ class Api:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def create(self, sdp: str, *, agent: str, region: str | None, metadata: Mapping[str, Any]) -> Placed:
+    async def create(
+        self,
+        sdp: str,
+        *,
+        agent: str | None,
+        region: str | None,
+        metadata: Mapping[str, Any],
+        room: str | None = None,
+    ) -> Placed:
         """Raises CallRefusedError."""
-        body: dict[str, Any] = {"sdp": sdp, "agent": agent, "metadata": dict(metadata)}
-        if region is not None:
-            body["region"] = region
+        body: dict[str, Any] = {"sdp": sdp, "metadata": dict(metadata)}
+        wishes = {"agent": agent, "region": region, "room": room}
+        body |= {name: wish for name, wish in wishes.items() if wish is not None}
         answer = await self._ask("POST", "/v1/sessions", json=body)
         session = answer.headers["Location"].rsplit("/", 1)[1]
         told = answer.json()

@@ -44,15 +44,21 @@ class Caller:
         self,
         url: str = "http://127.0.0.1:8080",
         *,
-        agent: str = "echo",
+        agent: str | None = None,
+        room: str | None = None,
+        slots: int = 3,
         region: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         token: str | None = None,
         timeout: float = 20.0,
     ) -> None:
-        """timeout: seconds that the set-up may take."""
+        """agent: `echo` when not said, or in a room the room's. slots: voices of a room heard at a time, at most 8.
+
+        timeout: seconds that the set-up may take.
+        """
         self._api = Api(url, token)
-        self._agent = agent
+        self._agent = agent or (None if room else "echo")
+        self._room = room
         self._asked_region = region
         self._metadata = dict(metadata or {})
         self._timeout = timeout
@@ -69,6 +75,8 @@ class Caller:
         self.hearing = Hearing()
         self._device = Device()
         self._reporting: asyncio.Task[None] | None = None
+        self.voices = tuple(Hearing() for _ in range(slots if room else 0))
+        """What came in each receive slot of the room; `journal.voices` tells whose voice that is."""
         self.journal = journal.Journal()
         self.messages: deque[Any] = deque(maxlen=_MOST_MESSAGES)
         """What the agent's code sent, as JSON values."""
@@ -126,6 +134,19 @@ class Caller:
         await self.wait_for(lambda: self._channel is not None and self._channel.readyState == "open")
         assert self._channel is not None  # noqa: S101 - waited for
         self._channel.send(journal.app_message(data))
+
+    async def mute(self, muted: bool = True) -> None:  # noqa: FBT001, FBT002 - as one says it
+        """Is heard by nobody in the room, or again."""
+        await self._command(journal.mute_message(muted=muted))
+
+    async def hear(self, *sessions: str) -> None:
+        """Hears only these members of the room; all of them when none are named."""
+        await self._command(journal.hear_message(sessions))
+
+    async def _command(self, message: bytes) -> None:
+        await self.wait_for(lambda: self._channel is not None and self._channel.readyState == "open")
+        assert self._channel is not None  # noqa: S101 - waited for
+        self._channel.send(message)
 
     async def wait_for(self, condition: Callable[[], object], within: float | None = None) -> None:
         """Returns when the condition is true; it is asked at each message and change of state.
@@ -192,13 +213,20 @@ class Caller:
         peer.on("track", self._blackhole.addTrack)
         transceiver = peer.addTransceiver(self.speaking, direction="sendrecv")
         _tap(transceiver.receiver, self.hearing, self._device)
+        for voice in self.voices:
+            slot = peer.addTransceiver("audio", direction="recvonly")
+            _tap(slot.receiver, voice, Device())
         self._channel = peer.createDataChannel(CHANNEL)
         self._channel.on("open", self._on_open)
         self._channel.on("message", self._on_message)
         _allow_loopback_only(self._api.url)
         await peer.setLocalDescription(await peer.createOffer())
         placed = await self._api.create(
-            peer.localDescription.sdp, agent=self._agent, region=self._asked_region, metadata=self._metadata
+            peer.localDescription.sdp,
+            agent=self._agent,
+            region=self._asked_region,
+            metadata=self._metadata,
+            room=self._room,
         )
         self._step("http")
         self.session, self.edge, self.region, self.worker = placed.session, placed.edge, placed.region, placed.worker
@@ -216,7 +244,8 @@ class Caller:
         state = self._peer.connectionState
         if state == "connected" and not self._connected.is_set():
             self._step("dtls")
-            self.hearing.begin()
+            for hearing in (self.hearing, *self.voices):
+                hearing.begin()
             self._connected.set()
         elif state in {"failed", "closed"} and not self.ended:
             failed = "the connection failed" if state == "failed" else "the other side closed the connection"

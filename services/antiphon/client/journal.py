@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
 
 from antiphon.wire.data.v1 import channel_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 @dataclass
@@ -47,6 +50,13 @@ class Journal:
     end_reason: str = ""
     turns: dict[int, Turn] = field(default_factory=dict)
     utterances: dict[int, Utterance] = field(default_factory=dict)
+    room: str = ""
+    members: dict[str, bool] = field(default_factory=dict)
+    """Sessions in the room, this one among them, and whether they are muted."""
+    speakers: tuple[str, ...] = ()
+    """Sessions of the room that speak."""
+    voices: dict[str, str] = field(default_factory=dict)
+    """Whose voice comes in which m-line, by mid."""
 
     def take(self, message: channel_pb2.ServerMessage, now: float) -> None:
         """now: seconds since the call began."""
@@ -59,6 +69,12 @@ class Journal:
                 self.turns[turn.turn] = Turn(turn.turn, turn.state, turn.at_ms, turn.audio_ms, now)
             case "agent_utterance":
                 self._utterance(message.agent_utterance, now)
+            case "room_members":
+                self.room = message.room_members.room
+                self.members = {one.session: one.muted for one in message.room_members.members}
+            case "room_speakers":
+                self.speakers = tuple(message.room_speakers.speaking)
+                self.voices = {voice.mid: voice.session for voice in message.room_speakers.voices}
             case "session_ended":
                 self.end_reason = message.session_ended.reason
 
@@ -107,3 +123,16 @@ def app_message(data: Any) -> str:  # noqa: ANN401
 
 def bye_message() -> str:
     return json_format.MessageToJson(channel_pb2.ClientMessage(bye=channel_pb2.Bye()), indent=None)
+
+
+def mute_message(*, muted: bool) -> bytes:
+    """For the edge: see proto/antiphon/data/v1."""
+    return bytes([16, int(muted)])
+
+
+def hear_message(sessions: Collection[str]) -> bytes:
+    """For the edge: only these sessions, or all where none are named."""
+    if not sessions:
+        return bytes([17, 0])
+    names = [session.encode() for session in sessions]
+    return bytes([17, 1, len(names)]) + b"".join(bytes([len(name)]) + name for name in names)

@@ -11,6 +11,9 @@
 --   <cell>:session:<id>         the session's record
 --   <cell>:live                 sessions by expiry of their slot (ms)
 --   <cell>:created, :expiry     sessions by creation, and by when their record goes (ms)
+--   <cell>:room:<name>          a room's edge, worker and agent, which its first member settles
+--   <cell>:members_of:<name>    its sessions by expiry (ms): with the last of them the room is over
+--   <cell>:rooms                rooms by expiry (ms)
 --   <cell>:request:<key>        answer to a claim, for a while, so that a repeated claim is one claim
 --   <cell>:changes              channel: a member came, changed or left
 
@@ -41,13 +44,41 @@ end
 local function take_slots(cell, id, edge, worker, expiry)
   redis.call('ZADD', cell .. ':live', whole(expiry), id)
   if edge then redis.call('ZADD', cell .. ':slots:edge:' .. edge, whole(expiry), id) end
-  if worker then redis.call('ZADD', cell .. ':slots:worker:' .. worker, whole(expiry), id) end
+  if worker and worker ~= '' then redis.call('ZADD', cell .. ':slots:worker:' .. worker, whole(expiry), id) end
 end
 
 local function free_slots(cell, id, edge, worker)
   redis.call('ZREM', cell .. ':live', id)
   if edge then redis.call('ZREM', cell .. ':slots:edge:' .. edge, id) end
   if worker then redis.call('ZREM', cell .. ':slots:worker:' .. worker, id) end
+end
+
+local function stay_in_room(cell, id, room, expiry)
+  if not room or room == '' then return end
+  redis.call('ZADD', cell .. ':members_of:' .. room, whole(expiry), id)
+  redis.call('ZADD', cell .. ':rooms', 'GT', whole(expiry), room)
+end
+
+local function leave_room(cell, id, room)
+  if not room or room == '' then return end
+  redis.call('ZREM', cell .. ':members_of:' .. room, id)
+end
+
+-- Edge, worker and agent of a room that has members, or nothing: it is over, or its edge or worker is.
+local function room_of(cell, room, now)
+  local key, members = cell .. ':room:' .. room, cell .. ':members_of:' .. room
+  redis.call('ZREMRANGEBYSCORE', members, '-inf', whole(now))
+  local edge = redis.call('HGET', key, 'edge')
+  local worker = redis.call('HGET', key, 'worker') or ''
+  local lives = edge and redis.call('ZCARD', members) > 0 and alive(cell, 'edge', edge, now)
+    and (worker == '' or alive(cell, 'worker', worker, now))
+  if not lives then
+    redis.call('DEL', key)
+    redis.call('ZREM', cell .. ':rooms', room)
+    return nil
+  end
+  return { name = room, edge = edge, worker = worker, agent = redis.call('HGET', key, 'agent') or '',
+    region = redis.call('HGET', key, 'region') or '', sessions = redis.call('ZRANGE', members, 0, -1) }
 end
 
 local function keep_record(cell, id, now, keep)
@@ -66,6 +97,7 @@ end
 local function finish(cell, id, now, keep, outcome)
   local key = cell .. ':session:' .. id
   free_slots(cell, id, redis.call('HGET', key, 'edge'), redis.call('HGET', key, 'worker'))
+  leave_room(cell, id, redis.call('HGET', key, 'room'))
   redis.call('HSET', key, 'state', 'ended', 'ended_ms', whole(now), 'outcome', outcome)
   redis.call('ZADD', cell .. ':created', 'NX', whole(now), id)
   keep_record(cell, id, now, keep)
@@ -139,6 +171,7 @@ local function hold(keys, args)
       end
       redis.call('HSET', key, 'state', 'live', 'epoch', whole(epoch), 'edge', member)
       take_slots(cell, id, member, redis.call('HGET', key, 'worker'), now + slot)
+      stay_in_room(cell, id, redis.call('HGET', key, 'room'), now + slot)
       keep_record(cell, id, now, keep)
     end
   end
@@ -171,8 +204,23 @@ local function first_with_room(cell, kind, candidates, agent, now, refused)
   return nil
 end
 
--- claim: request, session, previous epoch (0: a new session), agent, slot_ms, keep_ms, edges (JSON), workers (JSON),
--- then fields of the record by turns -> JSON: outcome (claimed, no_edge, no_worker, taken), epoch, edge, worker, refused.
+local function field(args, from, name)
+  for i = from, #args, 2 do
+    if args[i] == name then return args[i + 1] end
+  end
+  return ''
+end
+
+-- Whether a room is where the claim would have it, or was settled otherwise by another first member meanwhile.
+local function room_agrees(settled, edges, workers, agent)
+  if not settled then return true end
+  return #edges == 1 and edges[1] == settled.edge and settled.agent == agent
+    and (settled.worker == '' or #workers == 0 or (#workers == 1 and workers[1] == settled.worker))
+end
+
+-- claim: request, session, previous epoch (0: a new session), agent ('': none, and no worker), slot_ms, keep_ms,
+-- edges (JSON), workers (JSON), then fields of the record by turns
+-- -> JSON: outcome (claimed, no_edge, no_worker, taken, room_settled), epoch, edge, worker, refused.
 local function claim(keys, args)
   local cell, request, id = keys[1], keys[1] .. ':request:' .. args[1], args[2]
   local previous, agent, slot, keep = tonumber(args[3]), args[4], tonumber(args[5]), tonumber(args[6])
@@ -184,8 +232,14 @@ local function claim(keys, args)
   local known = number_of(redis.call('HGET', key, 'epoch'))
   if known ~= 0 and known ~= previous then return cjson.encode({ outcome = 'taken', epoch = known }) end
   if known ~= 0 then free_slots(cell, id, redis.call('HGET', key, 'edge'), redis.call('HGET', key, 'worker')) end
-  local edge, edge_record = first_with_room(cell, 'edge', cjson.decode(args[7]), agent, now, refused)
-  local worker, worker_record = first_with_room(cell, 'worker', cjson.decode(args[8]), agent, now, refused)
+  local edges, workers, room = cjson.decode(args[7]), cjson.decode(args[8]), field(args, 9, 'room')
+  local settled = room ~= '' and room_of(cell, room, now)
+  if settled and not room_agrees(settled, edges, workers, agent) then
+    return cjson.encode({ outcome = 'room_settled', refused = refused })
+  end
+  local edge, edge_record = first_with_room(cell, 'edge', edges, agent, now, refused)
+  local worker, worker_record = '', nil
+  if agent ~= '' then worker, worker_record = first_with_room(cell, 'worker', workers, agent, now, refused) end
   if not edge then return cjson.encode({ outcome = 'no_edge', refused = refused }) end
   if not worker then return cjson.encode({ outcome = 'no_worker', refused = refused }) end
   local epoch = math.max(known + 1, previous + 1, now)
@@ -195,6 +249,11 @@ local function claim(keys, args)
   for i = 9, #args, 2 do redis.call('HSET', key, args[i], args[i + 1]) end
   redis.call('ZADD', cell .. ':created', 'NX', whole(now), id)
   take_slots(cell, id, edge, worker, now + slot)
+  if room ~= '' and not settled then
+    redis.call('HSET', cell .. ':room:' .. room, 'edge', edge, 'worker', worker, 'agent', agent, 'region',
+      cjson.decode(edge_record).region)
+  end
+  stay_in_room(cell, id, room, now + slot)
   keep_record(cell, id, now, keep)
   local answer = cjson.encode({ outcome = 'claimed', epoch = epoch, edge = edge_record, worker = worker_record,
     refused = refused })
@@ -227,6 +286,25 @@ local function release(keys, args)
   redis.call('HSET', key, 'epoch', whole(epoch))
   finish(cell, id, now, tonumber(args[3]), args[4])
   return 1
+end
+
+-- room: name -> JSON (name, edge, worker, agent, region, sessions), or nothing.
+local function room(keys, args)
+  local found = room_of(keys[1], args[1], now_ms())
+  return found and cjson.encode(found)
+end
+
+-- rooms -> list of JSON, by name.
+local function rooms(keys)
+  local cell, now, list = keys[1], now_ms(), {}
+  local names = redis.call('ZRANGEBYSCORE', cell .. ':rooms', '(' .. whole(now), '+inf')
+  redis.call('ZREMRANGEBYSCORE', cell .. ':rooms', '-inf', whole(now))
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local found = room_of(cell, name, now)
+    if found then list[#list + 1] = cjson.encode(found) end
+  end
+  return list
 end
 
 -- members -> JSON: born, and for each kind a list of {record, sessions}.
@@ -288,6 +366,8 @@ redis.register_function('antiphon_hold_@VERSION@', hold)
 redis.register_function('antiphon_claim_@VERSION@', claim)
 redis.register_function('antiphon_update_@VERSION@', update)
 redis.register_function('antiphon_release_@VERSION@', release)
+redis.register_function('antiphon_room_@VERSION@', room)
+redis.register_function('antiphon_rooms_@VERSION@', rooms)
 redis.register_function({ function_name = 'antiphon_members_@VERSION@', callback = members, flags = { 'no-writes' } })
 redis.register_function({ function_name = 'antiphon_session_@VERSION@', callback = session, flags = { 'no-writes' } })
 redis.register_function({ function_name = 'antiphon_sessions_@VERSION@', callback = sessions, flags = { 'no-writes' } })

@@ -85,6 +85,24 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class RoomRecord:
+    """A room that has members. The first of them settled all of it but the sessions."""
+
+    name: str
+    edge: str
+    worker: str
+    """Empty for a room without an agent."""
+    agent: str
+    region: str
+    sessions: tuple[str, ...] = ()
+    """Sessions in it, connected or about to be."""
+
+
+NO_WORKER = WorkerRecord(id="", link="", agents=(), capacity=0)
+"""Stands for the worker of a session that needs none."""
+
+
+@dataclass(frozen=True)
 class SessionRecord:
     """A session as the cluster remembers it."""
 
@@ -96,6 +114,7 @@ class SessionRecord:
     edge: str = ""
     worker: str = ""
     agent: str = ""
+    room: str = ""
     caller: str = ""
     ufrag: str = ""
     """The edge's ICE user name fragment; with the epoch it makes the ETag."""
@@ -130,6 +149,12 @@ def decode_member(kind: type[_Member], text: str, sessions: int = 0) -> _Member:
     values = {key: value for key, value in json.loads(text).items() if key in known}
     values |= {key: tuple(values[key]) for key in _TUPLES if key in values}
     return kind(**{**values, "sessions": sessions})
+
+
+def decode_room(text: str) -> RoomRecord:
+    """An empty list of Lua's is an object in JSON."""
+    values = json.loads(text)
+    return RoomRecord(**{**values, "sessions": tuple(values["sessions"] or ())})
 
 
 def decode_session(text: str) -> SessionRecord:

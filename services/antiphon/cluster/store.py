@@ -13,20 +13,30 @@ from antiphon import telemetry
 from antiphon.cluster.functions import Functions
 from antiphon.cluster.records import (
     LEASE_S,
+    NO_WORKER,
     RECORD_S,
     RENEW_S,
     SLOT_S,
     Claim,
     EdgeRecord,
     Membership,
+    RoomRecord,
     SessionRecord,
     WorkerRecord,
     decode_member,
+    decode_room,
     decode_session,
     encode_member,
 )
 from antiphon.cluster.watch import Watch
-from antiphon.errors import NoEdgeError, NoWorkerError, StaleEpochError, UnavailableError, UnknownSessionError
+from antiphon.errors import (
+    NoEdgeError,
+    NoWorkerError,
+    RoomSettledError,
+    StaleEpochError,
+    UnavailableError,
+    UnknownSessionError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -169,16 +179,24 @@ class Cluster:
         previous: int = 0,
         request: str | None = None,
         caller: str = "",
+        room: str = "",
         metadata: Mapping[str, Any] | None = None,
         placement: Mapping[str, Any] | None = None,
     ) -> Claim:
         """Takes a slot at the first edge and the first worker, in the order given, that are live and have room.
 
+        Without an `agent` there is no worker, and the claim has NO_WORKER. A session of a `room` that others are in
+        goes where they are: RoomSettledError where `agent`, `edges` and `workers` say otherwise.
         At once and once: a claim repeated with the same `request` is the same claim. `previous` is the epoch that the
         caller takes the session over from, 0 for a new session. Raises NoEdgeError, NoWorkerError, StaleEpochError
         (somebody else has the session), UnavailableError.
         """
-        fields = {"caller": caller, "metadata": json.dumps(metadata or {}), "placement": json.dumps(placement or {})}
+        fields = {
+            "caller": caller,
+            "room": room,
+            "metadata": json.dumps(metadata or {}),
+            "placement": json.dumps(placement or {}),
+        }
         reply = json.loads(
             await self._functions.call(
                 "claim",
@@ -197,6 +215,8 @@ class Cluster:
         match reply["outcome"]:
             case "taken":
                 raise StaleEpochError(f"session {session} has an owner already, of epoch {reply['epoch']}")
+            case "room_settled":
+                raise RoomSettledError(f"somebody else began the room {room} at this moment; try again")
             case "no_edge":
                 raise NoEdgeError("no edge has room for another session" + _because(refused, edges))
             case "no_worker":
@@ -207,7 +227,7 @@ class Cluster:
             session=session,
             epoch=int(reply["epoch"]),
             edge=decode_member(EdgeRecord, reply["edge"]),
-            worker=decode_member(WorkerRecord, reply["worker"]),
+            worker=decode_member(WorkerRecord, reply["worker"]) if reply.get("worker") else NO_WORKER,
             refused=refused,
         )
 
@@ -247,6 +267,17 @@ class Cluster:
     async def sessions(self, *, live: bool = False, limit: int = 100) -> list[SessionRecord]:
         """The newest sessions first; with `live` only those that an edge holds or sets up."""
         return [decode_session(text) for text in await self._functions.call("sessions", int(live), limit)]
+
+    # Rooms
+
+    async def room(self, name: str) -> RoomRecord | None:
+        """None where nobody is in it."""
+        text = await self._functions.call("room", name)
+        return decode_room(text) if text else None
+
+    async def rooms(self) -> list[RoomRecord]:
+        """Rooms with somebody in them, by name."""
+        return [decode_room(text) for text in await self._functions.call("rooms")]
 
 
 def _kind(record: EdgeRecord | WorkerRecord) -> str:

@@ -68,8 +68,9 @@ class MediaPlane:
         metadata: str,
         caller: str,
         data_channel: int | None = None,
+        room: str | None = None,
     ) -> tuple[str, str]:
-        """Returns (SDP answer, ufrag). The worker must be connected.
+        """Returns (SDP answer, ufrag). The worker must be connected; a session in a room needs none ("").
 
         Raises OfferRejected, KeyError (unknown worker), ConnectionError (its link is down), BlockingIOError (no room),
         PermissionError (epoch below one seen for this session).
@@ -86,6 +87,20 @@ class MediaPlane:
 
     def session_stats(self, session: str) -> dict[str, object] | None:
         """A live session: state, setup_us (dict), quality (dict of floats), remote, security; None when gone."""
+
+    def rooms(self) -> list[dict[str, object]]:
+        """Rooms with connected members: name, members (session, muted, speaking, hears, hearing)."""
+
+    def change_member(
+        self,
+        session: str,
+        *,
+        epoch: int,
+        muted: bool | None = None,
+        hears_all: bool = False,
+        hears_only: list[str] | None = None,
+    ) -> bool:
+        """Changes a member of a room; False when the session is in none. Raises PermissionError."""
 
     def sessions(self) -> list[str]:
         """Ids of live sessions."""

@@ -12,6 +12,7 @@ from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from antiphon.edge._media import OfferRejected
+from antiphon.edge.rooms import EdgeRooms
 from antiphon.edge.sessions import LiveSession
 from antiphon.errors import NoWorkerError
 from antiphon.wire.control.v1 import edge_pb2, edge_pb2_grpc
@@ -85,6 +86,7 @@ class EdgeControl(edge_pb2_grpc.EdgeControlServiceServicer):
 
     def __init__(self, plane: MediaPlane, links: LinkKeeper, book: SessionBook, metrics: EdgeMetrics) -> None:
         self._plane = plane
+        self._rooms = EdgeRooms(plane)
         self._links = links
         self._book = book
         self._metrics = metrics
@@ -115,11 +117,22 @@ class EdgeControl(edge_pb2_grpc.EdgeControlServiceServicer):
     ) -> edge_pb2.GetSessionsResponse:
         return await self._answer("get_sessions", context, self._get_many(request))
 
+    async def GetRooms(  # noqa: N802
+        self, request: edge_pb2.GetRoomsRequest, context: Context
+    ) -> edge_pb2.GetRoomsResponse:
+        return await self._answer("get_rooms", context, self._rooms.told(request))
+
+    async def ChangeMember(  # noqa: N802
+        self, request: edge_pb2.ChangeMemberRequest, context: Context
+    ) -> edge_pb2.ChangeMemberResponse:
+        return await self._answer("change_member", context, self._change_member(request))
+
     async def _open(self, request: edge_pb2.OpenSessionRequest) -> edge_pb2.OpenSessionResponse:
         if self.draining:
             raise Refusal(grpc.StatusCode.UNAVAILABLE, "draining", "this edge is stopping and takes no new sessions")
         metadata = _json_object(request.metadata or "{}")
-        await self._links.ensure(request.worker, request.worker_address)
+        if request.worker or not request.room:  # members of a room may talk among themselves
+            await self._links.ensure(request.worker, request.worker_address)
         answer, ufrag = self._plane.open_session(
             request.session,
             epoch=request.epoch,
@@ -129,6 +142,7 @@ class EdgeControl(edge_pb2_grpc.EdgeControlServiceServicer):
             metadata=metadata,
             caller=request.caller,
             data_channel=request.data_channel if request.HasField("data_channel") else None,
+            room=request.room or None,
         )
         self._book.opened(LiveSession(request.session, request.epoch, request.agent, request.worker))
         log.info("session opened", session=request.session, agent=request.agent, worker=request.worker)
@@ -143,6 +157,11 @@ class EdgeControl(edge_pb2_grpc.EdgeControlServiceServicer):
             raise _no_session(request.session) from None
         self._book.moved_to_epoch(request.session, request.epoch)
         return edge_pb2.RestartIceResponse(sdpfrag=sdpfrag, ufrag=ufrag)
+
+    async def _change_member(self, request: edge_pb2.ChangeMemberRequest) -> edge_pb2.ChangeMemberResponse:
+        if not self._rooms.change(request):
+            raise _no_session(request.session)
+        return edge_pb2.ChangeMemberResponse()
 
     async def _close(self, request: edge_pb2.CloseSessionRequest) -> edge_pb2.CloseSessionResponse:
         reason = request.reason or "api"

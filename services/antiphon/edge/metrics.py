@@ -48,6 +48,7 @@ class _PlaneCollector(Collector):
             tables.add_metric([table], entries)
         yield tables
         yield GaugeMetricFamily("antiphon_edge_sessions", "Live sessions.", value=len(self._book))
+        yield GaugeMetricFamily("antiphon_edge_rooms", "Rooms with members.", value=len(self._plane.rooms()))
         yield from self._links()
         queue = self._releases
         yield GaugeMetricFamily(

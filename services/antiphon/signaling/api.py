@@ -23,6 +23,7 @@ from antiphon.signaling.models import (
     EdgeList,
     ProblemDocument,
     RegionName,
+    RoomName,
     Session,
     SessionCreated,
     SessionList,
@@ -47,13 +48,13 @@ _SESSION_HEADERS = {
 }
 
 
-def _problems(**said: str) -> dict[int | str, dict[str, Any]]:
+def problems_of(**said: str) -> dict[int | str, dict[str, Any]]:
     """Documents error answers: `_404="unknown session"`."""
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {int(code[1:]): {"description": words, "content": content} for code, words in said.items()}
 
 
-def _body(types: dict[str, Any]) -> dict[str, Any]:
+def body_of(types: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": types}}
 
 
@@ -73,15 +74,16 @@ def session_routes(config: SignalingConfig, placer: Placer, sessions: Sessions) 
                 "headers": _SESSION_HEADERS,
                 "content": {SDP: {"schema": {"type": "string"}, "example": ANSWER}},
             },
-            **_problems(
+            **problems_of(
                 _400="bad_offer (with the line), bad_request",
                 _404="unknown_agent",
+                _409="room_conflict: the room has another agent",
                 _413="too_large: over 64 KiB",
                 _415="unsupported_media_type",
                 _503="no_edge, no_worker, unavailable; see Retry-After",
             ),
         },
-        openapi_extra=_body(
+        openapi_extra=body_of(
             {
                 SDP: {"schema": {"type": "string"}, "example": OFFER},
                 JSON: {"schema": CreateSession.model_json_schema()},
@@ -90,7 +92,10 @@ def session_routes(config: SignalingConfig, placer: Placer, sessions: Sessions) 
     )
     async def create_session(
         request: Request,
-        agent: Annotated[Agent | None, Query(description="Who shall talk; parrot when not said")] = None,
+        agent: Annotated[
+            Agent | None, Query(description="Who shall talk; when not said parrot, or in a room the room's agent")
+        ] = None,
+        room: Annotated[RoomName | None, Query(description="The room to join: its members hear each other")] = None,
         region: Annotated[RegionName | None, Query(description="Where the session shall live")] = None,
         dcid: Annotated[
             int | None, Query(ge=0, le=65534, description="Stream id of a data channel that the caller negotiated")
@@ -101,10 +106,12 @@ def session_routes(config: SignalingConfig, placer: Placer, sessions: Sessions) 
         asked = _from_json(text) if kind == JSON else CreateSession(sdp=text or " ")
         peer = request.client.host if request.client else ""
         forwarded = ",".join(request.headers.getlist("x-forwarded-for"))
+        joins = asked.room or room or ""
         placed = await placer.place(
             Wish(
                 offer=asked.sdp,
-                agent=asked.agent or agent or DEFAULT_AGENT,
+                agent=asked.agent or agent or ("" if joins else DEFAULT_AGENT),
+                room=joins,
                 region=asked.region or region,
                 metadata=asked.metadata,
                 data_channel=dcid,
@@ -118,7 +125,7 @@ def session_routes(config: SignalingConfig, placer: Placer, sessions: Sessions) 
         summary="List sessions, the newest first",
         description="Live ones come with their state, set-up and quality at this moment: each edge is asked once for "
         "all of its own. Where an edge does not answer, its sessions are as their records say.",
-        responses=_problems(_503="unavailable"),
+        responses=problems_of(_503="unavailable"),
     )
     async def list_sessions(
         live: Annotated[bool, Query(description="Only those that have not ended")] = False,  # noqa: FBT002
@@ -129,7 +136,7 @@ def session_routes(config: SignalingConfig, placer: Placer, sessions: Sessions) 
     @router.get(
         "/{session}",
         summary="Look at a session: where it is, its state, set-up and quality",
-        responses=_problems(_404="unknown_session", _503="unavailable"),
+        responses=problems_of(_404="unknown_session", _503="unavailable"),
     )
     async def get_session(session: str, response: Response) -> Session:
         record, live = await sessions.view(session)
@@ -148,7 +155,7 @@ def session_routes(config: SignalingConfig, placer: Placer, sessions: Sessions) 
                 "content": {FRAGMENT_TYPE: {"schema": {"type": "string"}, "example": FRAGMENT}},
             },
             204: {"description": "Candidates taken note of; a lite edge needs none"},
-            **_problems(
+            **problems_of(
                 _400="bad_request",
                 _404="unknown_session",
                 _412="precondition_failed: If-Match names another ICE session",
@@ -157,7 +164,7 @@ def session_routes(config: SignalingConfig, placer: Placer, sessions: Sessions) 
                 _503="unavailable",
             ),
         },
-        openapi_extra=_body({FRAGMENT_TYPE: {"schema": {"type": "string"}, "example": FRAGMENT}}),
+        openapi_extra=body_of({FRAGMENT_TYPE: {"schema": {"type": "string"}, "example": FRAGMENT}}),
     )
     async def patch_session(
         request: Request,
@@ -177,7 +184,7 @@ def session_routes(config: SignalingConfig, placer: Placer, sessions: Sessions) 
         status_code=204,
         response_class=Response,
         summary="End a session",
-        responses=_problems(_404="unknown_session", _503="unavailable"),
+        responses=problems_of(_404="unknown_session", _503="unavailable"),
     )
     async def delete_session(session: str) -> Response:
         await sessions.end(session)
@@ -188,7 +195,7 @@ def session_routes(config: SignalingConfig, placer: Placer, sessions: Sessions) 
 
 def cluster_routes(cluster: Cluster) -> APIRouter:
     """Who is there."""
-    router = APIRouter(prefix="/v1", tags=["cluster"], responses=_problems(_503="unavailable"))
+    router = APIRouter(prefix="/v1", tags=["cluster"], responses=problems_of(_503="unavailable"))
 
     @router.get("/edges", summary="List live edges")
     async def list_edges() -> EdgeList:
@@ -242,5 +249,5 @@ def _created(placed: Placed, kind: str) -> Response:
     return Response(placed.answer, 201, headers, SDP)
 
 
-BAD_REQUEST = _problems(_400="bad_request")[400]
+BAD_REQUEST = problems_of(_400="bad_request")[400]
 PROBLEM_SCHEMA = {"Problem": ProblemDocument.model_json_schema()}

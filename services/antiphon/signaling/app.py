@@ -21,6 +21,7 @@ from antiphon.signaling import api, problems
 from antiphon.signaling.edges import Edges
 from antiphon.signaling.placing import Placer
 from antiphon.signaling.requests import Gate, LoopbackNames
+from antiphon.signaling.rooms import Rooms, room_routes
 from antiphon.signaling.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def create_app(config: Config) -> FastAPI:
     locator = Locator(settings.geoip.city_database)
     placer = Placer(cluster, edges, locator, policy_named(settings.policy))
     sessions = Sessions(cluster, edges)
+    rooms = Rooms(cluster, edges, sessions)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -56,7 +58,12 @@ def create_app(config: Config) -> FastAPI:
         separate_input_output_schemas=False,
     )
     gate = [Depends(Gate(config.auth))]
-    routers = [api.session_routes(settings, placer, sessions), api.cluster_routes(cluster), _health(cluster)]
+    routers = [
+        api.session_routes(settings, placer, sessions),
+        room_routes(settings, rooms),
+        api.cluster_routes(cluster),
+        _health(cluster),
+    ]
     for router in routers:
         app.include_router(router, dependencies=gate if router.prefix.startswith("/v1") else [])
     problems.install(app, [route for router in routers for route in router.routes])

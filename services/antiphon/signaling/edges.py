@@ -77,6 +77,13 @@ class Edges:
         found = await self._call(address, "GetSessions", request, _ASK_S)
         return found.sessions  # type: ignore[no-any-return]
 
+    async def rooms(self, address: str, names: Iterable[str]) -> list[edge_pb2.Room]:
+        found = await self._call(address, "GetRooms", edge_pb2.GetRoomsRequest(rooms=names), _ASK_S)
+        return list(found.rooms)
+
+    async def change_member(self, address: str, request: edge_pb2.ChangeMemberRequest) -> None:
+        await self._call(address, "ChangeMember", request, _ASK_S)
+
     async def _call(self, address: str, method: str, request: object, timeout: float) -> Any:  # noqa: ANN401, ASYNC109
         stub = edge_pb2_grpc.EdgeControlServiceStub(await self._channel(address))
         try:

@@ -33,6 +33,7 @@ _PLACEMENT: Any = {
 
 Agent = Annotated[str, Field(min_length=1, max_length=64)]
 RegionName = Annotated[str, Field(min_length=1, max_length=32)]
+RoomName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
 class CreateSession(BaseModel):
@@ -49,7 +50,9 @@ class CreateSession(BaseModel):
     sdp: str = Field(min_length=1)
     """The SDP offer. It may lack candidates: edges are ICE-lite."""
     agent: Agent | None = None
-    """Who shall talk; `parrot` when not said."""
+    """Who shall talk; when not said `parrot`, or in a room the room's agent, which may be none."""
+    room: RoomName | None = None
+    """The room to join: its members hear each other. It lives on the edge of its first member."""
     region: RegionName | None = None
     """Where the session shall live, if there is room."""
     metadata: dict[str, Any] = {}
@@ -88,6 +91,7 @@ class SessionCreated(_Document):
     edge: str
     region: str
     worker: str
+    room: str | None = None
     epoch: int
     """Grows with each owner of the session."""
     placement: dict[str, Any]
@@ -102,6 +106,7 @@ class SessionCreated(_Document):
             edge=placed.edge,
             region=placed.region,
             worker=placed.worker,
+            room=placed.room or None,
             epoch=placed.epoch,
             placement=dict(placed.placement),
         )
@@ -150,6 +155,7 @@ class Session(_Document):
     edge: str
     region: str
     worker: str
+    room: str | None = None
     caller: str
     epoch: int
     created_ms: int
@@ -181,6 +187,7 @@ class Session(_Document):
             edge=record.edge,
             region=record.region,
             worker=record.worker,
+            room=record.room or None,
             caller=record.caller,
             epoch=record.epoch,
             created_ms=record.created_ms,

@@ -8,7 +8,7 @@ import asyncio
 import json
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -19,6 +19,8 @@ from antiphon.errors import (
     BadRequestError,
     NoEdgeError,
     NoWorkerError,
+    RoomConflictError,
+    RoomSettledError,
     StaleEpochError,
     UnavailableError,
     UnknownAgentError,
@@ -27,6 +29,7 @@ from antiphon.errors import (
 from antiphon.ids import new_session_id
 from antiphon.placement import Evidence, Ranking, gather, rank_edges, rank_workers
 from antiphon.signaling.edges import EdgeRefusedError
+from antiphon.signaling.joining import agent_of, full_room, only
 from antiphon.signaling.metrics import PLACEMENTS, SETUP_SECONDS
 from antiphon.signaling.sdp import ice_ufrag
 from antiphon.wire.control.v1 import edge_pb2
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 
 _log = telemetry.get_logger("signaling")
 _ATTEMPTS = 2
+_ROOM_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -48,10 +52,13 @@ class Wish:
 
     offer: str
     agent: str
+    """Empty for none, which only a session in a room may ask for."""
     region: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     data_channel: int | None = None
     caller: str = ""
+    room: str = ""
+    """The room to join; empty for none."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,7 @@ class Placed:
     answer: str
     ufrag: str
     placement: Mapping[str, Any]
+    room: str = ""
 
     @property
     def etag(self) -> str:
@@ -93,7 +101,9 @@ class Placer:
         await asyncio.gather(*self._undoing)
 
     async def place(self, wish: Wish) -> Placed:
-        """Raises BadOfferError, BadRequestError, UnknownAgentError, NoEdgeError, NoWorkerError, UnavailableError."""
+        """Raises BadOfferError, BadRequestError, UnknownAgentError, RoomConflictError, NoEdgeError, NoWorkerError,
+        UnavailableError.
+        """
         steps: dict[str, float] = {}
         try:
             with _timed(steps, "total"):
@@ -113,11 +123,22 @@ class Placer:
         return placed
 
     async def _place(self, wish: Wish, steps: dict[str, float]) -> Placed:
+        for _ in range(_ROOM_ATTEMPTS):
+            with suppress(RoomSettledError):
+                return await self._search(wish, steps)
+        return await self._search(wish, steps)
+
+    async def _search(self, wish: Wish, steps: dict[str, float]) -> Placed:
         with _timed(steps, "membership"):
             membership = await self._cluster.members()
+            room = await self._cluster.room(wish.room) if wish.room else None
+        if room is not None:
+            wish = replace(wish, agent=agent_of(room, wish.agent))
         evidence = gather(wish.caller, wish.region, membership.edges, self._locator)
         edges = rank_edges(self._policy, evidence, membership.edges)
         workers = _workers(wish.agent, membership)
+        if room is not None:
+            edges, workers = only(edges, room.edge), only(workers, room.worker)
         search = _Search(edges, workers, evidence)
         while search.remaining:
             claim = await self._claim(wish, search, steps)
@@ -145,7 +166,10 @@ class Placer:
                 answer=opened.answer,
                 ufrag=opened.ufrag,
                 placement=placement,
+                room=wish.room,
             )
+        if room is not None:
+            raise full_room(room, search.nothing_left()) from None
         raise search.nothing_left()
 
     async def _claim(self, wish: Wish, search: _Search, steps: dict[str, float]) -> Claim | None:
@@ -159,6 +183,7 @@ class Placer:
                     edges=group,
                     workers=search.workers,
                     caller=wish.caller,
+                    room=wish.room,
                     metadata=wish.metadata,
                     placement=search.explain(None),
                 )
@@ -258,6 +283,8 @@ class _Search:
 
 def _workers(agent: str, membership: Membership) -> Ranking:
     ranking = rank_workers(agent, membership.workers)
+    if not agent:
+        return ranking
     if not membership.workers:
         raise NoWorkerError("no worker is there: start one with `antiphon worker`")
     if not ranking.choices:
@@ -280,6 +307,7 @@ def _request(wish: Wish, claim: Claim) -> edge_pb2.OpenSessionRequest:
         metadata=json.dumps(dict(wish.metadata)),
         caller=wish.caller,
         data_channel=wish.data_channel,
+        room=wish.room,
     )
 
 
@@ -306,6 +334,8 @@ def _outcome(error: Exception) -> str:
         UnknownAgentError: "unknown_agent",
         NoEdgeError: "no_edge",
         NoWorkerError: "no_worker",
+        RoomConflictError: "room_conflict",
+        RoomSettledError: "room_settled",
         UnavailableError: "unavailable",
     }.get(type(error), "failed")
 

@@ -65,6 +65,10 @@ def problem_of(error: errors.AntiphonError) -> Problem:  # noqa: PLR0911 - a tab
             return Problem(404, "unknown_agent", text)
         case errors.UnknownSessionError():
             return Problem(404, "unknown_session", text)
+        case errors.UnknownRoomError():
+            return Problem(404, "unknown_room", text)
+        case errors.RoomConflictError():
+            return Problem(409, "room_conflict", text)
         case errors.StaleEpochError():
             return Problem(409, "stale_epoch", text)
         case errors.UnavailableError():

@@ -5,8 +5,14 @@
         call.says("hello there")
         assert call.hears().complete
 
-`agent_call` is a pytest fixture that comes with the package; SimulatedCall is what it makes. Such tests are plain
-functions, not async ones: each method lets virtual time pass.
+    def test_it_repeats_to_all(agent_room):
+        room = agent_room("host")
+        ann, bob = room.joins(), room.joins()
+        ann.says("hello there")
+        assert bob.hears().complete
+
+`agent_call` and `agent_room` are pytest fixtures that come with the package; they make a SimulatedCall and a
+SimulatedRoom. Such tests are plain functions, not async ones: each method lets virtual time pass.
 """
 
 from __future__ import annotations
@@ -18,10 +24,17 @@ if TYPE_CHECKING:
     from antiphon.testing.call import AgentFailedError, SimulatedCall
     from antiphon.testing.edge import Heard
     from antiphon.testing.loop import VirtualTimeLoop
+    from antiphon.testing.room import SimulatedRoom
 
-__all__ = ["AgentFailedError", "Heard", "SimulatedCall", "VirtualTimeLoop"]
+__all__ = ["AgentFailedError", "Heard", "SimulatedCall", "SimulatedRoom", "VirtualTimeLoop"]
 
-_HOMES = {"AgentFailedError": "call", "SimulatedCall": "call", "Heard": "edge", "VirtualTimeLoop": "loop"}
+_HOMES = {
+    "AgentFailedError": "call",
+    "SimulatedCall": "call",
+    "Heard": "edge",
+    "VirtualTimeLoop": "loop",
+    "SimulatedRoom": "room",
+}
 
 
 def __getattr__(name: str) -> object:

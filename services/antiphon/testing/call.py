@@ -12,11 +12,12 @@ import numpy as np
 from antiphon.frames import Frame
 from antiphon.testing.caller import FRAME_S, KEY_END, Fate, SimulatedVoice
 from antiphon.testing.edge import Heard, SimulatedEdge
-from antiphon.testing.loop import VirtualTimeLoop
+from antiphon.testing.place import SimulatedPlace
 from antiphon.turns import HintedVoice, TurnPolicy
 from antiphon.worker.call import Call, Hearing
 from antiphon.worker.catalogue import load_agents
 from antiphon.worker.data import LABEL
+from antiphon.worker.rooms import RoomAgent
 from antiphon.worker.session import Session
 from antiphon.worker.transport import CallInfo
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from antiphon.opus import Pcm
-    from antiphon.worker.agent import AgentFunction
+    from antiphon.worker.agent import Agent
     from antiphon.worker.listening import Stretch
     from antiphon.worker.quality import Quality
 
@@ -42,10 +43,12 @@ class SimulatedCall:
 
     def __init__(
         self,
-        agent: AgentFunction | str | Path,
+        agent: Agent | str | Path,
         *,
         metadata: Mapping[str, Any] | None = None,
         policy: TurnPolicy | None = None,
+        place: SimulatedPlace | None = None,
+        session: str = "ses_test_1",
     ) -> None:
         self.messages: list[Any] = []
         """What the agent sent to the caller's application."""
@@ -55,16 +58,29 @@ class SimulatedCall:
         """(label, payload) of messages on other data channels."""
         self.ended: str | None = None
         """Why the call ended; None while it lasts."""
-        name, function = _resolve(agent)
-        self._loop = VirtualTimeLoop()
+        self._begin(*resolve(agent), session, metadata, policy, place)
+
+    def _begin(
+        self,
+        name: str,
+        agent: Agent,
+        session: str,
+        metadata: Mapping[str, Any] | None,
+        policy: TurnPolicy | None,
+        place: SimulatedPlace | None,
+    ) -> None:
+        self._place = place or SimulatedPlace()
+        self._loop = self._place.loop
         self._voice = SimulatedVoice()
         self._edge = SimulatedEdge(self._received, self._hung_up)
         self._hearing = Hearing(HintedVoice(), policy or TurnPolicy(), self._words)
         self._returned = 0
         self._closed = False
-        info = CallInfo("ses_test_1", 1, name, dict(metadata or {}), "127.0.0.1", "edge-test", "test", "worker-test")
+        info = CallInfo(
+            session, 1, name, dict(metadata or {}), "127.0.0.1", "edge-test", "test", "worker-test", self._place.room
+        )
         self._call: Call
-        self._loop.run_until_complete(self._open(info, function))
+        self._loop.run_until_complete(self._open(info, agent))
 
     def __enter__(self) -> Self:
         return self
@@ -131,6 +147,16 @@ class SimulatedCall:
     # what happened
 
     @property
+    def id(self) -> str:
+        """The session's id, as the agent sees it."""
+        return self._call.info.id
+
+    @property
+    def muted(self) -> bool:
+        """Whether the agent lets nobody in the room hear the caller."""
+        return self._edge.muted
+
+    @property
     def time(self) -> float:
         """Seconds since the caller was connected."""
         return self._loop.time()
@@ -155,22 +181,24 @@ class SimulatedCall:
             try:
                 self._loop.run_until_complete(self._end())
             finally:
-                self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-                self._loop.run_until_complete(self._loop.shutdown_default_executor())
-                self._loop.close()
+                self._place.leave(self)
 
     # underneath
 
-    async def _open(self, info: CallInfo, agent: AgentFunction) -> None:
+    async def _open(self, info: CallInfo, agent: Agent) -> None:
         self._call = Call(info, self._edge, self._hearing, lambda _: None)
         self._edge.report = self._call.speaker.report
-        self._call.start(agent(Session(self._call)))
+        rooms = self._place.rooms
+        session = Session(self._call)
+        self._call.start(rooms.attend(agent, self._call) if isinstance(agent, RoomAgent) else agent(session))
         self._ticker = asyncio.create_task(self._tick())
         await asyncio.sleep(0)
+        self._place.enter(self, info.id)
         self._call.connected()
 
     async def _tick(self) -> None:
         while not self._call.closed.is_set():
+            self._place.speaks(self, self._voice.speaking)
             for item in self._voice.next(self._loop.time()):
                 if isinstance(item, Frame):
                     self._call.hear(item)
@@ -241,7 +269,8 @@ class SimulatedCall:
         self._close_call(reason)
 
 
-def _resolve(agent: AgentFunction | str | Path) -> tuple[str, AgentFunction]:
+def resolve(agent: Agent | str | Path) -> tuple[str, Agent]:
+    """Returns an agent's name and what runs it."""
     if isinstance(agent, str):
         agents = load_agents([])
         if agent not in agents:
@@ -249,8 +278,12 @@ def _resolve(agent: AgentFunction | str | Path) -> tuple[str, AgentFunction]:
         return agent, agents[agent]
     if isinstance(agent, Path):
         own = load_agents([agent]).items() - load_agents([]).items()
-        mine = [(name, function) for name, function in own if Path(function.__code__.co_filename) == agent.resolve()]
+        mine = [(name, one) for name, one in own if Path(_function(one).__code__.co_filename) == agent.resolve()]
         if len(mine) != 1:
             raise ValueError(f"{agent} has {len(mine)} agents: import the one that is meant")
         return mine[0]
-    return agent.__name__.replace("_", "-"), agent
+    return _function(agent).__name__.replace("_", "-"), agent
+
+
+def _function(agent: Agent) -> Callable[..., Any]:
+    return agent.function if isinstance(agent, RoomAgent) else agent

@@ -75,6 +75,8 @@ class SimulatedEdge:
     def __init__(self, receive: Callable[[str, bytes, bool], None], hung_up: Callable[[str], None]) -> None:
         self.report: Report = lambda *_: None
         self.said: list[Heard] = []
+        self.muted = False
+        """Whether nobody in its room hears the caller."""
         self.refused = 0
         """Frames of generations that were flushed already."""
         self._receive = receive
@@ -131,6 +133,9 @@ class SimulatedEdge:
 
     def send_data(self, label: str, payload: bytes, *, binary: bool) -> None:
         self._receive(label, payload, binary)
+
+    def mute(self, muted: bool) -> None:  # noqa: FBT001
+        self.muted = muted
 
     def hang_up(self, reason: str, *, after_playout: bool) -> None:
         self._farewell = reason

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from antiphon.testing.call import SimulatedCall
+    from antiphon.testing.room import SimulatedRoom
 
 
 @pytest.fixture
@@ -25,3 +26,16 @@ def agent_call() -> Iterator[Callable[..., SimulatedCall]]:
             return stack.enter_context(SimulatedCall(agent, **options))
 
         yield call
+
+
+@pytest.fixture
+def agent_room() -> Iterator[Callable[..., SimulatedRoom]]:
+    """`agent_room(agent, name="room", policy=None)` makes a SimulatedRoom, which is closed at the test's end."""
+    from antiphon.testing.room import SimulatedRoom  # noqa: PLC0415 - other projects' tests do not pay for it
+
+    with ExitStack() as stack:
+
+        def room(agent: str | Path | Callable[..., Any], **options: Any) -> SimulatedRoom:  # noqa: ANN401
+            return stack.enter_context(SimulatedRoom(agent, **options))
+
+        yield room

@@ -1,6 +1,6 @@
 """The SDK for agents, and the worker that runs them.
 
-An agent is an async function of a session: see Session for what it can do.
+An agent is an async function of a session, or of a room: see Session and Room for what they can do.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from antiphon.worker.agent import Worker
 from antiphon.worker.audio import Audio
 from antiphon.worker.dtmf import Dtmf
 from antiphon.worker.quality import Quality, TurnQuality
+from antiphon.worker.rooms import Room
 from antiphon.worker.session import Session
 from antiphon.worker.speaker import Said
 from antiphon.worker.turn import Turn
@@ -22,7 +23,20 @@ if TYPE_CHECKING:
 
     from antiphon.config import Config
 
-__all__ = ["Audio", "Dtmf", "Frame", "Gap", "Quality", "Said", "Session", "Turn", "TurnQuality", "Worker", "run"]
+__all__ = [
+    "Audio",
+    "Dtmf",
+    "Frame",
+    "Gap",
+    "Quality",
+    "Room",
+    "Said",
+    "Session",
+    "Turn",
+    "TurnQuality",
+    "Worker",
+    "run",
+]
 
 
 async def run(config: Config, agent_files: Sequence[Path] = (), *, reload: bool = False) -> None:

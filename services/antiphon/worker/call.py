@@ -26,7 +26,7 @@ from antiphon.worker.speaker import Said, Speaker, Utterance
 from antiphon.worker.turn import Turn
 
 if TYPE_CHECKING:
-    from antiphon.worker.ingest import FrameQueue, GapQueue
+    from antiphon.worker.ingest import Reader
     from antiphon.worker.transport import CallInfo, Transport
 
 MessageHandler = Callable[[Any], Awaitable[None] | None]
@@ -87,7 +87,7 @@ class Call:
         self._transport = transport
         self._hearing = hearing
         self._ended = ended
-        self._readers: list[weakref.ref[FrameQueue | GapQueue]] = []  # one that the agent dropped is dropped here, too
+        self._readers: list[weakref.ref[Reader]] = []  # one that the agent dropped is dropped here, too
         self._listener: Listener | None = None
         self._keypad = Keypad()
         self._key_timer: asyncio.TimerHandle | None = None
@@ -115,6 +115,9 @@ class Call:
         for label, payload, binary in self._unsent:
             self._transport.send_data(label, payload, binary=binary)
         self._unsent.clear()
+
+    async def wait_connected(self) -> None:
+        await self._connected.wait()
 
     def hear(self, frame: Frame) -> None:
         if not self._connected.is_set():
@@ -286,13 +289,13 @@ class Call:
             if self._protection is protection:
                 self._protect(None)
 
-    def read(self, reader: FrameQueue | GapQueue) -> None:
+    def read(self, reader: Reader) -> None:
         if self.closed.is_set():
             reader.close()
         else:
             self._readers.append(weakref.ref(reader, self._readers.remove))
 
-    def _listening(self) -> list[FrameQueue | GapQueue]:
+    def _listening(self) -> list[Reader]:
         return [reader for ref in tuple(self._readers) if (reader := ref()) is not None]
 
     def listen(self, handler: TurnHandler) -> None:
@@ -315,6 +318,10 @@ class Call:
             self._unsent.append((label, payload, binary))
         else:
             metrics.dropped("message", "not_connected")
+
+    def mute(self, muted: bool) -> None:  # noqa: FBT001
+        if not self.closed.is_set():
+            self._transport.mute(muted)
 
     def tell(self, kind: str, body: dict[str, Any]) -> None:
         self.send_data(data.LABEL, data.server_message(kind, body), binary=False)

@@ -16,23 +16,23 @@ from antiphon.worker.agent import Worker
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from antiphon.worker.agent import AgentFunction
+    from antiphon.worker.agent import Agent
 
 BUILT_IN = Path(__file__).parent.parent / "agents"
 _numbers = itertools.count(1)
 
 
-def load_agents(files: Iterable[Path]) -> Mapping[str, AgentFunction]:
+def load_agents(files: Iterable[Path]) -> Mapping[str, Agent]:
     """Returns the built-in agents and those of `files` by name; a file's agent replaces a built-in one.
 
     Raises ConfigError, which names the file and what is wrong with it.
     """
-    agents: dict[str, AgentFunction] = {}
+    agents: dict[str, Agent] = {}
     for path in built_in_files():
         agents |= _load(path)
     files = [path.resolve() for path in files]
     _forget_neighbours(files)
-    own: dict[str, AgentFunction] = {}
+    own: dict[str, Agent] = {}
     with _fresh_bytecode():
         for path in files:
             found = _load(path)
@@ -57,7 +57,7 @@ def built_in_files() -> list[Path]:
     return sorted(path for path in BUILT_IN.glob("*.py") if path.name != "__init__.py")
 
 
-def _load(path: Path) -> dict[str, AgentFunction]:
+def _load(path: Path) -> dict[str, Agent]:
     if not path.is_file():
         raise ConfigError(f"agent file {path} does not exist")
     name = f"antiphon_agent_{path.stem}_{next(_numbers)}"

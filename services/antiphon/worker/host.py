@@ -9,12 +9,13 @@ from antiphon.telemetry import get_logger
 from antiphon.worker import metrics
 from antiphon.worker.call import Call, Hearing
 from antiphon.worker.link.link import RefusedError
+from antiphon.worker.rooms import RoomAgent, Rooms
 from antiphon.worker.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from antiphon.worker.agent import AgentFunction
+    from antiphon.worker.agent import Agent
     from antiphon.worker.transport import CallInfo, Transport
 
 _log = get_logger("worker")
@@ -24,13 +25,14 @@ _DRAIN_S = 5.0
 class Host:
     """`agents` may be replaced at any time: it is asked when a session opens."""
 
-    def __init__(self, agents: Mapping[str, AgentFunction], hearing: Hearing, capacity: int) -> None:
+    def __init__(self, agents: Mapping[str, Agent], hearing: Hearing, capacity: int) -> None:
         self.agents = agents
         self._hearing = hearing
         self._capacity = capacity
         self._calls: dict[Call, None] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._draining = False
+        self._rooms = Rooms()
 
     @property
     def sessions(self) -> Mapping[str, int]:
@@ -51,8 +53,11 @@ class Host:
         self._calls[call] = None
         metrics.SESSIONS.labels(info.agent).inc()
         call.log.info("session opened", edge=info.edge, region=info.region)
-        call.start(agent(Session(call)))
+        call.start(self._rooms.attend(agent, call) if isinstance(agent, RoomAgent) else agent(Session(call)))
         return call
+
+    def room_changed(self, edge: str, room: str, members: Mapping[str, tuple[bool, bool]]) -> None:
+        self._rooms.changed(edge, room, members)
 
     def _closed(self, call: Call) -> None:
         del self._calls[call]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -28,6 +28,14 @@ QUEUE_FRAMES = 500
 """Ten seconds: an agent that is further behind loses the oldest."""
 _LONGEST_CONCEALMENT = 5 * 960
 _LONGEST_SILENCE = CLOCK_RATE
+
+
+class Reader(Protocol):
+    """Takes one caller's frames, and word of those that are missing."""
+
+    def put(self, frame: Frame, /) -> object: ...
+    def put_gap(self, gap: Gap) -> None: ...
+    def close(self) -> None: ...
 
 
 class Mailbox(Generic[T]):

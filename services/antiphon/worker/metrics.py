@@ -6,6 +6,7 @@ from antiphon.telemetry import counter, gauge, histogram
 
 LINKS = gauge("worker_links", "Edges that are linked.")
 SESSIONS = gauge("worker_sessions", "Live sessions.", ["agent"])
+ROOMS = gauge("worker_rooms", "Rooms that have an agent here.")
 SESSIONS_ENDED = counter("worker_sessions_ended", "Sessions that ended.", ["reason"])
 REFUSED = counter("worker_refused", "Links and sessions refused.", ["reason"])
 FRAMES_IN = counter("worker_frames_in", "Frames of callers.")

@@ -38,6 +38,11 @@ class Session:
         return self._call.info.agent
 
     @property
+    def room(self) -> str | None:
+        """The room that the caller is in."""
+        return self._call.info.room or None
+
+    @property
     def metadata(self) -> Mapping[str, Any]:
         """What the application gave when it made the session."""
         return self._call.info.metadata
@@ -164,6 +169,10 @@ class Session:
             samples = assembler.push(frame)
             if len(samples):
                 yield samples
+
+    def mute(self, muted: bool = True) -> None:  # noqa: FBT001, FBT002 - as one says it
+        """Lets nobody in its room hear the caller, this agent among them; or lets it be heard again."""
+        self._call.mute(muted)
 
     # messages, the end
 

@@ -54,6 +54,8 @@ class CallInfo:
     edge: str
     region: str
     worker: str
+    room: str = ""
+    """Empty when in none."""
 
 
 class Transport(Protocol):
@@ -80,5 +82,9 @@ class Transport(Protocol):
         ...
 
     def send_data(self, label: str, payload: bytes, *, binary: bool) -> None: ...
+
+    def mute(self, muted: bool) -> None:  # noqa: FBT001
+        """Whether nobody in its room hears the caller."""
+        ...
 
     def hang_up(self, reason: str, *, after_playout: bool) -> None: ...

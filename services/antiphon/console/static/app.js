@@ -3,6 +3,7 @@
 import { Cluster, connect, devices } from "/sdk/antiphon.js";
 import { Meters } from "/meters.js";
 import { clearQuality, element, EventList, showQuality, showRoute, showSecurity, showSteps } from "/panels.js";
+import { RoomPanel, wishedRoom } from "/room.js";
 import { SessionTable } from "/sessions.js";
 import { Timeline } from "/timeline.js";
 import { advice, clock, plural, reason, STATES } from "/words.js";
@@ -19,6 +20,7 @@ const cluster = () => new Cluster({ token: token ?? undefined });
 const timeline = new Timeline(byId("timeline"));
 const meters = new Meters();
 const events = new EventList();
+const room = new RoomPanel(cluster, (error) => complain(error));
 const table = new SessionTable(cluster, { mine: () => call?.session?.id ?? null, seen: showSecurity, failed: (error) => lookedFor(error) });
 
 function stored(key, value) {
@@ -104,9 +106,11 @@ function talk() {
   clearQuality();
   showRoute(null);
   showSecurity(null);
+  const wished = wishedRoom();
   const placed = connect({
     token: token ?? undefined,
-    agent: chosen("agent") ?? undefined,
+    agent: wished.alone ? undefined : (chosen("agent") ?? undefined),
+    room: wished.room,
     region: chosen("region") || undefined,
     metadata: { client: "console" },
     audio: byId("microphone").value ? { deviceId: { exact: byId("microphone").value } } : true,
@@ -122,6 +126,8 @@ function talk() {
   placed.addEventListener("stats", ({ detail }) => showQuality(detail));
   placed.addEventListener("turn", ({ detail }) => events.turn(detail, timeline.turn(detail)));
   placed.addEventListener("utterance", ({ detail }) => events.utterance(detail, timeline.utterance(detail)));
+  placed.addEventListener("members", ({ detail }) => room.show(detail));
+  placed.addEventListener("speakers", ({ detail }) => room.show(detail));
   placed.addEventListener("sessionstarted", ({ detail }) => showRoute({ ...placed.session, ...withoutBlanks(detail) }));
   placed.addEventListener("playbackblocked", () => say("Your browser holds the sound back: click anywhere to hear the agent."));
   placed.addEventListener("error", ({ detail }) => complain(detail));
@@ -155,7 +161,8 @@ function tick() {
   if (call?.state !== "connected" || !connectedAt) return;
   const muted = call.muted ? ", muted" : "";
   document.title = `${clock((performance.now() - connectedAt) / 1000)} · Antiphon`;
-  say(`Talking with ${chosen("agent")}${muted}`);
+  const { room: name, alone } = wishedRoom();
+  say(`Talking ${alone ? `in room ${name}` : `with ${chosen("agent")}`}${muted}`);
 }
 
 function ended({ reason: why, error }) {
@@ -164,6 +171,7 @@ function ended({ reason: why, error }) {
   connectedAt = 0;
   timeline.stop();
   meters.stop();
+  room.clear();
   lock(false);
   setMuted(false);
   byId("route").classList.remove("live");
@@ -175,7 +183,7 @@ function ended({ reason: why, error }) {
 }
 
 function lock(busy) {
-  for (const input of document.querySelectorAll('input[name="agent"], input[name="region"]')) input.disabled = busy;
+  for (const input of document.querySelectorAll('input[name="agent"], input[name="region"], .room input')) input.disabled = busy;
 }
 
 function setMuted(muted) {

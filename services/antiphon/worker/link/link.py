@@ -27,7 +27,7 @@ from antiphon.worker.link.columns import (
 from antiphon.worker.transport import LIVE, CallInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from antiphon.worker.transport import Transport
 
@@ -50,6 +50,10 @@ class Calls(Protocol):
 
     def open(self, info: CallInfo, transport: Transport) -> Call:
         """Raises RefusedError."""
+        ...
+
+    def room_changed(self, edge: str, room: str, members: Mapping[str, tuple[bool, bool]]) -> None:
+        """members: muted and speaking by session id."""
         ...
 
 
@@ -124,6 +128,9 @@ class LinkTransport:
         message = pb.DataMessage(session=self._handle, label=label, binary=binary, payload=payload)
         self._link.control(pb.ControlResponse(data=message))
 
+    def mute(self, muted: bool) -> None:  # noqa: FBT001
+        self._link.control(pb.ControlResponse(member=pb.MemberChange(session=self._handle, muted=muted)))
+
     def hang_up(self, reason: str, *, after_playout: bool) -> None:
         message = pb.HangUp(session=self._handle, reason=reason, after_playout=after_playout)
         self._link.control(pb.ControlResponse(hang_up=message), urgent=True)
@@ -168,7 +175,15 @@ class Link:
         elif kind == "data":
             if call := self._find(message.data.session):
                 call.receive(message.data.label, message.data.payload, binary=message.data.binary)
-        elif kind == "ping":
+        elif kind == "room":
+            members = {one.id: (one.muted, one.speaking) for one in message.room.members}
+            self._calls.room_changed(self.edge, message.room.room, members)
+        else:
+            self._handle_link(kind, message)
+
+    def _handle_link(self, kind: str | None, message: pb.ControlRequest) -> None:
+        """What concerns the link and no session."""
+        if kind == "ping":
             pong = pb.Pong(sent_us=message.ping.sent_us, received_us=now_us())
             self.control(pb.ControlResponse(pong=pong))
         elif kind == "pong":
@@ -228,7 +243,7 @@ class Link:
         try:
             info = CallInfo(
                 id=opened.id, epoch=opened.epoch, agent=opened.agent, metadata=parse_metadata(opened.metadata),
-                caller=opened.caller, edge=self.edge, region=self.region, worker=self._worker,
+                caller=opened.caller, edge=self.edge, region=self.region, worker=self._worker, room=opened.room,
             )  # fmt: skip
             self._sessions[opened.session] = self._calls.open(info, LinkTransport(self, opened.session))
         except (RefusedError, ValueError) as error:

@@ -5,6 +5,7 @@ pub mod life;
 use antiphon_engine::device::DeviceReport;
 use antiphon_engine::envelope::{EnvelopeKey, Seen};
 use antiphon_engine::framing::{Deframer, FrameQueue, LARGEST_FRAME};
+use antiphon_engine::room::{Command, MAX_NAMED, MAX_SLOTS};
 use antiphon_engine::sdp::{Answer, Fingerprint, Offer, OwnStream, parse_fragment};
 use antiphon_engine::srtp::{MAX_OVERHEAD, Profile, Receiver, Sender};
 use antiphon_engine::stun::{BindingRequest, Kind, classify};
@@ -53,7 +54,8 @@ pub fn certificate(data: &[u8]) {
 /// Offers: an answer has as many m-lines, and reads as a full agent's offer but for ice-lite.
 pub fn sdp(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let Ok(offer) = Offer::parse(text) else { return };
+    let Ok(offer) = Offer::parse_with_slots(text, MAX_SLOTS) else { return };
+    let slots: Vec<u32> = (2..).take(offer.slots.len()).collect();
     let fingerprint = Fingerprint::of(b"certificate");
     let answer = Answer {
         session_id: 1,
@@ -67,6 +69,7 @@ pub fn sdp(data: &[u8]) {
             stream: "stream",
             track: "track",
         },
+        slots: &slots,
         max_message_size: 65_536,
     }
     .write(&offer);
@@ -80,6 +83,14 @@ pub fn sdp(data: &[u8]) {
 pub fn sdpfrag(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
         let _ = parse_fragment(text);
+    }
+}
+
+/// What members ask of their room: what is named adds up to the message.
+pub fn room(data: &[u8]) {
+    if let Some(Command::HearOnly(named)) = Command::parse(data) {
+        assert!(named.count() <= MAX_NAMED);
+        assert_eq!(named.map(|name| 1 + name.len()).sum::<usize>() + 3, data.len());
     }
 }
 

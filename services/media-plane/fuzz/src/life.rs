@@ -125,6 +125,7 @@ impl Life {
             slot: 1,
             epoch: 1,
             data_channel: (choice & 2 != 0).then_some(0),
+            room: false,
         };
         let keys = (profile, &SRTP_KEY[..], salt);
         let session =

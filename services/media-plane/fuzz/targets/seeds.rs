@@ -22,10 +22,11 @@ use antiphon_link::proto::{
 };
 use prost::Message;
 
-const OFFERS: [&str; 7] = [
+const OFFERS: [&str; 8] = [
     include_str!("../../crates/engine/tests/offers/aiortc.sdp"),
     include_str!("../../crates/engine/tests/offers/chromium.sdp"),
     include_str!("../../crates/engine/tests/offers/chromium-max-bundle.sdp"),
+    include_str!("../../crates/engine/tests/offers/chromium-room.sdp"),
     include_str!("../../crates/engine/tests/offers/firefox.sdp"),
     include_str!("../../crates/engine/tests/offers/gstreamer.sdp"),
     include_str!("../../crates/engine/tests/offers/pion.sdp"),
@@ -56,6 +57,11 @@ fn write_all(root: &Path) -> io::Result<()> {
     write(root, "rtcp", &[report()])?;
     write(root, "red", &[redundant()])?;
     write(root, "device", &[DeviceReport::default().write().to_vec()])?;
+    write(
+        root,
+        "room",
+        &[vec![16, 1], vec![17, 0], b"\x11\x01\x02\x03abc\x01d".to_vec()],
+    )?;
     write(
         root,
         "opus",

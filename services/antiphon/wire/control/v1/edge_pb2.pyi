@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class OpenSessionRequest(_message.Message):
-    __slots__ = ("session", "epoch", "offer", "agent", "worker", "worker_address", "metadata", "caller", "data_channel")
+    __slots__ = ("session", "epoch", "offer", "agent", "worker", "worker_address", "metadata", "caller", "data_channel", "room")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     OFFER_FIELD_NUMBER: _ClassVar[int]
@@ -17,6 +17,7 @@ class OpenSessionRequest(_message.Message):
     METADATA_FIELD_NUMBER: _ClassVar[int]
     CALLER_FIELD_NUMBER: _ClassVar[int]
     DATA_CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    ROOM_FIELD_NUMBER: _ClassVar[int]
     session: str
     epoch: int
     offer: str
@@ -26,7 +27,8 @@ class OpenSessionRequest(_message.Message):
     metadata: str
     caller: str
     data_channel: int
-    def __init__(self, session: _Optional[str] = ..., epoch: _Optional[int] = ..., offer: _Optional[str] = ..., agent: _Optional[str] = ..., worker: _Optional[str] = ..., worker_address: _Optional[str] = ..., metadata: _Optional[str] = ..., caller: _Optional[str] = ..., data_channel: _Optional[int] = ...) -> None: ...
+    room: str
+    def __init__(self, session: _Optional[str] = ..., epoch: _Optional[int] = ..., offer: _Optional[str] = ..., agent: _Optional[str] = ..., worker: _Optional[str] = ..., worker_address: _Optional[str] = ..., metadata: _Optional[str] = ..., caller: _Optional[str] = ..., data_channel: _Optional[int] = ..., room: _Optional[str] = ...) -> None: ...
 
 class OpenSessionResponse(_message.Message):
     __slots__ = ("answer", "ufrag")
@@ -120,3 +122,61 @@ class GetSessionsResponse(_message.Message):
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
     sessions: _containers.MessageMap[str, GetSessionResponse]
     def __init__(self, sessions: _Optional[_Mapping[str, GetSessionResponse]] = ...) -> None: ...
+
+class GetRoomsRequest(_message.Message):
+    __slots__ = ("rooms",)
+    ROOMS_FIELD_NUMBER: _ClassVar[int]
+    rooms: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, rooms: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GetRoomsResponse(_message.Message):
+    __slots__ = ("rooms",)
+    ROOMS_FIELD_NUMBER: _ClassVar[int]
+    rooms: _containers.RepeatedCompositeFieldContainer[Room]
+    def __init__(self, rooms: _Optional[_Iterable[_Union[Room, _Mapping]]] = ...) -> None: ...
+
+class Room(_message.Message):
+    __slots__ = ("name", "members")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    members: _containers.RepeatedCompositeFieldContainer[Member]
+    def __init__(self, name: _Optional[str] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ...) -> None: ...
+
+class Member(_message.Message):
+    __slots__ = ("session", "muted", "speaking", "hears", "hearing")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    MUTED_FIELD_NUMBER: _ClassVar[int]
+    SPEAKING_FIELD_NUMBER: _ClassVar[int]
+    HEARS_FIELD_NUMBER: _ClassVar[int]
+    HEARING_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    muted: bool
+    speaking: bool
+    hears: Sessions
+    hearing: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, session: _Optional[str] = ..., muted: _Optional[bool] = ..., speaking: _Optional[bool] = ..., hears: _Optional[_Union[Sessions, _Mapping]] = ..., hearing: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Sessions(_message.Message):
+    __slots__ = ("sessions",)
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    sessions: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, sessions: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ChangeMemberRequest(_message.Message):
+    __slots__ = ("session", "epoch", "muted", "all", "only")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    MUTED_FIELD_NUMBER: _ClassVar[int]
+    ALL_FIELD_NUMBER: _ClassVar[int]
+    ONLY_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    epoch: int
+    muted: bool
+    all: bool
+    only: Sessions
+    def __init__(self, session: _Optional[str] = ..., epoch: _Optional[int] = ..., muted: _Optional[bool] = ..., all: _Optional[bool] = ..., only: _Optional[_Union[Sessions, _Mapping]] = ...) -> None: ...
+
+class ChangeMemberResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -60,6 +60,16 @@ class EdgeControlServiceStub:
                 request_serializer=antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.GetSessionsRequest.SerializeToString,
                 response_deserializer=antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.GetSessionsResponse.FromString,
                 _registered_method=True)
+        self.GetRooms = channel.unary_unary(
+                '/antiphon.control.v1.EdgeControlService/GetRooms',
+                request_serializer=antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.GetRoomsRequest.SerializeToString,
+                response_deserializer=antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.GetRoomsResponse.FromString,
+                _registered_method=True)
+        self.ChangeMember = channel.unary_unary(
+                '/antiphon.control.v1.EdgeControlService/ChangeMember',
+                request_serializer=antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.ChangeMemberRequest.SerializeToString,
+                response_deserializer=antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.ChangeMemberResponse.FromString,
+                _registered_method=True)
 
 
 class EdgeControlServiceServicer:
@@ -102,6 +112,20 @@ class EdgeControlServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRooms(self, request, context):
+        """GetRooms tells of rooms as they are now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangeMember(self, request, context):
+        """ChangeMember mutes a member of a room, or says whom it hears. NOT_FOUND when the session is in no room here.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EdgeControlServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +153,16 @@ def add_EdgeControlServiceServicer_to_server(servicer, server):
                     servicer.GetSessions,
                     request_deserializer=antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.GetSessionsRequest.FromString,
                     response_serializer=antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.GetSessionsResponse.SerializeToString,
+            ),
+            'GetRooms': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRooms,
+                    request_deserializer=antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.GetRoomsRequest.FromString,
+                    response_serializer=antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.GetRoomsResponse.SerializeToString,
+            ),
+            'ChangeMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeMember,
+                    request_deserializer=antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.ChangeMemberRequest.FromString,
+                    response_serializer=antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.ChangeMemberResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -267,6 +301,60 @@ class EdgeControlService:
             '/antiphon.control.v1.EdgeControlService/GetSessions',
             antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.GetSessionsRequest.SerializeToString,
             antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.GetSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRooms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/antiphon.control.v1.EdgeControlService/GetRooms',
+            antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.GetRoomsRequest.SerializeToString,
+            antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.GetRoomsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/antiphon.control.v1.EdgeControlService/ChangeMember',
+            antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.ChangeMemberRequest.SerializeToString,
+            antiphon_dot_wire_dot_control_dot_v1_dot_edge__pb2.ChangeMemberResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,24 +1,29 @@
 from google.protobuf import struct_pb2 as _struct_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ServerMessage(_message.Message):
-    __slots__ = ("session_started", "caller_turn", "agent_utterance", "app", "session_ended")
+    __slots__ = ("session_started", "caller_turn", "agent_utterance", "app", "session_ended", "room_members", "room_speakers")
     SESSION_STARTED_FIELD_NUMBER: _ClassVar[int]
     CALLER_TURN_FIELD_NUMBER: _ClassVar[int]
     AGENT_UTTERANCE_FIELD_NUMBER: _ClassVar[int]
     APP_FIELD_NUMBER: _ClassVar[int]
     SESSION_ENDED_FIELD_NUMBER: _ClassVar[int]
+    ROOM_MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    ROOM_SPEAKERS_FIELD_NUMBER: _ClassVar[int]
     session_started: SessionStarted
     caller_turn: CallerTurn
     agent_utterance: AgentUtterance
     app: AppMessage
     session_ended: SessionEnded
-    def __init__(self, session_started: _Optional[_Union[SessionStarted, _Mapping]] = ..., caller_turn: _Optional[_Union[CallerTurn, _Mapping]] = ..., agent_utterance: _Optional[_Union[AgentUtterance, _Mapping]] = ..., app: _Optional[_Union[AppMessage, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ...) -> None: ...
+    room_members: RoomMembers
+    room_speakers: RoomSpeakers
+    def __init__(self, session_started: _Optional[_Union[SessionStarted, _Mapping]] = ..., caller_turn: _Optional[_Union[CallerTurn, _Mapping]] = ..., agent_utterance: _Optional[_Union[AgentUtterance, _Mapping]] = ..., app: _Optional[_Union[AppMessage, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., room_members: _Optional[_Union[RoomMembers, _Mapping]] = ..., room_speakers: _Optional[_Union[RoomSpeakers, _Mapping]] = ...) -> None: ...
 
 class ClientMessage(_message.Message):
     __slots__ = ("app", "bye")
@@ -79,3 +84,37 @@ class SessionEnded(_message.Message):
 class Bye(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class RoomMembers(_message.Message):
+    __slots__ = ("room", "you", "members")
+    ROOM_FIELD_NUMBER: _ClassVar[int]
+    YOU_FIELD_NUMBER: _ClassVar[int]
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    room: str
+    you: str
+    members: _containers.RepeatedCompositeFieldContainer[RoomMember]
+    def __init__(self, room: _Optional[str] = ..., you: _Optional[str] = ..., members: _Optional[_Iterable[_Union[RoomMember, _Mapping]]] = ...) -> None: ...
+
+class RoomMember(_message.Message):
+    __slots__ = ("session", "muted")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    MUTED_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    muted: bool
+    def __init__(self, session: _Optional[str] = ..., muted: _Optional[bool] = ...) -> None: ...
+
+class RoomSpeakers(_message.Message):
+    __slots__ = ("speaking", "voices")
+    SPEAKING_FIELD_NUMBER: _ClassVar[int]
+    VOICES_FIELD_NUMBER: _ClassVar[int]
+    speaking: _containers.RepeatedScalarFieldContainer[str]
+    voices: _containers.RepeatedCompositeFieldContainer[RoomVoice]
+    def __init__(self, speaking: _Optional[_Iterable[str]] = ..., voices: _Optional[_Iterable[_Union[RoomVoice, _Mapping]]] = ...) -> None: ...
+
+class RoomVoice(_message.Message):
+    __slots__ = ("mid", "session")
+    MID_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    mid: str
+    session: str
+    def __init__(self, mid: _Optional[str] = ..., session: _Optional[str] = ...) -> None: ...

@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ControlRequest(_message.Message):
-    __slots__ = ("hello", "opened", "connected", "closed", "data", "ping", "pong")
+    __slots__ = ("hello", "opened", "connected", "closed", "data", "ping", "pong", "room")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     OPENED_FIELD_NUMBER: _ClassVar[int]
     CONNECTED_FIELD_NUMBER: _ClassVar[int]
@@ -15,6 +15,7 @@ class ControlRequest(_message.Message):
     DATA_FIELD_NUMBER: _ClassVar[int]
     PING_FIELD_NUMBER: _ClassVar[int]
     PONG_FIELD_NUMBER: _ClassVar[int]
+    ROOM_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     opened: SessionOpened
     connected: SessionConnected
@@ -22,10 +23,11 @@ class ControlRequest(_message.Message):
     data: DataMessage
     ping: Ping
     pong: Pong
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., opened: _Optional[_Union[SessionOpened, _Mapping]] = ..., connected: _Optional[_Union[SessionConnected, _Mapping]] = ..., closed: _Optional[_Union[SessionClosed, _Mapping]] = ..., data: _Optional[_Union[DataMessage, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ...) -> None: ...
+    room: RoomState
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., opened: _Optional[_Union[SessionOpened, _Mapping]] = ..., connected: _Optional[_Union[SessionConnected, _Mapping]] = ..., closed: _Optional[_Union[SessionClosed, _Mapping]] = ..., data: _Optional[_Union[DataMessage, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., room: _Optional[_Union[RoomState, _Mapping]] = ...) -> None: ...
 
 class ControlResponse(_message.Message):
-    __slots__ = ("welcome", "refused", "hang_up", "data", "ping", "pong", "pace", "policy")
+    __slots__ = ("welcome", "refused", "hang_up", "data", "ping", "pong", "pace", "policy", "member")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
     HANG_UP_FIELD_NUMBER: _ClassVar[int]
@@ -34,6 +36,7 @@ class ControlResponse(_message.Message):
     PONG_FIELD_NUMBER: _ClassVar[int]
     PACE_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     refused: SessionRefused
     hang_up: HangUp
@@ -42,7 +45,8 @@ class ControlResponse(_message.Message):
     pong: Pong
     pace: Pace
     policy: SessionPolicy
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., refused: _Optional[_Union[SessionRefused, _Mapping]] = ..., hang_up: _Optional[_Union[HangUp, _Mapping]] = ..., data: _Optional[_Union[DataMessage, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., pace: _Optional[_Union[Pace, _Mapping]] = ..., policy: _Optional[_Union[SessionPolicy, _Mapping]] = ...) -> None: ...
+    member: MemberChange
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., refused: _Optional[_Union[SessionRefused, _Mapping]] = ..., hang_up: _Optional[_Union[HangUp, _Mapping]] = ..., data: _Optional[_Union[DataMessage, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., pace: _Optional[_Union[Pace, _Mapping]] = ..., policy: _Optional[_Union[SessionPolicy, _Mapping]] = ..., member: _Optional[_Union[MemberChange, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("edge", "region", "link", "version")
@@ -81,20 +85,48 @@ class SessionPolicy(_message.Message):
     def __init__(self, session: _Optional[int] = ..., hold_on_voice: _Optional[bool] = ...) -> None: ...
 
 class SessionOpened(_message.Message):
-    __slots__ = ("session", "id", "epoch", "agent", "metadata", "caller")
+    __slots__ = ("session", "id", "epoch", "agent", "metadata", "caller", "room")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     AGENT_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     CALLER_FIELD_NUMBER: _ClassVar[int]
+    ROOM_FIELD_NUMBER: _ClassVar[int]
     session: int
     id: str
     epoch: int
     agent: str
     metadata: str
     caller: str
-    def __init__(self, session: _Optional[int] = ..., id: _Optional[str] = ..., epoch: _Optional[int] = ..., agent: _Optional[str] = ..., metadata: _Optional[str] = ..., caller: _Optional[str] = ...) -> None: ...
+    room: str
+    def __init__(self, session: _Optional[int] = ..., id: _Optional[str] = ..., epoch: _Optional[int] = ..., agent: _Optional[str] = ..., metadata: _Optional[str] = ..., caller: _Optional[str] = ..., room: _Optional[str] = ...) -> None: ...
+
+class RoomState(_message.Message):
+    __slots__ = ("room", "members")
+    ROOM_FIELD_NUMBER: _ClassVar[int]
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    room: str
+    members: _containers.RepeatedCompositeFieldContainer[RoomMember]
+    def __init__(self, room: _Optional[str] = ..., members: _Optional[_Iterable[_Union[RoomMember, _Mapping]]] = ...) -> None: ...
+
+class RoomMember(_message.Message):
+    __slots__ = ("id", "muted", "speaking")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MUTED_FIELD_NUMBER: _ClassVar[int]
+    SPEAKING_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    muted: bool
+    speaking: bool
+    def __init__(self, id: _Optional[str] = ..., muted: _Optional[bool] = ..., speaking: _Optional[bool] = ...) -> None: ...
+
+class MemberChange(_message.Message):
+    __slots__ = ("session", "muted")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    MUTED_FIELD_NUMBER: _ClassVar[int]
+    session: int
+    muted: bool
+    def __init__(self, session: _Optional[int] = ..., muted: _Optional[bool] = ...) -> None: ...
 
 class SessionConnected(_message.Message):
     __slots__ = ("session", "setup_us")

@@ -1,6 +1,7 @@
 //! What the engine costs without sockets: one packet opened and handed on, one frame sealed and handed out, against the
 //! open and the seal of AES-128-GCM alone. str0m is the caller; both live in memory and in virtual time.
 
+mod forward;
 mod pair;
 
 use std::hint::black_box;
@@ -32,6 +33,8 @@ pub struct EngineReport {
     pub cipher_ns: f64,
     /// The first over the second.
     pub ratio: f64,
+    /// Time of a forwarded frame of a room for each listener, in ns, likewise.
+    pub forwarded_ns: f64,
 }
 
 /// Why the engine could not be measured.
@@ -158,6 +161,7 @@ pub fn run(sessions: usize, pairs: usize, payload: usize) -> Result<EngineReport
             cipher.push(alone.as_nanos() as f64 / packets.len() as f64);
         }
     }
+    let forwarded_ns = forward::run(&config, calls.rtc(), sessions, pairs, payload)?;
     let (engine_ns, cipher_ns) = (median(&mut engine), median(&mut cipher));
     Ok(EngineReport {
         sessions: all.len(),
@@ -165,6 +169,7 @@ pub fn run(sessions: usize, pairs: usize, payload: usize) -> Result<EngineReport
         engine_ns,
         cipher_ns,
         ratio: engine_ns / cipher_ns,
+        forwarded_ns,
     })
 }
 
@@ -182,6 +187,9 @@ mod tests {
         let report = run(3, 600, 160).unwrap();
         assert_eq!(report.sessions, 3);
         assert!(report.pairs >= 600, "{report:?}");
-        assert!(report.engine_ns > 0.0 && report.cipher_ns > 0.0, "{report:?}");
+        assert!(
+            report.engine_ns > 0.0 && report.cipher_ns > 0.0 && report.forwarded_ns > 0.0,
+            "{report:?}"
+        );
     }
 }

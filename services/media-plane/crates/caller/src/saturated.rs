@@ -96,6 +96,7 @@ impl Server {
                 slot,
                 epoch: 1,
                 data_channel: None,
+                room: false,
             };
             let keys = (Profile::AeadAes128Gcm, &KEY[..], &SALT[..]);
             Session::established(&config, &open, caller, keys, Time(1), &mut outbox).map_err(|error| refused(&error))

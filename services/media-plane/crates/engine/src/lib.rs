@@ -24,6 +24,7 @@ mod rate;
 pub mod red;
 pub mod remote;
 mod report;
+pub mod room;
 pub mod rsa;
 pub mod rtcp;
 pub mod rtp;

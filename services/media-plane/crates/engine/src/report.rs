@@ -127,7 +127,7 @@ impl Reporter {
 
 /// NTP format of the engine's clock: RFC 3550 6.4.1 allows an origin other than 1900 where wall time is not known. Ours is of
 /// this century, since some peers (str0m) turn NTP time into their own and know no time before 1970.
-fn ntp(now: Time) -> u64 {
+pub(crate) fn ntp(now: Time) -> u64 {
     let micros = now.as_micros();
     let fraction = ((micros % 1_000_000) << 32) / 1_000_000;
     ((micros / 1_000_000 + NTP_ORIGIN) << 32) | fraction

@@ -198,6 +198,18 @@ counters! {
         edge_holds_expired,
         /// Milliseconds that they lasted.
         edge_held_ms,
+        /// Frames of other members of its room that were sent.
+        forwarded,
+        /// Times that a slot changed from one member's voice to another's.
+        slot_switches,
+        /// Forwarded frames that came too late for a place in their slot's stream.
+        forward_late,
+        /// Forwarded frames that gave way to the agent, in the stream that they share.
+        forward_yielded,
+        /// Forwarded frames refused: not an Opus packet, or too long.
+        forward_invalid,
+        /// Forwarded frames refused: the caller is not connected, or has no such slot.
+        forward_not_ready,
         /// Data-channel messages received.
         messages_in,
         /// Data-channel messages sent.

@@ -5,6 +5,7 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
+use antiphon_engine::room::Forwarded;
 use antiphon_engine::{PlayoutFrame, Session};
 use antiphon_netsim::{LinkConfig, Loss};
 use str0m::channel::ChannelConfig;
@@ -73,6 +74,38 @@ fn established_packets_cost_no_allocation() {
         echo(&mut call, 1_000, live);
         assert_eq!(ALLOCATIONS.get() - before, 0, "live: {live}");
         assert!(call.session.stats().counters.packets_out > 1_000);
+    }
+}
+
+fn forward(call: &mut Call, slot: usize, packets: u64) {
+    for number in 0..packets {
+        // Sources take turns, and each loses a packet now and then.
+        let frame = Forwarded {
+            source: (number / 100 % 3) as u32,
+            sequence: 5_000 + number + number / 20,
+            timestamp: 960 * (5_000 + number + number / 20),
+            duration: 960,
+            level: 0,
+            marker: false,
+            payload: &opus(1),
+        };
+        assert!(call.forward(slot, &frame));
+        call.run_ms(20);
+    }
+}
+
+#[test]
+fn forwarded_packets_cost_no_allocation() {
+    for slots in [0, 2] {
+        let mut call = Call::connected(CallConfig {
+            slots: Some(slots),
+            ..CallConfig::default()
+        });
+        let all = 0..call.session.voices();
+        all.clone().for_each(|slot| forward(&mut call, slot, 300));
+        let before = ALLOCATIONS.get();
+        all.for_each(|slot| forward(&mut call, slot, 300));
+        assert_eq!(ALLOCATIONS.get() - before, 0, "{slots} slots");
     }
 }
 

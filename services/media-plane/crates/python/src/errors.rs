@@ -20,7 +20,7 @@ pub(crate) fn from_session(error: SessionError) -> PyErr {
         SessionError::Offer(rejected) => OfferRejected::new_err((rejected.message, rejected.line)),
         SessionError::UnknownSession(_) | SessionError::UnknownWorker(_) => PyKeyError::new_err(text),
         SessionError::LinkDown { .. } => PyConnectionError::new_err(text),
-        SessionError::Full => PyBlockingIOError::new_err(text),
+        SessionError::Full | SessionError::RoomFull(_) => PyBlockingIOError::new_err(text),
         SessionError::StaleEpoch { .. } => PyPermissionError::new_err(text),
     }
 }

@@ -1,6 +1,6 @@
 //! Events, snapshots and links as Python's tuples and dicts.
 
-use antiphon_runtime::{EdgeEvent, Snapshot, WorkerStatus};
+use antiphon_runtime::{EdgeEvent, MemberView, RoomView, Snapshot, WorkerStatus};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -63,6 +63,28 @@ pub(crate) fn session(py: Python<'_>, snapshot: Snapshot) -> PyResult<Bound<'_, 
     dict.set_item("quality", snapshot.quality)?;
     dict.set_item("remote", snapshot.remote.map(|remote| remote.to_string()))?;
     dict.set_item("security", snapshot.security)?;
+    Ok(dict)
+}
+
+pub(crate) fn room(py: Python<'_>, room: RoomView) -> PyResult<Bound<'_, PyDict>> {
+    let members: Vec<_> = room
+        .members
+        .into_iter()
+        .map(|one| member(py, one))
+        .collect::<PyResult<_>>()?;
+    let dict = PyDict::new(py);
+    dict.set_item("name", room.name)?;
+    dict.set_item("members", members)?;
+    Ok(dict)
+}
+
+fn member(py: Python<'_>, member: MemberView) -> PyResult<Bound<'_, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("session", member.session)?;
+    dict.set_item("muted", member.muted)?;
+    dict.set_item("speaking", member.speaking)?;
+    dict.set_item("hears", member.hears)?;
+    dict.set_item("hearing", member.hearing)?;
     Ok(dict)
 }
 

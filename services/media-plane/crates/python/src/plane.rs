@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
-use antiphon_runtime::{Answer, Candidate, OpenRequest, Plane, PlaneConfig, Transport};
+use antiphon_runtime::{Answer, Candidate, MemberChange, OpenRequest, Plane, PlaneConfig, Transport};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -116,7 +116,7 @@ impl MediaPlane {
     }
 
     /// Returns (SDP answer, ufrag). The worker must be connected.
-    #[pyo3(signature = (session, *, epoch, offer, agent, worker, metadata, caller, data_channel=None))]
+    #[pyo3(signature = (session, *, epoch, offer, agent, worker, metadata, caller, data_channel=None, room=None))]
     #[allow(clippy::too_many_arguments)] // Python's keywords
     fn open_session(
         &self,
@@ -129,6 +129,7 @@ impl MediaPlane {
         metadata: &str,
         caller: &str,
         data_channel: Option<u16>,
+        room: Option<&str>,
     ) -> PyResult<(String, String)> {
         let request = OpenRequest {
             session,
@@ -139,6 +140,7 @@ impl MediaPlane {
             metadata,
             caller,
             data_channel,
+            room,
         };
         py.detach(|| self.plane.open(&request)).map(pair).map_err(from_session)
     }
@@ -163,6 +165,29 @@ impl MediaPlane {
         py.detach(|| self.plane.session(session))
             .map(|snapshot| events::session(py, snapshot))
             .transpose()
+    }
+
+    /// Rooms with connected members: name, members (session, muted, speaking, hears, hearing).
+    fn rooms<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let rooms = py.detach(|| self.plane.rooms());
+        rooms.into_iter().map(|room| events::room(py, room)).collect()
+    }
+
+    /// Changes a member of a room; False when the session is in none. Raises PermissionError.
+    #[pyo3(signature = (session, *, epoch, muted=None, hears_all=false, hears_only=None))]
+    fn change_member(
+        &self,
+        py: Python<'_>,
+        session: &str,
+        epoch: u64,
+        muted: Option<bool>,
+        hears_all: bool,
+        hears_only: Option<Vec<String>>,
+    ) -> PyResult<bool> {
+        let hears = if hears_all { Some(None) } else { hears_only.map(Some) };
+        let change = MemberChange { muted, hears };
+        py.detach(|| self.plane.change_member(session, epoch, change))
+            .map_err(from_session)
     }
 
     /// Ids of live sessions.

@@ -89,6 +89,24 @@ antiphon_link::counters! {
         drop_ingest,
         /// Gaps and playout reports dropped because a worker fell behind too far.
         drop_reports,
+        /// Frames of sessions in rooms.
+        room_frames,
+        /// Frames forwarded to a listener.
+        room_forwarded,
+        /// Frames handed to another shard for those who listen there.
+        room_crossings,
+        /// Times that a room's home decided anew who hears whom.
+        room_stages,
+        /// Frames and levels of rooms not handed to another shard because its ring was full.
+        drop_room_ring_full,
+        /// Frames of members that are muted.
+        drop_room_muted,
+        /// Frames that reached a shard where nobody hears their sender any more.
+        drop_room_unheard,
+        /// Frames that a listener's session refused: late, not connected, or its agent speaks in the only stream.
+        drop_room_refused,
+        /// Commands of members that make no sense, or of sessions in no room.
+        drop_room_command,
         /// Frames taken from workers.
         playout_frames,
         /// Frames of workers that their session refused.

@@ -6,12 +6,14 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use std::{fmt, io};
 
+use antiphon_engine::room::{Forwarded, Loudness};
 use antiphon_engine::{OfferError, Remote, Session};
 use antiphon_link::Up;
 use antiphon_link::proto::MediaResponse;
 use bytes::Bytes;
 use crossbeam_queue::ArrayQueue;
 
+use crate::rooms::{Parcels, RoomMail};
 use crate::session::{Snapshot, Tenant};
 use crate::shard::{Members, Moving};
 use crate::slot::Slot;
@@ -80,6 +82,7 @@ pub(crate) enum Mail {
     Adopt(Box<Moving>),
     /// Where other edges take envelopes.
     Members(Arc<Members>),
+    Room(RoomMail),
     Stop,
 }
 
@@ -106,6 +109,8 @@ pub(crate) struct Mailbox {
     handed: ArrayQueue<Handed>,
     /// Buffers of datagrams that were dealt with, so that handing over allocates nothing.
     spare: ArrayQueue<Vec<u8>>,
+    /// What comes of rooms with each packet.
+    parcels: Parcels,
     signal: Signal,
     asleep: AtomicBool,
     closed: AtomicBool,
@@ -126,6 +131,7 @@ impl Mailbox {
             mail: ArrayQueue::new(MAIL),
             handed: ArrayQueue::new(HANDED),
             spare: ArrayQueue::new(HANDED),
+            parcels: Parcels::default(),
             signal: Signal::new()?,
             asleep: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -170,6 +176,24 @@ impl Mailbox {
         let _enough_of_them = self.spare.push(buffer);
     }
 
+    /// Leaves a copy of a room's frame. Returns false when the ring is full.
+    pub(crate) fn leave_frame(&self, room: u32, frame: &Forwarded<'_>) -> bool {
+        let taken = self.parcels.frame(room, frame);
+        self.wake();
+        taken
+    }
+
+    /// Leaves how loud a room's member is. Returns false when the ring is full.
+    pub(crate) fn leave_level(&self, room: u32, slot: Slot, loudness: Loudness) -> bool {
+        let taken = self.parcels.level(room, slot, loudness);
+        self.wake();
+        taken
+    }
+
+    pub(crate) fn parcels(&self) -> &Parcels {
+        &self.parcels
+    }
+
     /// Whether a few more messages fit.
     pub(crate) fn has_room(&self) -> bool {
         self.mail.len() + 64 < MAIL
@@ -198,7 +222,7 @@ impl Mailbox {
     pub(crate) fn fall_asleep(&self) -> bool {
         self.asleep.store(true, Ordering::SeqCst);
         fence(Ordering::SeqCst); // either we see the message, or its sender sees that we sleep
-        let empty = self.mail.is_empty() && self.handed.is_empty();
+        let empty = self.mail.is_empty() && self.handed.is_empty() && self.parcels.is_empty();
         if !empty {
             self.asleep.store(false, Ordering::Relaxed);
         }

@@ -24,12 +24,13 @@ use crate::counters::{ShardCounters, Tables};
 use crate::events::{EdgeEvent, Events};
 use crate::mailbox::{Mail, Mailbox};
 use crate::registry::{Live, NoPlace, Registry};
+use crate::rooms::{MemberChange, Membership, NO_LINK, RoomBook, RoomMail, RoomView, Stage};
 use crate::session::{Snapshot, Tenant};
 use crate::shard::{Members, Shard, Surroundings};
 use crate::slot::Slot;
 use crate::socket;
 use crate::steering::number_of;
-use crate::workers::{NotStanding, WorkerStatus, Workers};
+use crate::workers::{NotStanding, Standing, WorkerStatus, Workers};
 
 const LINK_THREADS: usize = 1;
 /// A shard that does not answer within this is stuck.
@@ -48,7 +49,7 @@ pub struct OpenRequest<'a> {
     pub offer: &'a str,
     /// The agent that shall talk.
     pub agent: &'a str,
-    /// The worker that runs it, as named to [`Plane::connect_worker`].
+    /// The worker that runs it, as named to [`Plane::connect_worker`]; empty for a session in a room without an agent.
     pub worker: &'a str,
     /// The application's metadata, a JSON object.
     pub metadata: &'a str,
@@ -56,6 +57,8 @@ pub struct OpenRequest<'a> {
     pub caller: &'a str,
     /// Stream id of a negotiated data channel.
     pub data_channel: Option<u16>,
+    /// The room that it joins.
+    pub room: Option<&'a str>,
 }
 
 /// Why a session was not opened, or not found.
@@ -81,6 +84,9 @@ pub enum SessionError {
     /// All places are taken, or a shard has more to do than it can.
     #[error("this edge has no room for another session")]
     Full,
+    /// The room has as many members as a room may have.
+    #[error("room {0} has no room for another member")]
+    RoomFull(String),
     /// A newer owner was seen.
     #[error("epoch {epoch} of session {session} is not newer than {seen}")]
     StaleEpoch {
@@ -123,6 +129,7 @@ pub struct Plane {
     steering: Option<SocketAddr>,
     mailboxes: Arc<[Mailbox]>,
     registry: Arc<Registry>,
+    rooms: Arc<RoomBook>,
     events: Arc<Events>,
     shard_counters: Vec<Arc<ShardCounters>>,
     tables: Arc<[Arc<Tables>]>,
@@ -151,6 +158,7 @@ impl Plane {
         )?);
         let mailboxes: Arc<[Mailbox]> = (0..config.shards).map(|_| Mailbox::new()).collect::<io::Result<_>>()?;
         let registry = Arc::new(Registry::new(config.shards, config.capacity));
+        let rooms = Arc::<RoomBook>::default();
         let events = Arc::new(Events::new()?);
         let outside = Arc::<ShardCounters>::default();
         let identity = Identity {
@@ -171,6 +179,7 @@ impl Plane {
                 config: engine.clone(),
                 mailboxes: mailboxes.clone(),
                 registry: registry.clone(),
+                rooms: rooms.clone(),
                 events: events.clone(),
                 counters,
                 tables: tables[index].clone(),
@@ -193,6 +202,7 @@ impl Plane {
             steering: bound.steering,
             mailboxes,
             registry,
+            rooms,
             events,
             shard_counters,
             tables,
@@ -257,60 +267,14 @@ impl Plane {
     /// # Errors
     /// [`SessionError`].
     pub fn open(&self, request: &OpenRequest<'_>) -> Result<Answer, SessionError> {
-        let standing = self.workers.standing(request.worker).map_err(|why| match why {
-            NotStanding::Unknown => SessionError::UnknownWorker(request.worker.into()),
-            NotStanding::Down(reason) => SessionError::LinkDown {
-                worker: request.worker.into(),
-                reason,
-            },
-        })?;
+        let standing = self.standing(request)?;
+        let link = standing.as_ref().map_or(NO_LINK, |standing| standing.number);
         let id: Arc<str> = request.session.into();
-        let (slot, replaced) = self
-            .registry
-            .admit(&id, request.epoch, standing.number)
-            .map_err(|why| match why {
-                NoPlace::Full => SessionError::Full,
-                NoPlace::Stale(seen) => stale(request.session, request.epoch, seen),
-            })?;
-        let opened = self.answer(request, slot).and_then(|(session, sdp, answer_us)| {
-            let hello = SessionOpened {
-                session: slot.0,
-                id: request.session.into(),
-                epoch: request.epoch,
-                agent: request.agent.into(),
-                metadata: request.metadata.into(),
-                caller: request.caller.into(),
-            };
-            standing
-                .up
-                .control
-                .push(Message::Opened(hello))
-                .map_err(|_| SessionError::LinkDown {
-                    worker: request.worker.into(),
-                    reason: "it just went down".into(),
-                })?;
-            let tenant = Tenant {
-                slot,
-                id: id.clone(),
-                epoch: request.epoch,
-                link: standing.number,
-                incarnation: standing.incarnation,
-                answer_us,
-            };
-            if self
-                .post(slot, Mail::Open(Box::new(tenant), Box::new(session)))
-                .is_err()
-            {
-                // Its worker has heard of it already.
-                let over = SessionClosed {
-                    session: slot.0,
-                    reason: "error".into(),
-                };
-                let _down = standing.up.control.push(Message::Closed(over));
-                return Err(SessionError::Full);
-            }
-            Ok(Answer::new(sdp))
-        });
+        let (slot, replaced) = self.registry.admit(&id, request.epoch, link).map_err(|why| match why {
+            NoPlace::Full => SessionError::Full,
+            NoPlace::Stale(seen) => stale(request.session, request.epoch, seen),
+        })?;
+        let opened = self.enter(request, slot, &id, standing.as_ref());
         if opened.is_err() {
             self.registry.withdraw(&id, slot);
         }
@@ -320,12 +284,91 @@ impl Plane {
         opened
     }
 
+    /// The link of a session's worker; `None` where it needs none.
+    fn standing(&self, request: &OpenRequest<'_>) -> Result<Option<Standing>, SessionError> {
+        if request.worker.is_empty() && request.room.is_some() {
+            return Ok(None);
+        }
+        let standing = self.workers.standing(request.worker).map_err(|why| match why {
+            NotStanding::Unknown => SessionError::UnknownWorker(request.worker.into()),
+            NotStanding::Down(reason) => SessionError::LinkDown {
+                worker: request.worker.into(),
+                reason,
+            },
+        })?;
+        Ok(Some(standing))
+    }
+
+    /// Makes the session, and its place in its room.
+    fn enter(
+        &self,
+        request: &OpenRequest<'_>,
+        slot: Slot,
+        id: &Arc<str>,
+        standing: Option<&Standing>,
+    ) -> Result<Answer, SessionError> {
+        let (session, sdp, answer_us) = self.answer(request, slot)?;
+        let full = |name: &str| SessionError::RoomFull(name.into());
+        let join = |name| self.rooms.join(name).ok_or_else(|| full(name));
+        let membership = request.room.map(join).transpose()?;
+        let tenant = Tenant {
+            slot,
+            id: id.clone(),
+            epoch: request.epoch,
+            link: standing.map_or(NO_LINK, |standing| standing.number),
+            incarnation: standing.map_or(0, |standing| standing.incarnation),
+            room: membership.clone(),
+            answer_us,
+        };
+        let entered = self.introduce(request, slot, standing).and_then(|()| {
+            let opened = self.post(slot, Mail::Open(Box::new(tenant), Box::new(session)));
+            opened.map_err(|()| {
+                // Its worker has heard of it already.
+                let over = SessionClosed {
+                    session: slot.0,
+                    reason: "error".into(),
+                };
+                let _down = standing.map(|standing| standing.up.control.push(Message::Closed(over)));
+                SessionError::Full
+            })
+        });
+        if let (Err(_), Some(membership)) = (&entered, &membership) {
+            self.rooms.leave(membership);
+        }
+        entered.map(|()| Answer::new(sdp))
+    }
+
+    /// Tells the session's worker of it.
+    fn introduce(
+        &self,
+        request: &OpenRequest<'_>,
+        slot: Slot,
+        standing: Option<&Standing>,
+    ) -> Result<(), SessionError> {
+        let Some(standing) = standing else { return Ok(()) };
+        let hello = SessionOpened {
+            session: slot.0,
+            id: request.session.into(),
+            epoch: request.epoch,
+            agent: request.agent.into(),
+            metadata: request.metadata.into(),
+            caller: request.caller.into(),
+            room: request.room.unwrap_or_default().into(),
+        };
+        let told = standing.up.control.push(Message::Opened(hello));
+        told.map_err(|_| SessionError::LinkDown {
+            worker: request.worker.into(),
+            reason: "it just went down".into(),
+        })
+    }
+
     fn answer(&self, request: &OpenRequest<'_>, slot: Slot) -> Result<(Session, String, u64), SessionError> {
         let open = OpenSession {
             offer: request.offer,
             slot: slot.0,
             epoch: request.epoch,
             data_channel: request.data_channel,
+            room: request.room.is_some(),
         };
         let begun = monotonic_us();
         let (session, sdp) = Session::accept(&self.config, &open, Time(begun))?;
@@ -386,6 +429,47 @@ impl Plane {
         let (reply, answer) = sync_channel(1);
         self.post(live.slot, Mail::Snapshot { slot: live.slot, reply }).ok()?;
         wait_for(&answer).flatten()
+    }
+
+    /// Rooms with connected members, in order of their names.
+    #[must_use]
+    pub fn rooms(&self) -> Vec<RoomView> {
+        let asked: Vec<_> = self
+            .rooms
+            .rooms()
+            .iter()
+            .filter_map(|room| self.look_at(room))
+            .collect();
+        let stages = asked.iter().filter_map(|answer| wait_for(answer).flatten());
+        stages.map(|stage| stage.view()).collect()
+    }
+
+    fn look_at(&self, room: &Membership) -> Option<Receiver<Option<Arc<Stage>>>> {
+        let (reply, answer) = sync_channel(1);
+        let look = RoomMail::Look { room: room.room, reply };
+        let home = room.home(self.mailboxes.len());
+        self.mailboxes[home].post(Mail::Room(look)).ok()?;
+        Some(answer)
+    }
+
+    /// Changes a session's part in its room. Returns false when it is not in one, or not connected.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn change_member(&self, session: &str, epoch: u64, change: MemberChange) -> Result<bool, SessionError> {
+        let Some(live) = self.find(session, epoch)? else {
+            return Ok(false);
+        };
+        let (reply, answer) = sync_channel(1);
+        let change = RoomMail::Change {
+            slot: live.slot,
+            link: None,
+            change,
+            reply: Some(reply),
+        };
+        self.post(live.slot, Mail::Room(change))
+            .map_err(|()| SessionError::Full)?;
+        Ok(wait_for(&answer).unwrap_or(false))
     }
 
     /// Ids of live sessions.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use antiphon_engine::{Remote, Session, SessionStats, Time};
 
+use crate::rooms::{Membership, Place};
 use crate::slot::Slot;
 
 /// Who a session is, and which link carries it.
@@ -16,6 +17,8 @@ pub(crate) struct Tenant {
     pub(crate) link: u32,
     /// Which coming-up of the link it was opened on.
     pub(crate) incarnation: u32,
+    /// The room that it is in.
+    pub(crate) room: Option<Membership>,
     /// How long the answer took to make, in microseconds.
     pub(crate) answer_us: u64,
 }
@@ -29,6 +32,8 @@ pub(crate) struct Seat {
     pub(crate) scheduled: Time,
     /// Its datagrams that wait for their turn, while it is not connected.
     pub(crate) waiting: u8,
+    /// Its place in its room, once it is connected.
+    pub(crate) place: Option<Place>,
 }
 
 impl Seat {
@@ -38,6 +43,7 @@ impl Seat {
             session,
             scheduled: Time::NEVER,
             waiting: 0,
+            place: None,
         }
     }
 

@@ -10,6 +10,7 @@ use antiphon_link::{Identity, Link, LinkStatus, Links, Sink, Up};
 use crate::counters::ShardCounters;
 use crate::events::{EdgeEvent, Events};
 use crate::mailbox::{Mail, Mailbox};
+use crate::rooms::{MemberChange, RoomMail};
 use crate::slot::Slot;
 
 /// What can be told of a link.
@@ -291,6 +292,18 @@ impl Sink for Route {
                     link: self.number,
                     hold_on_voice: policy.hold_on_voice,
                 },
+            ),
+            Message::Member(member) => (
+                member.session,
+                Mail::Room(RoomMail::Change {
+                    slot: Slot(member.session),
+                    link: Some(self.number),
+                    change: MemberChange {
+                        muted: member.muted,
+                        hears: None,
+                    },
+                    reply: None,
+                }),
             ),
             Message::Welcome(_) | Message::Ping(_) | Message::Pong(_) | Message::Pace(_) => return true,
         };

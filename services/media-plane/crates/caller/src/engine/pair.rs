@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use antiphon_engine::room::Forwarded;
 use antiphon_engine::{
     EngineConfig, Event as EngineEvent, Gap, IngestFrame, OpenSession, Output as EngineOutput, PlayoutFrame,
     PlayoutReport, Remote, Session, Time,
@@ -175,6 +176,26 @@ impl Pair {
         slot: u32,
         clock: &mut Virtual,
     ) -> Result<Self, EngineError> {
+        Self::open(config, calls, slot, false, clock)
+    }
+
+    /// In a room, with a receive slot.
+    pub(super) fn in_room(
+        config: &Arc<EngineConfig>,
+        calls: &RtcConfig,
+        slot: u32,
+        clock: &mut Virtual,
+    ) -> Result<Self, EngineError> {
+        Self::open(config, calls, slot, true, clock)
+    }
+
+    fn open(
+        config: &Arc<EngineConfig>,
+        calls: &RtcConfig,
+        slot: u32,
+        room: bool,
+        clock: &mut Virtual,
+    ) -> Result<Self, EngineError> {
         let server = config.advertise[0].address;
         let address = SocketAddr::from(([127, 0, 0, 1], 10_000 + slot as u16));
         let mut rtc = calls.clone().build(clock.instant());
@@ -182,6 +203,9 @@ impl Pair {
         rtc.add_local_candidate(candidate);
         let mut changes = rtc.sdp_api();
         let mid = changes.add_media(MediaKind::Audio, Direction::SendRecv, None, None, None);
+        if room {
+            changes.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
+        }
         let (offer, pending) = changes.apply().expect("media was added");
         let offer = offer.to_sdp_string();
         let open = OpenSession {
@@ -189,6 +213,7 @@ impl Pair {
             slot,
             epoch: 1,
             data_channel: None,
+            room,
         };
         let (session, answer) =
             Session::accept(config, &open, clock.time()).map_err(|error| EngineError::Refused(error.to_string()))?;
@@ -242,6 +267,16 @@ impl Pair {
     /// The caller gets what was said to it, untimed.
     pub(super) fn hear(&mut self, clock: Virtual, datagram: &[u8]) -> Result<(), CallError> {
         self.caller.receive(clock.instant(), datagram)
+    }
+
+    /// The timed part of a room: another member's frame leaves in the slot.
+    pub(super) fn forward(&mut self, now: Time, frame: &Forwarded<'_>) {
+        self.session.forward(now, 0, frame, &mut self.sink);
+    }
+
+    /// Frames that left in the slot.
+    pub(super) fn forwarded(&self) -> u64 {
+        self.session.stats().counters.forwarded
     }
 
     /// The timed part: a packet comes in, and its payload goes back as a frame of an utterance.

@@ -7,7 +7,8 @@ mod redundancy;
 
 use std::time::Duration;
 
-use cache::{Cache, Refusal};
+pub(crate) use cache::Cache;
+use cache::Refusal;
 use history::{Blocks, History};
 use redundancy::Redundancy;
 
@@ -123,6 +124,45 @@ impl Egress {
         out.transmit(to, &datagram[..sealed]);
     }
 
+    /// Sends a packet of another stream than the first, and keeps it in that stream's cache. Returns whether it could be sealed:
+    /// each sequence number once.
+    pub(crate) fn other(
+        &mut self,
+        now: Time,
+        to: Remote,
+        (header, payload): (&HeaderWriter<'_>, &[u8]),
+        (cache, sequence): (&mut Cache, Option<u64>),
+        out: &mut impl Output,
+    ) -> bool {
+        let Some(sender) = &mut self.sender else { return false };
+        let mut datagram = [0; DATAGRAM];
+        let start = header.write(&mut datagram);
+        let end = start + payload.len();
+        datagram[start..end].copy_from_slice(payload);
+        let Ok(sealed) = sender.seal_rtp(&mut datagram, end) else {
+            return false;
+        };
+        self.bytes += sealed as u64;
+        if let Some(sequence) = sequence {
+            cache.push(now, sequence, &datagram[..sealed], true);
+        }
+        out.transmit(to, &datagram[..sealed]);
+        true
+    }
+
+    /// As [`Egress::resend`], for another stream.
+    pub(crate) fn resend_other(
+        &mut self,
+        now: Time,
+        to: Remote,
+        (cache, sequence): (&mut Cache, u64),
+        round_trip: Option<Duration>,
+        counters: &mut Counters,
+        out: &mut impl Output,
+    ) {
+        self.bytes += resend(now, to, cache, sequence, round_trip, counters, out) as u64;
+    }
+
     /// Answers a NACK of the caller for one packet. Returns whether it went again.
     pub(crate) fn resend(
         &mut self,
@@ -133,22 +173,9 @@ impl Egress {
         counters: &mut Counters,
         out: &mut impl Output,
     ) -> bool {
-        match self.cache.answer(now, sequence, round_trip) {
-            Ok(packet) => {
-                counters.nacks_answered += 1;
-                self.bytes += packet.len() as u64;
-                out.transmit(to, packet);
-                true
-            }
-            Err(refusal) => {
-                let counter = match refusal {
-                    Refusal::TooOld => &mut counters.nacks_too_old,
-                    Refusal::TooOften => &mut counters.nacks_too_often,
-                };
-                *counter += 1;
-                false
-            }
-        }
+        let sent = resend(now, to, &mut self.cache, sequence, round_trip, counters, out);
+        self.bytes += sent as u64;
+        sent > 0
     }
 
     /// Gives memory back that is not used: to be called now and then.
@@ -175,6 +202,33 @@ impl Egress {
         };
         counters.rtcp_out += 1;
         out.transmit(to, &buffer[..sealed]);
+    }
+}
+
+/// Sends a kept packet again. Returns its length, 0 when it does not go.
+fn resend(
+    now: Time,
+    to: Remote,
+    cache: &mut Cache,
+    sequence: u64,
+    round_trip: Option<Duration>,
+    counters: &mut Counters,
+    out: &mut impl Output,
+) -> usize {
+    match cache.answer(now, sequence, round_trip) {
+        Ok(packet) => {
+            counters.nacks_answered += 1;
+            out.transmit(to, packet);
+            packet.len()
+        }
+        Err(refusal) => {
+            let counter = match refusal {
+                Refusal::TooOld => &mut counters.nacks_too_old,
+                Refusal::TooOften => &mut counters.nacks_too_often,
+            };
+            *counter += 1;
+            0
+        }
     }
 }
 

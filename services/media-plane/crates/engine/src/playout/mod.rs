@@ -411,6 +411,24 @@ impl Playout {
         self.ledger.forget(place.heard);
     }
 
+    /// Sends a frame of somebody else in this stream, unless the agent speaks or is about to. Returns whether it left.
+    pub(crate) fn overlay(&mut self, now: Time, payload: &[u8], sink: Sink<'_>) -> bool {
+        let ahead = self.line.due > now + LIVE_LEAD;
+        let taken = !self.connected || !self.queue.is_empty() || self.silences > 0 || ahead;
+        let speaks = |utterance: &Utterance| !utterance.complete && utterance.sent > 0 && utterance.ends > now;
+        if taken || self.utterances.iter().any(speaks) {
+            return false;
+        }
+        let Some(duration) = opus::duration(payload) else {
+            return false;
+        };
+        if now.since(self.line.due) > LIVE_TOLERANCE {
+            self.anchor(now);
+        }
+        self.packet(None, duration, (payload, &[]), sink);
+        true
+    }
+
     /// Whether all that was queued has left and ended.
     pub(crate) fn is_idle(&self, now: Time) -> bool {
         self.queue.is_empty() && self.line.due <= now

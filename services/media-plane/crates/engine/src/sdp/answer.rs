@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Audio, Data, Fingerprint, Offer, Section, SectionKind};
+use super::{Audio, Data, Fingerprint, Offer, Section, SectionKind, SlotLine};
 use crate::remote::{Candidate, Transport};
 
 /// The stream that the edge sends.
@@ -33,6 +33,8 @@ pub struct Answer<'a> {
     pub candidates: &'a [Candidate],
     /// What the edge sends.
     pub stream: OwnStream<'a>,
+    /// SSRCs of [`Offer::slots`], in their order.
+    pub slots: &'a [u32],
     /// The largest data-channel message that the edge takes.
     pub max_message_size: u32,
 }
@@ -70,6 +72,7 @@ impl Answer<'_> {
             match (section.kind, &offer.data) {
                 (SectionKind::Audio, _) => self.audio(&mut text, offer, section, &offer.audio),
                 (SectionKind::Data, Some(data)) => self.data(&mut text, offer, section, data),
+                (SectionKind::Slot(at), _) => self.slot(&mut text, offer, section, (at, &offer.slots[at])),
                 (SectionKind::Carrier, _) => self.carrier(&mut text, offer, section),
                 _ => {
                     reject(&mut text, section);
@@ -144,6 +147,28 @@ impl Answer<'_> {
             text,
             "a=sctp-port:{}\r\na=max-message-size:{}\r\n",
             data.sctp_port, self.max_message_size
+        );
+    }
+
+    fn slot(&self, text: &mut String, offer: &Offer, section: &Section, (at, slot): (usize, &SlotLine)) {
+        let opus = slot.payload_type;
+        let _ = write!(text, "m=audio {} {} {opus}\r\n", self.port(), section.protocol);
+        self.transport(text, offer, section);
+        let _ = write!(
+            text,
+            "a=sendonly\r\na=rtcp-mux\r\na=rtpmap:{opus} opus/48000/2\r\n\
+             a=fmtp:{opus} minptime=10;useinbandfec=1;stereo=0;usedtx=1\r\na=rtcp-fb:{opus} nack\r\n"
+        );
+        if let Some(id) = slot.mid_extension {
+            let _ = write!(text, "a=extmap:{id} {}\r\n", super::MID_URI);
+        }
+        // Streams of their own: a browser would play the tracks of one stream in step.
+        let OwnStream { cname, stream, .. } = self.stream;
+        let (ssrc, number) = (self.slots[at], at + 1);
+        let _ = write!(
+            text,
+            "a=msid:{stream}-{number} slot-{number}\r\na=ssrc:{ssrc} cname:{cname}\r\n\
+             a=ssrc:{ssrc} msid:{stream}-{number} slot-{number}\r\n"
         );
     }
 

@@ -13,7 +13,7 @@ mod tests;
 pub use answer::{Answer, OwnStream};
 pub use fingerprint::{Fingerprint, HashAlgorithm};
 pub use fragment::{parse_fragment, write_fragment};
-pub use offer::{Audio, Credentials, Data, Direction, Offer, Opus, Section, SectionKind, Setup};
+pub use offer::{Audio, Credentials, Data, Direction, Offer, Opus, Section, SectionKind, Setup, SlotLine};
 
 const MID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 const LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";

@@ -114,6 +114,17 @@ pub struct Audio {
     pub ssrcs: Vec<u32>,
 }
 
+/// A receive-only audio m-line: the place of one voice of a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotLine {
+    /// Its mid.
+    pub mid: String,
+    /// Opus.
+    pub payload_type: u8,
+    /// Extension id of `mid`, when offered.
+    pub mid_extension: Option<u8>,
+}
+
 /// The application m-line that is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Data {
@@ -132,6 +143,8 @@ pub enum SectionKind {
     Audio,
     /// [`Offer::data`].
     Data,
+    /// One of [`Offer::slots`].
+    Slot(usize),
     /// Inactive, and accepted all the same: it is the first of the bundle, whose transport the others take. Chromium
     /// cannot apply an answer that rejects it under its policy `max-bundle`.
     Carrier,
@@ -169,6 +182,8 @@ pub struct Offer {
     pub audio: Audio,
     /// The application m-line.
     pub data: Option<Data>,
+    /// Receive-only audio m-lines that are taken; none where none were asked for.
+    pub slots: Vec<SlotLine>,
     /// Mids of the audio m-line's BUNDLE group in its order; empty when there is none.
     pub bundle: Vec<String>,
     /// All m-lines in order.

@@ -4,7 +4,7 @@
 use super::lines::{Attribute, Part, split};
 use super::{
     Audio, Credentials, Data, Direction, Fingerprint, LEVEL_URI, MID_URI, Offer, OfferError, Opus, Section,
-    SectionKind, Setup, fragment,
+    SectionKind, Setup, SlotLine, fragment,
 };
 
 /// RFC 8841 6.1: what a peer takes that does not say.
@@ -28,6 +28,14 @@ impl Offer {
     /// # Errors
     /// [`OfferError`] names the line: malformed, no Opus, no fingerprint, no ICE credentials, no rtcp-mux.
     pub fn parse(text: &str) -> Result<Self, OfferError> {
+        Self::parse_with_slots(text, 0)
+    }
+
+    /// Reads an offer and takes up to `most_slots` receive-only audio m-lines of it, for the voices of a room.
+    ///
+    /// # Errors
+    /// As [`Offer::parse`].
+    pub fn parse_with_slots(text: &str, most_slots: usize) -> Result<Self, OfferError> {
         if !text.starts_with("v=0") {
             return Err(OfferError::at(1, "not SDP: the first line is v=0"));
         }
@@ -66,9 +74,19 @@ impl Offer {
             .find(|(_, media)| media.is_data_channel() && together && grouped(media.mid));
         let data_at = data.map(|(at, _)| at);
         let data = data.map(|(_, media)| media.data()).transpose()?;
+        let mut slots = Vec::new();
+        let mut slots_at = Vec::new();
+        for (at, other) in media.iter().enumerate() {
+            if at != audio_at && together && grouped(other.mid) && slots.len() < most_slots {
+                let Some(slot) = other.slot() else { continue };
+                slots.push(slot);
+                slots_at.push(at);
+            }
+        }
         let kind = |at| match at {
             _ if at == audio_at => SectionKind::Audio,
             _ if Some(at) == data_at => SectionKind::Data,
+            _ if slots_at.contains(&at) => SectionKind::Slot(slots_at.iter().take_while(|slot| **slot != at).count()),
             _ if together && media[at].carries(bundle.as_deref()) => SectionKind::Carrier,
             _ => SectionKind::Rejected,
         };
@@ -78,6 +96,7 @@ impl Offer {
             setup: setup(&holders)?,
             audio,
             data,
+            slots,
             bundle: bundle
                 .iter()
                 .flatten()
@@ -232,6 +251,16 @@ impl<'a, 'p> Media<'a, 'p> {
             mid_extension: self.extension(MID_URI),
             level_extension: self.extension(LEVEL_URI),
             ssrcs: self.ssrcs(),
+        })
+    }
+
+    fn slot(&self) -> Option<SlotLine> {
+        let opus = self.opus().filter(|_| self.media == "audio" && self.offered())?;
+        let usable = self.direction() == Direction::RecvOnly && self.part.has("rtcp-mux");
+        usable.then(|| SlotLine {
+            mid: self.mid.to_owned(),
+            payload_type: opus.payload_type,
+            mid_extension: self.extension(MID_URI),
         })
     }
 

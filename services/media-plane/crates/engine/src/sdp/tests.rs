@@ -7,6 +7,7 @@ use crate::remote::{Candidate, Transport};
 
 const CHROMIUM: &str = include_str!("../../tests/offers/chromium.sdp");
 const CHROMIUM_MAX_BUNDLE: &str = include_str!("../../tests/offers/chromium-max-bundle.sdp");
+const CHROMIUM_ROOM: &str = include_str!("../../tests/offers/chromium-room.sdp");
 const FIREFOX: &str = include_str!("../../tests/offers/firefox.sdp");
 const SAFARI: &str = include_str!("../../tests/offers/safari.sdp");
 const AIORTC: &str = include_str!("../../tests/offers/aiortc.sdp");
@@ -19,7 +20,10 @@ fn candidate(transport: Transport, address: &str) -> Candidate {
 }
 
 fn answer(offer: &str) -> String {
-    let offer = Offer::parse(offer).unwrap();
+    answer_with(&Offer::parse(offer).unwrap(), &[])
+}
+
+fn answer_with(offer: &Offer, slots: &[u32]) -> String {
     let fingerprint = Fingerprint::of(b"certificate");
     let candidates = [
         candidate(Transport::Udp, "192.0.2.1:4000"),
@@ -38,9 +42,10 @@ fn answer(offer: &str) -> String {
             stream: "agent",
             track: "voice",
         },
+        slots,
         max_message_size: 65_536,
     }
-    .write(&offer)
+    .write(offer)
 }
 
 fn refusal(offer: &str) -> (usize, String) {
@@ -80,6 +85,38 @@ fn every_stack_offers_opus_and_most_a_data_channel() {
         assert_eq!(offer.setup, Setup::ActPass, "{name}");
         assert_eq!(offer.audio.direction, Direction::SendRecv, "{name}");
     }
+}
+
+#[test]
+fn receive_only_lines_become_slots_where_they_are_asked_for() {
+    let offer = Offer::parse_with_slots(CHROMIUM_ROOM, 8).unwrap();
+    let mids: Vec<&str> = offer.slots.iter().map(|slot| slot.mid.as_str()).collect();
+    assert_eq!(mids, ["1", "2", "3"]);
+    assert!(
+        offer
+            .slots
+            .iter()
+            .all(|slot| (slot.payload_type, slot.mid_extension) == (111, Some(4)))
+    );
+    let text = answer_with(&offer, &[50, 51, 52]);
+    let sections: Vec<&str> = text.split("m=").skip(1).collect();
+    assert_eq!(sections.len(), 5);
+    for (section, ssrc) in sections[1..4].iter().zip([50, 51, 52]) {
+        assert!(section.starts_with("audio 4000 UDP/TLS/RTP/SAVPF 111\r\n"), "{section}");
+        assert!(section.contains("a=sendonly\r\n") && section.contains(&format!("a=ssrc:{ssrc} cname:antiphon\r\n")));
+    }
+    assert!(text.contains("a=group:BUNDLE 0 1 2 3 4\r\n"));
+    let streams: std::collections::BTreeSet<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("a=msid:")).collect();
+    assert_eq!(streams.len(), 4, "a stream of its own for each: {streams:?}");
+}
+
+#[test]
+fn receive_only_lines_are_bounded_and_refused_outside_rooms() {
+    assert_eq!(Offer::parse_with_slots(CHROMIUM_ROOM, 2).unwrap().slots.len(), 2);
+    let offer = Offer::parse(CHROMIUM_ROOM).unwrap();
+    assert!(offer.slots.is_empty());
+    assert_eq!(answer(CHROMIUM_ROOM).matches("m=audio 0 ").count(), 3);
 }
 
 #[test]

@@ -68,6 +68,7 @@ impl Attack {
             slot: 1,
             epoch: 1,
             data_channel: None,
+            room: false,
         };
         let keys = (Profile::AeadAes128Gcm, &KEY[..], &SALT[..]);
         let mut said = Said::default();

@@ -9,10 +9,14 @@ use crate::output::{Event, Output};
 use crate::playout::{Played, Playout};
 use crate::remote::Remote;
 use crate::report::{MAX_RTCP, Sent};
+use crate::room::MAX_SLOTS;
 use crate::rtcp::{NackList, Packet, ReportBlock, Writer, compound};
 use crate::srtp::{MAX_OVERHEAD, OpenError};
 use crate::stats::{Counters, once};
 use crate::time::Time;
+
+/// SSRCs of a session's receive slots.
+type Ssrcs = [Option<u32>; MAX_SLOTS];
 
 impl Session {
     pub(super) fn receive_rtp(&mut self, now: Time, from: Remote, datagram: &mut [u8], out: &mut impl Output) {
@@ -145,6 +149,9 @@ impl Session {
                     self.bye = Some(now + BYE);
                 }
             }
+            Packet::Nack { media_ssrc, lost, .. } if self.slots.iter().any(|slot| slot.ssrc == *media_ssrc) => {
+                self.answer_slot(now, *media_ssrc, lost.clone(), out);
+            }
             Packet::Nack { media_ssrc, lost, .. } if *media_ssrc == self.egress.ssrc => {
                 self.answer(now, lost.clone(), out);
             }
@@ -171,9 +178,12 @@ impl Session {
 
     pub(super) fn handle_reports(&mut self, now: Time, blocks: impl Iterator<Item = ReportBlock>) {
         let ssrc = self.egress.ssrc;
-        for block in blocks.filter(|block| block.ssrc == ssrc) {
+        let slots: Ssrcs = std::array::from_fn(|at| self.slots.get(at).map(|slot| slot.ssrc));
+        for block in blocks.filter(|block| block.ssrc == ssrc || slots.contains(&Some(block.ssrc))) {
             let redundancy = &mut self.egress.redundancy;
-            redundancy.reported(f32::from(block.fraction_lost) / 256.0);
+            if block.ssrc == ssrc {
+                redundancy.reported(f32::from(block.fraction_lost) / 256.0);
+            }
             if let Some(round_trip) = self.reporter.receiver_report(now, &block) {
                 let jitter = Duration::from_micros(u64::from(block.jitter) * 1_000 / 48).min(round_trip);
                 redundancy.path(round_trip, jitter);
@@ -245,6 +255,7 @@ impl Session {
             .reporter
             .write(now, &sent, &self.cname, received, &mut buffer[..MAX_RTCP]);
         self.egress.rtcp(to, &mut buffer, length, &mut self.counters, out);
+        self.report_slots(now, out);
         self.egress.rest(now);
     }
 }

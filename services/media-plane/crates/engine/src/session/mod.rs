@@ -6,6 +6,7 @@ mod holds;
 mod hostile;
 mod listening;
 mod media;
+mod room;
 mod transport;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::playout::Playout;
 use crate::rate::Limits;
 use crate::remote::Remote;
 use crate::report::Reporter;
+use crate::room::{MAX_SLOTS, Slot};
 use crate::sdp::{Answer, Offer, OfferError, OwnStream, parse_fragment, write_fragment};
 use crate::srtp::Receiver;
 use crate::stats::{Counters, PathGaps, PlayoutStats, SessionState, SessionStats, SetupTimes};
@@ -49,6 +51,8 @@ pub struct OpenSession<'a> {
     pub epoch: u64,
     /// Stream id of a negotiated data channel.
     pub data_channel: Option<u16>,
+    /// In a room: receive-only audio m-lines of the offer become slots for other members' voices.
+    pub room: bool,
 }
 
 /// A frame of an utterance, from the worker.
@@ -102,6 +106,7 @@ pub struct Session {
     detector: Option<Box<Detector>>,
     holds: Holds,
     reporter: Reporter,
+    slots: Box<[Slot]>,
     cname: [u8; 16],
     path_gaps: PathGaps,
     bye: Option<Time>,
@@ -114,7 +119,7 @@ impl Session {
     /// # Errors
     /// [`OfferError`] names the line that cannot be answered.
     pub fn accept(config: &Arc<EngineConfig>, open: &OpenSession<'_>, now: Time) -> Result<(Self, String), OfferError> {
-        let mut offer = Offer::parse(open.offer)?;
+        let mut offer = Offer::parse_with_slots(open.offer, if open.room { MAX_SLOTS } else { 0 })?;
         let mut random = [0; 32];
         aws_lc_rs::rand::fill(&mut random).map_err(|_| OfferError {
             line: 0,
@@ -130,6 +135,7 @@ impl Session {
         let local = seal(config, &place);
         let cname = hex(&random[16..24]);
         let ssrc = number(0).max(1);
+        let slots: Vec<u32> = (1..).take(offer.slots.len()).map(|at| ssrc.wrapping_add(at)).collect();
         let name = std::str::from_utf8(&cname).unwrap_or_default();
         let answer = Answer {
             session_id: u64::from(number(4)) << 16 | u64::from(number(8)) >> 16,
@@ -143,6 +149,7 @@ impl Session {
                 stream: name,
                 track: "agent",
             },
+            slots: &slots,
             max_message_size: MAX_MESSAGE,
         }
         .write(&offer);
@@ -151,6 +158,9 @@ impl Session {
         offer.bundle = Vec::new();
         #[expect(clippy::cast_possible_truncation, reason = "16 random bits are wanted")]
         let first_sequence = number(12) as u16;
+        let lines = std::mem::take(&mut offer.slots).into_iter().zip(&slots);
+        let slots =
+            lines.map(|(line, ssrc)| Slot::new(*ssrc, line.payload_type, line.mid, line.mid_extension, first_sequence));
         let session = Self {
             config: Arc::clone(config),
             place,
@@ -178,6 +188,7 @@ impl Session {
             detector: None,
             holds: Holds::default(),
             reporter: Reporter::new(number(28)),
+            slots: slots.collect(),
             cname,
             path_gaps: PathGaps::default(),
             bye: None,

@@ -9,6 +9,7 @@ use crate::dtls::{DtlsEvent, Failure, Keys, Transport};
 use crate::output::{Event, Output};
 use crate::remote::Remote;
 use crate::report::MAX_RTCP;
+use crate::room::FIRST_TYPE;
 use crate::rtcp::Writer;
 use crate::srtp::{MAX_OVERHEAD, Side};
 use crate::stats::{SessionState, once};
@@ -169,7 +170,8 @@ impl Session {
                     return;
                 }
                 counters.messages_in += 1;
-                if binary && label == LABEL {
+                let is_rooms = payload.first().is_some_and(|first| *first >= FIRST_TYPE);
+                if binary && label == LABEL && !is_rooms {
                     for_the_edge.push(payload);
                     return;
                 }

@@ -11,7 +11,7 @@ pub enum SealError {
     /// Not an RTP or RTCP packet, or the buffer has no room for the tag.
     #[error("malformed packet, or no room for the tag")]
     Malformed,
-    /// The sequence number does not grow: a nonce is never used twice. Send the cached ciphertext again instead.
+    /// The sequence number was used, or is too old to tell: a nonce is never used twice. Send the cached ciphertext again instead.
     #[error("sequence number was used already")]
     Reused,
     /// Too many streams, or the key is used up.
@@ -33,6 +33,8 @@ pub struct Sender {
 struct Stream {
     ssrc: u32,
     last: u64,
+    /// Bit n: the nth index below `last` was used; what is before the first counts as used.
+    used: u64,
 }
 
 impl Sender {
@@ -52,7 +54,8 @@ impl Sender {
     }
 
     /// Seals the RTP packet `buffer[..length]` in place and returns the new length; `buffer` has
-    /// [`super::MAX_OVERHEAD`] bytes to spare. Sequence numbers of a stream must grow, by less than 2^15 at a time.
+    /// [`super::MAX_OVERHEAD`] bytes to spare. Each sequence number of a stream is sealed once: above the highest by less than
+    /// 2^15, or among the 63 below it, where one was left out.
     ///
     /// # Errors
     /// [`SealError`]; the packet is then not to be sent.
@@ -93,18 +96,42 @@ impl Sender {
                 return Err(SealError::Exhausted);
             }
             let last = u64::from(sequence);
-            self.streams.push(Stream { ssrc, last });
+            self.streams.push(Stream {
+                ssrc,
+                last,
+                used: u64::MAX,
+            });
             return Ok(last);
         };
         let ahead = sequence.wrapping_sub(stream.last as u16);
+        if ahead >= 1 << 15 {
+            return stream.fill(u64::from(ahead.wrapping_neg()));
+        }
         let index = stream.last + u64::from(ahead);
-        if ahead == 0 || ahead >= 1 << 15 {
+        if ahead == 0 {
             return Err(SealError::Reused);
         }
         if index >= 1 << 48 {
             return Err(SealError::Exhausted);
         }
         stream.last = index;
+        stream.used = stream.used.checked_shl(u32::from(ahead)).unwrap_or(0) | 1;
         Ok(index)
+    }
+}
+
+impl Stream {
+    /// Takes an index below the highest that was left out.
+    fn fill(&mut self, behind: u64) -> Result<u64, SealError> {
+        let bit = 1_u64
+            .checked_shl(u32::try_from(behind).unwrap_or(u32::MAX))
+            .unwrap_or(0);
+        match self.last.checked_sub(behind) {
+            Some(index) if bit != 0 && self.used & bit == 0 => {
+                self.used |= bit;
+                Ok(index)
+            }
+            _ => Err(SealError::Reused),
+        }
     }
 }

@@ -206,6 +206,7 @@ impl Listener {
             slot: 0x0100_0005,
             epoch: 77,
             data_channel: None,
+            room: false,
         };
         let (mut session, answer) = Session::accept(&engine_config(), &open, START).expect("an answer");
         let mut said = Said {

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use antiphon_engine::room::Forwarded;
 use antiphon_engine::stun::{Kind, classify};
 use antiphon_engine::{
     EngineConfig, Event, Gap, IngestFrame, IngestQuality, OpenSession, Output, PlayoutFrame, PlayoutReport, Remote,
@@ -169,6 +170,8 @@ pub struct CallConfig {
     pub down: LinkConfig,
     pub channels: Vec<ChannelConfig>,
     pub negotiated: Option<u16>,
+    /// In a room, with so many receive-only m-lines.
+    pub slots: Option<usize>,
     pub offer: fn(String) -> String,
     pub seed: u64,
 }
@@ -186,6 +189,7 @@ impl Default for CallConfig {
             down: link,
             channels: Vec::new(),
             negotiated: None,
+            slots: None,
             offer: |offer| offer,
             seed: 1,
         }
@@ -207,6 +211,7 @@ pub struct Call {
     pub peer_events: Vec<(Time, str0m::Event)>,
     pub channels: Vec<ChannelId>,
     pub mid: Mid,
+    pub slots: Vec<Mid>,
     pub nat: Nat,
     pub up: Link<Datagram>,
     pub down: Link<Datagram>,
@@ -247,6 +252,9 @@ impl Call {
         rtc.add_local_candidate(Candidate::host(address(INSIDE), "udp").expect("a candidate"));
         let mut changes = rtc.sdp_api();
         let mid = changes.add_media(MediaKind::Audio, Direction::SendRecv, None, None, None);
+        let slots = (0..config.slots.unwrap_or(0))
+            .map(|_| changes.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None))
+            .collect();
         let channels = config
             .channels
             .into_iter()
@@ -260,6 +268,7 @@ impl Call {
             slot: 0x0100_0005,
             epoch: 77,
             data_channel: config.negotiated,
+            room: config.slots.is_some(),
         };
         let (session, answer) =
             engine(|| Session::accept(&shared, &open, START)).expect("an offer that can be answered");
@@ -276,6 +285,7 @@ impl Call {
             peer_events: Vec::new(),
             channels,
             mid,
+            slots,
             nat: Nat::new(address(INSIDE), address(OUTSIDE)),
             up: Link::new(seed.value(), config.up),
             down: Link::new(seed.value() ^ 0x5555, config.down),
@@ -473,6 +483,13 @@ impl Call {
         let taken = engine(|| self.session.play(self.now, frame, &mut self.said));
         self.carry();
         taken
+    }
+
+    /// Another member's frame for a slot.
+    pub fn forward(&mut self, slot: usize, frame: &Forwarded<'_>) -> bool {
+        let sent = engine(|| self.session.forward(self.now, slot, frame, &mut self.said));
+        self.carry();
+        sent
     }
 
     pub fn hold(&mut self) {

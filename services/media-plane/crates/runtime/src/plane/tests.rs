@@ -65,6 +65,7 @@ fn a_worker_hears_the_end_of_a_session_that_its_shard_had_no_room_for() {
         metadata: "{}",
         caller: "",
         data_channel: None,
+        room: None,
     });
 
     assert_eq!(refused.err(), Some(SessionError::Full));

@@ -5,6 +5,7 @@ use antiphon_engine::{Session, Time};
 use super::run::Shard;
 use super::voice::Voice;
 use crate::mailbox::Mail;
+use crate::rooms::NO_LINK;
 use crate::session::{Seat, Tenant};
 
 /// Messages carried out before packets get their turn again.
@@ -39,6 +40,7 @@ impl Shard {
             packets += 1;
             self.take_handed(handed, now);
         }
+        packets += self.take_parcels(now);
         Taken::Packets(packets)
     }
 
@@ -95,17 +97,19 @@ impl Shard {
             Mail::LinkDown { link } => self.lose_link(link, now),
             Mail::Pace { link, gather_us } => self.mouth.uplinks.pace(link, gather_us),
             Mail::Members(members) => self.mouth.ways.relay.set_members(members),
+            Mail::Room(mail) => self.take_room_mail(mail, now),
             Mail::Media { .. } | Mail::Adopt(_) | Mail::Stop => {} // taken above
         }
     }
 
     fn open(&mut self, tenant: Tenant, session: Box<Session>, now: Time) {
         let (slot, incarnation) = (tenant.slot, tenant.incarnation);
-        let link_stands = self
-            .mouth
-            .uplinks
-            .get_mut(tenant.link)
-            .is_some_and(|uplink| uplink.incarnation == incarnation);
+        let link_stands = tenant.link == NO_LINK
+            || self
+                .mouth
+                .uplinks
+                .get_mut(tenant.link)
+                .is_some_and(|uplink| uplink.incarnation == incarnation);
         self.sit_down(Seat::new(tenant, session));
         if !link_stands {
             self.drive(slot, now, |session, voice| session.close(now, "worker", false, voice));

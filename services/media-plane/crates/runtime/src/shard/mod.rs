@@ -7,6 +7,7 @@ mod link;
 mod load;
 mod mail;
 mod relay;
+mod rooms;
 mod run;
 mod seats;
 mod streams;

@@ -14,6 +14,7 @@ use super::handshakes::Handshakes;
 use super::load::Load;
 use super::mail::Taken;
 use super::relay::Relay;
+use super::rooms::Rooms;
 use super::voice::Mouth;
 use super::ways::{Port, Ways};
 use crate::counters::{ShardCounters, Tables};
@@ -22,6 +23,7 @@ use crate::flows::{Flows, MOST_ADDRESSES};
 use crate::gate::Gate;
 use crate::mailbox::Mailbox;
 use crate::registry::Registry;
+use crate::rooms::{Heard, RoomBook};
 use crate::session::Seat;
 use crate::slot::Slot;
 use crate::socket::{self, Inbox, MOST_WATCHED, Ready};
@@ -42,6 +44,7 @@ pub(crate) struct Surroundings {
     pub(crate) config: Arc<EngineConfig>,
     pub(crate) mailboxes: Arc<[Mailbox]>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) rooms: Arc<RoomBook>,
     pub(crate) events: Arc<Events>,
     pub(crate) counters: Arc<ShardCounters>,
     pub(crate) tables: Arc<Tables>,
@@ -77,6 +80,7 @@ pub(crate) struct Shard {
     pub(super) farewells: VecDeque<(Time, Slot)>,
     /// What callers say who are not connected yet.
     pub(super) handshakes: Handshakes,
+    pub(super) rooms: Rooms,
     pub(super) mouth: Mouth,
     /// What connections are ready for.
     pub(super) ready: Vec<Ready>,
@@ -102,6 +106,7 @@ impl Shard {
             uplinks: Uplinks::default(),
             counters: surroundings.counters.clone(),
             said: Vec::new(),
+            heard: Heard::default(),
         };
         Self {
             index: surroundings.index,
@@ -113,6 +118,7 @@ impl Shard {
             due: Vec::with_capacity(64),
             farewells: VecDeque::new(),
             handshakes: Handshakes::default(),
+            rooms: Rooms::default(),
             mouth,
             ready: Vec::new(),
         }
@@ -136,6 +142,7 @@ impl Shard {
             packets += self.read_envelopes(&mut inbox, now);
             self.fire(now);
             self.say_farewells(now);
+            let rooms_at = self.tend_rooms(now);
             self.mouth.send();
             let mut flush_at = self.mouth.uplinks.flush(now, &self.surroundings.counters);
             if !self.handshakes.is_empty() {
@@ -159,7 +166,7 @@ impl Shard {
             }
             match load.note(now, packets) {
                 Some(look_again) => socket::sleep_until(look_again),
-                None if self.handshakes.is_empty() => self.wait(&descriptors, flush_at),
+                None if self.handshakes.is_empty() => self.wait(&descriptors, flush_at.min(rooms_at)),
                 None => {} // the others, after a look at the live calls
             }
         }

@@ -3,13 +3,16 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use antiphon_engine::room::FIRST_TYPE;
 use antiphon_engine::{Event, Remote, Session, Time};
 use antiphon_link::proto::control_request::Message;
 use antiphon_link::proto::{DataMessage, SessionClosed, SessionConnected};
 
+use super::rooms::CHANNEL;
 use super::run::Shard;
 use super::voice::Voice;
 use crate::events::EdgeEvent;
+use crate::rooms::{NO_LINK, is_bye};
 use crate::session::Seat;
 use crate::slot::Slot;
 use crate::steering::Owner;
@@ -41,15 +44,18 @@ impl Shard {
         if seat.tenant.slot != slot {
             return None;
         }
-        let mut voice = self.mouth.voice(slot.0, seat.tenant.link, now);
+        let mut voice = self.mouth.voice(slot.0, seat.tenant.link, now, seat.place.as_ref());
         let acted = catch_unwind(AssertUnwindSafe(|| act(&mut seat.session, &mut voice)));
         let Ok(result) = acted else {
             self.give_up(slot);
             return None;
         };
         self.reschedule(slot.index());
+        if !self.mouth.heard.is_empty() {
+            self.share(slot, now);
+        }
         if !self.mouth.said.is_empty() {
-            self.hear(slot);
+            self.hear(slot, now);
         }
         Some(result)
     }
@@ -58,6 +64,7 @@ impl Shard {
     #[cold]
     fn give_up(&mut self, slot: Slot) {
         self.mouth.said.clear();
+        self.mouth.heard.clear();
         self.mouth.counters.session_faults.add(1);
         self.see_off(slot, "error");
     }
@@ -97,14 +104,17 @@ impl Shard {
         self.due = due;
     }
 
-    fn hear(&mut self, slot: Slot) {
+    fn hear(&mut self, slot: Slot, now: Time) {
         let mut said = std::mem::take(&mut self.mouth.said);
         for event in said.drain(..) {
             match event {
                 Event::Connected { security } => self.connected(slot, security),
                 Event::Data {
                     label, binary, payload, ..
-                } => self.pass_on(slot, label, binary, payload),
+                } => match payload.first() {
+                    Some(first) if binary && label == CHANNEL && *first >= FIRST_TYPE => self.obey(slot, &payload),
+                    _ => self.pass_on(slot, label, binary, payload, now),
+                },
                 Event::Moved { remote, gap } => self.moved(slot, remote, gap),
                 Event::Closed { reason } => self.see_off(slot, reason),
                 Event::PathSelected { .. } | Event::ChannelOpen { .. } => {}
@@ -137,6 +147,7 @@ impl Shard {
             }),
         );
         self.announce(event);
+        self.join_room(slot);
     }
 
     fn moved(&mut self, slot: Slot, remote: Remote, gap: Duration) {
@@ -150,10 +161,14 @@ impl Shard {
         self.announce(event);
     }
 
-    fn pass_on(&mut self, slot: Slot, label: String, binary: bool, payload: Vec<u8>) {
+    fn pass_on(&mut self, slot: Slot, label: String, binary: bool, payload: Vec<u8>, now: Time) {
         let Some(link) = self.seat(slot).map(|seat| seat.tenant.link) else {
             return;
         };
+        if link == NO_LINK && !binary && label == CHANNEL && is_bye(&payload) {
+            self.drive(slot, now, |session, voice| session.close(now, "bye", false, voice));
+            return;
+        }
         let data = DataMessage {
             session: slot.0,
             label,
@@ -174,6 +189,12 @@ impl Shard {
         };
         self.flows.forget_session(slot);
         self.mouth.ways.connections.forget_session(Owner::Here(slot));
+        if let Some(place) = seat.place {
+            self.leave_room(slot, place);
+        }
+        if let Some(membership) = &seat.tenant.room {
+            self.surroundings.rooms.leave(membership);
+        }
         self.tell(
             seat.tenant.link,
             Message::Closed(SessionClosed {
@@ -195,7 +216,7 @@ impl Shard {
     }
 
     /// Says something to a worker. Returns false when it was not taken.
-    fn tell(&mut self, link: u32, message: Message) -> bool {
+    pub(super) fn tell(&mut self, link: u32, message: Message) -> bool {
         self.mouth
             .uplinks
             .get_mut(link)
@@ -237,6 +258,7 @@ mod tests {
             ),
             mailboxes: Arc::new([Mailbox::new().expect("a descriptor")]),
             registry: Arc::new(Registry::new(1, 4)),
+            rooms: Arc::default(),
             events: Arc::new(Events::new().expect("a descriptor")),
             counters: Arc::default(),
             tables: Arc::default(),
@@ -259,6 +281,7 @@ mod tests {
             slot: slot.0,
             epoch: 1,
             data_channel: None,
+            room: false,
         };
         let (session, _) = Session::accept(&shard.surroundings.config, &open, NOW).expect("an answer");
         let tenant = Tenant {
@@ -267,6 +290,7 @@ mod tests {
             epoch: 1,
             link: 0,
             incarnation: 0,
+            room: None,
             answer_us: 0,
         };
         shard.sit_down(Seat::new(tenant, Box::new(session)));

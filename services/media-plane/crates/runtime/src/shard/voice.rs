@@ -9,6 +9,7 @@ use antiphon_link::{Hint, Ingest, Playout, Quality};
 
 use super::ways::Ways;
 use crate::counters::ShardCounters;
+use crate::rooms::{Heard, NO_LINK, Place};
 use crate::slot::Slot;
 use crate::uplinks::{Uplink, Uplinks};
 
@@ -19,6 +20,8 @@ pub(super) struct Mouth {
     pub(super) counters: Arc<ShardCounters>,
     /// Events of the session that was driven last.
     pub(super) said: Vec<Event>,
+    /// Frames of that session, where it is in a room.
+    pub(super) heard: Heard,
 }
 
 impl Mouth {
@@ -27,12 +30,15 @@ impl Mouth {
         self.ways.send(&self.counters);
     }
 
-    pub(super) fn voice(&mut self, handle: u32, link: u32, now: Time) -> Voice<'_> {
+    pub(super) fn voice(&mut self, handle: u32, link: u32, now: Time, place: Option<&Place>) -> Voice<'_> {
         Voice {
             uplink: self.uplinks.get_mut(link),
             ways: &mut self.ways,
             counters: &self.counters,
             said: &mut self.said,
+            heard: place.is_some().then_some(&mut self.heard),
+            is_muted: place.is_some_and(|place| place.muted),
+            has_worker: link != NO_LINK,
             handle,
             now,
         }
@@ -45,6 +51,9 @@ pub(super) struct Voice<'a> {
     ways: &'a mut Ways,
     counters: &'a ShardCounters,
     said: &'a mut Vec<Event>,
+    heard: Option<&'a mut Heard>,
+    is_muted: bool,
+    has_worker: bool,
     handle: u32,
     now: Time,
 }
@@ -57,10 +66,20 @@ impl Output for Voice<'_> {
 
     #[inline]
     fn frame(&mut self, frame: IngestFrame<'_>) {
+        if let Some(heard) = self.heard.as_mut().filter(|_| !frame.telephone_event) {
+            heard.push(self.handle, &frame);
+        }
+        if !self.has_worker {
+            return;
+        }
         let Some(uplink) = &mut self.uplink else {
             self.counters.drop_ingest.add(1);
             return;
         };
+        if self.is_muted {
+            uplink.batch(self.handle).push_drops(self.handle, 1);
+            return;
+        }
         self.counters.ingest_frames.add(1);
         uplink.batch(self.handle).push_frame(&Ingest {
             session: self.handle,

@@ -28,6 +28,8 @@ pub struct Edge {
     pub plane: Arc<Plane>,
     worker: Option<TestWorker>,
     manner: Manner,
+    /// The room that calls join, without an agent.
+    pub room: Option<&'static str>,
     /// Number of the next call's session.
     next: Arc<AtomicU64>,
 }
@@ -58,6 +60,7 @@ impl Edge {
             plane: Arc::new(plane),
             worker: Some(worker),
             manner,
+            room: None,
             next: Arc::default(),
         };
         edge.until(|| edge.plane.workers()["w"].link.connected);
@@ -102,6 +105,7 @@ impl Edge {
             plane: self.plane.clone(),
             next: self.next.clone(),
             change,
+            room: self.room,
         });
         load::run(plan, &signaling).expect("calls come up")
     }
@@ -250,12 +254,18 @@ struct Direct {
     next: Arc<AtomicU64>,
     /// What becomes of answers on their way.
     change: Box<dyn Fn(&str) -> String + Send + Sync>,
+    room: Option<&'static str>,
 }
 
 impl Signaling for Direct {
     fn offer(&self, sdp: &str) -> Result<signaling::Answer, SignalingError> {
         let session = format!("session-{}", self.next.fetch_add(1, Ordering::Relaxed));
-        match self.plane.open(&request(&session, sdp)) {
+        let request = OpenRequest {
+            room: self.room,
+            worker: if self.room.is_some() { "" } else { "w" },
+            ..request(&session, sdp)
+        };
+        match self.plane.open(&request) {
             Ok(answer) => Ok(signaling::Answer {
                 sdp: (self.change)(&answer.sdp),
                 location: Some(session),
@@ -286,5 +296,6 @@ fn request<'a>(session: &'a str, offer: &'a str) -> OpenRequest<'a> {
         metadata: "{}",
         caller: "",
         data_channel: None,
+        room: None,
     }
 }

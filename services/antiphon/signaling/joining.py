@@ -1,0 +1,34 @@
+"""Joining a room: its first member settles edge, worker and agent, and those who come later go where it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from antiphon.errors import NoEdgeError, RoomConflictError, UnavailableError
+from antiphon.placement import Ranking
+
+if TYPE_CHECKING:
+    from antiphon.cluster import RoomRecord
+
+
+def agent_of(room: RoomRecord, asked: str) -> str:
+    """The room's agent, also for those who ask for none. Raises RoomConflictError for those who ask for another."""
+    if asked and asked != room.agent:
+        has = f"the agent {room.agent!r}" if room.agent else "no agent"
+        raise RoomConflictError(
+            f"room {room.name} has {has}, as its first member asked: join it without naming an agent, "
+            f"or take another room for {asked!r}"
+        )
+    return room.agent
+
+
+def only(ranking: Ranking, member: str) -> Ranking:
+    """What a ranking says of one candidate: where the room is."""
+    return Ranking(tuple(choice for choice in ranking.choices if choice.id == member))
+
+
+def full_room(room: RoomRecord, reason: Exception) -> Exception:
+    """A room's edge (or worker) has no room: no other will do."""
+    if not isinstance(reason, UnavailableError):
+        return reason
+    return NoEdgeError(f"room {room.name} is on edge {room.edge}, which cannot take another session: {reason}")
