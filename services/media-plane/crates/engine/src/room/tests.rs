@@ -235,6 +235,20 @@ fn a_source_that_was_not_forwarded_meanwhile_is_placed_anew() {
     assert!(!after.switched);
 }
 
+#[test]
+fn what_is_sent_last_is_ahead_and_what_the_listener_names_is_found() {
+    let mut slot = slot();
+    let now = Time(1_000_000);
+    let first = slot.place(now, &frame(1, 0)).expect("a place");
+    let third = slot.place(now, &frame(1, 2)).expect("a place");
+    let second = slot.place(now, &frame(1, 1)).expect("its place was kept");
+    assert_eq!(second.newest, None, "a cache keeps packets in their order");
+    for placed in [first, third] {
+        assert_eq!(placed.newest, Some(slot.sequence_of(placed.sequence)));
+    }
+    assert_eq!(slot.sequence_of(second.sequence) + 1, slot.sequence_of(third.sequence));
+}
+
 proptest! {
     #[test]
     fn never_more_than_the_slots_and_never_the_own_voice(
