@@ -51,6 +51,8 @@ class Edge:
 
     def send_data(self, label: str, payload: bytes, *, binary: bool) -> None: ...
 
+    def mute(self, muted: bool) -> None: ...  # noqa: FBT001
+
     def hang_up(self, reason: str, *, after_playout: bool) -> None: ...
 
     def since(self, begin: float) -> list[tuple[float, str]]:

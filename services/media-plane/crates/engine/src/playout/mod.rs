@@ -412,7 +412,7 @@ impl Playout {
     }
 
     /// Sends a frame of somebody else in this stream, unless the agent speaks or is about to. Returns whether it left.
-    pub(crate) fn overlay(&mut self, now: Time, payload: &[u8], sink: Sink<'_>) -> bool {
+    pub(crate) fn overlay(&mut self, now: Time, level: u8, payload: &[u8], sink: Sink<'_>) -> bool {
         let ahead = self.line.due > now + LIVE_LEAD;
         let taken = !self.connected || !self.queue.is_empty() || self.silences > 0 || ahead;
         let speaks = |utterance: &Utterance| !utterance.complete && utterance.sent > 0 && utterance.ends > now;
@@ -425,7 +425,7 @@ impl Playout {
         if now.since(self.line.due) > LIVE_TOLERANCE {
             self.anchor(now);
         }
-        self.packet(None, duration, (payload, &[]), sink);
+        self.packet(None, duration, level, (payload, &[]), sink);
         true
     }
 

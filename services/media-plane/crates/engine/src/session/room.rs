@@ -51,8 +51,11 @@ impl Session {
             self.counters.forward_invalid += 1;
             return false;
         }
+        let level = loudness(frame.level);
         if self.slots.is_empty() {
-            let sent = self.with_playout(now, out, |playout, _, sink| playout.overlay(now, frame.payload, sink));
+            let sent = self.with_playout(now, out, |playout, _, sink| {
+                playout.overlay(now, level, frame.payload, sink)
+            });
             if sent {
                 self.counters.forwarded += 1;
             } else {
@@ -88,6 +91,11 @@ impl Session {
         }
         slot.packets += 1;
         slot.octets += frame.payload.len() as u64;
+        // Other members' voices come back as echo, too.
+        let level = loudness(frame.level);
+        if let Some(detector) = self.detector.as_mut().filter(|_| level > 0) {
+            detector.played(now, frame.duration, level);
+        }
         self.counters.forwarded += 1;
         true
     }
@@ -131,4 +139,9 @@ impl Session {
         let length = writer.sdes(first.ssrc, &self.cname).length();
         self.egress.rtcp(to, &mut buffer, length, &mut self.counters, out);
     }
+}
+
+/// RFC 6464's level, 0 where it is unknown, as playout has it.
+fn loudness(level: u16) -> u8 {
+    if level & 0x100 == 0 { 0 } else { (level & 0x7f) as u8 }
 }
