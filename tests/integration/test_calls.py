@@ -161,8 +161,11 @@ async def test_parrot_falls_silent_when_spoken_over(cluster: LocalCluster) -> No
 async def test_the_edge_holds_the_parrot_at_the_first_word_and_the_worker_confirms(cluster: LocalCluster) -> None:
     async with Caller(cluster.url, agent="parrot") as call:
         await call.play(np.zeros(2 * RATE, np.int16))
-        await call.play(sentence("Once upon a time there was a parrot who would not stop talking, whatever they did."))
+        await call.play(
+            sentence("Once upon a time there was a parrot who would not stop talking, whoever asked it to.")
+        )
         await until(lambda: call.hearing.stretches, what="the parrot's voice")
+        await asyncio.sleep(2)  # until the edge knows what comes back of it
         await call.play(sentence("No, please."))
         await call.wait_for(lambda: call.journal.utterances[1].over, within=60)
         quality = (await call.info())["quality"]
