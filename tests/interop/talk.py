@@ -72,7 +72,7 @@ class Call:
         return found
 
     def tell_heard(self, facts: Facts, what: str, seconds: float = 1.0, *, required: bool = True) -> None:
-        """Waits for so long that the sentence is heard; where that is not `required`, it is only told how well it was."""
+        """Waits for so long that the sentence is heard; where that is not `required`, only how well it was is told."""
         wait_for(lambda: verdict(self.page.heard())[1], seconds)
         seen, wanted = verdict(self.page.heard())
         facts.add(what, seen, wanted=wanted if required else None)
