@@ -23,6 +23,8 @@ def run(world: World, facts: Facts) -> None:
     found = re.search(r"pion/webrtc/v4 (\S+)", (_SOURCE / "go.mod").read_text())
     facts.version = f"Pion {found.group(1) if found else ''}, with RED of the caller's own making"
     programs.usual_calls(world, programs.Program((str(_PROGRAM),), programs.read_ogg), facts, _own)
+    plain = programs.Program((str(_PROGRAM), "-red=false"), programs.read_ogg)
+    programs.echo(world, plain, facts, _own, "5 % loss each way, Opus without RED")
 
 
 def _own(told: dict[str, Any]) -> str:

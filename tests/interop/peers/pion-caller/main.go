@@ -73,7 +73,7 @@ func main() {
 	}
 }
 
-func newAPI() (*webrtc.API, error) {
+func newAPI(red bool) (*webrtc.API, error) {
 	feedback := []webrtc.RTCPFeedback{{Type: "nack"}}
 	codec := func(mime, fmtp string, number webrtc.PayloadType) webrtc.RTPCodecParameters {
 		return webrtc.RTPCodecParameters{
@@ -83,11 +83,12 @@ func newAPI() (*webrtc.API, error) {
 			PayloadType: number,
 		}
 	}
+	codecs := []webrtc.RTPCodecParameters{codec(webrtc.MimeTypeOpus, "minptime=10;useinbandfec=1", opusType)}
+	if red {
+		codecs = append(codecs, codec("audio/red", fmt.Sprintf("%d/%d", opusType, opusType), redType))
+	}
 	media := &webrtc.MediaEngine{}
-	for _, one := range []webrtc.RTPCodecParameters{
-		codec(webrtc.MimeTypeOpus, "minptime=10;useinbandfec=1", opusType),
-		codec("audio/red", fmt.Sprintf("%d/%d", opusType, opusType), redType),
-	} {
+	for _, one := range codecs {
 		if err := media.RegisterCodec(one, webrtc.RTPCodecTypeAudio); err != nil {
 			return nil, err
 		}
@@ -114,7 +115,7 @@ func newAPI() (*webrtc.API, error) {
 }
 
 func call(given options) (*Told, error) {
-	api, err := newAPI()
+	api, err := newAPI(given.red)
 	if err != nil {
 		return nil, err
 	}
