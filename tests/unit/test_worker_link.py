@@ -50,7 +50,7 @@ async def stopper(session: Session) -> None:
 
 
 async def watcher(session: Session) -> None:
-    gaps: list[list[int]] = []
+    gaps: list[list[object]] = []
 
     @session.on_dtmf
     def tell(key: Dtmf) -> None:
