@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Protocol, cast
 
-from loadtest.plots import loss_up, style
+from loadtest.plots import loss_down, loss_up, style
 from loadtest.plots.tables import DOCS, insert, measure, read
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Plot(Protocol):
         ...
 
 
-PLOTS = [cast("Plot", module) for module in (loss_up,)]
+PLOTS = [cast("Plot", module) for module in (loss_up, loss_down)]
 
 
 def main(names: list[str]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from antiphon.worker import Worker
 
 if TYPE_CHECKING:
@@ -38,3 +40,18 @@ async def curt(session: Session) -> None:
     @session.on_message
     def leave(_data: Any) -> None:
         session.hang_up("enough")
+
+
+@worker.agent("orator")
+async def orator(session: Session) -> None:
+    """Told a number, holds a tone for so many seconds and tells what of it was heard. Told anything else, stops."""
+
+    @session.on_message
+    async def obey(data: Any) -> None:
+        if not isinstance(data, int | float):
+            session.stop()
+            return
+        times = np.arange(int(data * 48_000)) / 48_000
+        tone = (8_000 * np.sin(2 * np.pi * 440 * times)).astype(np.int16)
+        said = await session.say(tone, rate=48_000)
+        session.send({"heard": said.heard, "received": said.received, "by": said.heard_by, "cut": said.cut})

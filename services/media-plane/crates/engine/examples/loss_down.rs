@@ -1,52 +1,48 @@
-//! Prints, as TSV, how much of an agent's speech is there when a jitter buffer of 60 ms plays it: for random and bursty loss, round
-//! trips, jitter, and with each mechanism off and on. In virtual time; `make plots` draws it.
+//! Prints what of an agent's speech is there when a jitter buffer of 60 ms plays it, for a matrix of networks and means of repair, as
+//! tab-separated values; for `make plots`.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
 
 use antiphon_netsim::Loss;
-use support::down::{Mechanism, Scenario, bursts, run};
+use support::down::{Mechanism, Outcome, Scenario, bursts, run};
 
-const LOSSES: [f64; 6] = [0.0, 0.01, 0.02, 0.05, 0.10, 0.20];
-const ROUND_TRIPS_MS: [u64; 6] = [20, 40, 80, 120, 200, 300];
-const MEAN_BURST: f64 = 3.0;
-/// A minute of speech, twice.
-const FRAMES: u32 = 3_000;
-const SEEDS: [u64; 2] = [1, 2];
+/// Two minutes of speech.
+const FRAMES: u32 = 6_000;
 
 fn main() {
-    println!("kind\tloss\trtt_ms\tjitter_ms\tmechanism\tin_time\tsettled\tredundancy\tagain");
-    for (kind, bursty) in [("random", false), ("bursts", true)] {
-        for loss in LOSSES {
-            for round_trip_ms in ROUND_TRIPS_MS {
+    let frames = std::env::args()
+        .nth(1)
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(FRAMES);
+    println!("loss_model\tloss\trtt_ms\tjitter_ms\treorder\trepair\tin_time\tsettled\tredundancy\tagain");
+    for (model, loss_of) in [
+        ("random", Loss::Random as fn(f64) -> Loss),
+        ("bursts", |share| bursts(share, 3.0)),
+    ] {
+        for share in [0.01, 0.02, 0.05, 0.1, 0.2] {
+            for round_trip_ms in [20, 40, 80, 150, 300] {
                 for (jitter_ms, reorder) in [(0, 0.0), (10, 0.01)] {
                     for mechanism in Mechanism::ALL {
-                        let outcomes = SEEDS.map(|seed| {
-                            run(&Scenario {
-                                loss: if bursty {
-                                    bursts(loss, MEAN_BURST)
-                                } else {
-                                    Loss::Random(loss)
-                                },
-                                round_trip_ms,
-                                jitter_ms,
-                                reorder,
-                                mechanism,
-                                device: true,
-                                frames: FRAMES,
-                                seed,
-                            })
+                        let Outcome {
+                            in_time,
+                            settled,
+                            redundancy,
+                            again,
+                        } = run(&Scenario {
+                            loss: loss_of(share),
+                            round_trip_ms,
+                            jitter_ms,
+                            reorder,
+                            mechanism,
+                            device: true,
+                            frames,
+                            seed: 11,
                         });
-                        let mean = |figure: fn(&support::down::Outcome) -> f64| {
-                            outcomes.iter().map(figure).sum::<f64>() / SEEDS.len() as f64
-                        };
                         println!(
-                            "{kind}\t{loss}\t{round_trip_ms}\t{jitter_ms}\t{}\t{:.5}\t{:.5}\t{:.3}\t{:.3}",
+                            "{model}\t{share}\t{round_trip_ms}\t{jitter_ms}\t{reorder}\t{}\t{in_time:.5}\t{settled:.5}\t\
+                             {redundancy:.3}\t{again:.3}",
                             mechanism.name(),
-                            mean(|outcome| outcome.in_time),
-                            mean(|outcome| outcome.settled),
-                            mean(|outcome| outcome.redundancy),
-                            mean(|outcome| outcome.again),
                         );
                     }
                 }

@@ -149,7 +149,6 @@ fn a_session_is_small() {
             });
             echo(&mut call, 500, true);
             let held = HELD.get().unsigned_abs() + size_of::<Session>();
-            println!("{held}");
             assert!(held < 40 * 1024, "{dtls}, data channel: {with_channel}: {held} bytes");
         }
     }

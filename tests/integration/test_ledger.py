@@ -1,0 +1,146 @@
+"""What the edge says was heard, against a recording made at the caller, where one packet in twenty is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import statistics
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from antiphon.client import RATE, Caller
+from tests.integration.test_bad_network import bad_network, media_port
+from tests.support import impaired, speech
+from tests.support.browser import CHROMIUM, WHY_SKIPPED
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from antiphon.client.api import Placed
+    from tests.support.cluster import LocalCluster
+
+pytestmark = pytest.mark.timeout(600)  # the impairer may have to be built first
+
+LOSSY = "loss=5%,delay=40ms,jitter=5ms"
+FAR = "delay=40ms,jitter=5ms"
+"""Without loss: where the word to fall silent is lost, what lies in the jitter buffer is heard."""
+WITH_REPORTS_S, WITHOUT_S = 0.04, 0.12
+_LOUD = 1_000
+"""An eighth of the tone."""
+_PORT = re.compile(r"^(a=candidate:\S+ \d+ udp \d+ \S+) \d+ typ", re.MULTILINE | re.IGNORECASE)
+_TCP = re.compile(r"^a=candidate:\S+ \d+ tcp .*\r?\n", re.MULTILINE | re.IGNORECASE)
+
+
+@asynccontextmanager
+async def call(cluster: LocalCluster, *, reports: bool) -> AsyncIterator[Caller]:
+    """A call with the orator through the impairer. Without reports the caller is silent about what it plays."""
+    with impaired.udp(f"127.0.0.1:{media_port(cluster)}", up=LOSSY, seed=7) as network:
+        caller = Caller(cluster.url, agent="orator", region="frankfurt")
+        create = caller._api.create
+
+        async def detour(sdp: str, **asked: Any) -> Placed:
+            placed = await create(sdp, **asked)
+            return replace(placed, sdp=_PORT.sub(rf"\1 {network.port} typ", _TCP.sub("", placed.sdp)))
+
+        caller._api.create = detour  # type: ignore[method-assign]
+        if not reports:
+            caller._report_playout = _nothing  # type: ignore[method-assign]
+        async with caller:
+            yield caller
+
+
+async def _nothing() -> None:
+    return
+
+
+async def said(caller: Caller, seconds: float, stop_after: float | None = None) -> tuple[dict[str, Any], float]:
+    """Lets the orator speak. Returns what it says was heard, and how long the tone is in the recording, in seconds."""
+    told, known = len(caller.messages), len(caller.hearing.stretches)
+    await caller.send(seconds)
+    await caller.wait_for(lambda: len(caller.hearing.stretches) > known, within=60)
+    if stop_after is not None:
+        await asyncio.sleep(stop_after)
+        await caller.send("stop")
+    await caller.wait_for(lambda: len(caller.messages) > told, within=60)
+    await asyncio.sleep(0.5)  # what was sent last is still under way
+    begin = round(RATE * (caller.hearing.stretches[-1].begin - 0.1))
+    loud = np.flatnonzero(np.abs(caller.recording()[begin:]) > _LOUD)
+    return caller.messages[-1], float(loud[-1] - loud[0] + 1) / RATE
+
+
+@pytest.mark.parametrize(("reports", "bound", "by"), [(True, WITH_REPORTS_S, "device"), (False, WITHOUT_S, "estimate")])
+async def test_what_was_heard_is_what_the_recording_holds(
+    cluster: LocalCluster, *, reports: bool, bound: float, by: str
+) -> None:
+    async with call(cluster, reports=reports) as caller:
+        await said(caller, 2.0)
+        for stop_after in (1.0, 1.37, 2.1):
+            told, recorded = await said(caller, 12.0, stop_after)
+            assert told["cut"] == "stopped", told
+            assert told["by"] == by
+            assert told["heard"] == pytest.approx(recorded, abs=bound), told
+        whole, recorded = await said(caller, 3.0)
+        assert whole["cut"] is None
+        assert whole["heard"] == pytest.approx(recorded, abs=bound)
+        quality = (await caller.info())["quality"]
+        assert quality["heard_basis"] == float(reports)
+        assert (quality["device_reports"] > 0) == reports
+
+
+# The page's own ear: when the tone begins in what it plays, and when its element falls silent.
+_LISTEN = """
+async () => {
+  const { connect } = await import("/sdk/antiphon.js");
+  const { get, set } = Object.getOwnPropertyDescriptor(HTMLMediaElement.prototype, "muted");
+  window.seen = { told: [], began: null, silent: null };
+  Object.defineProperty(HTMLMediaElement.prototype, "muted", {
+    get() { return get.call(this); },
+    set(muted) {
+      if (muted && seen.began !== null) seen.silent ??= performance.now();
+      set.call(this, muted);
+    },
+  });
+  window.call = connect({ url: location.origin, agent: "orator", region: "frankfurt" });
+  call.addEventListener("message", ({ detail }) => seen.told.push(detail.data));
+  await call.ready;
+  setInterval(() => { if (call.levels.agent > -40) seen.began ??= performance.now(); }, 4);
+  return call.session.id;
+}
+"""
+_SPEAK = """
+async ([seconds, stopAfterMs]) => {
+  const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  Object.assign(seen, { told: [], began: null, silent: null });
+  for (let sent = false; !sent; await sleep(20)) try { call.send(seconds); sent = true; } catch { /* not open yet */ }
+  while (seen.began === null) await sleep(5);
+  await sleep(stopAfterMs);
+  call.send("stop");
+  while (!seen.told.length) await sleep(20);
+  await sleep(1500);
+  return { ...seen.told[0], recorded: (seen.silent - seen.began) / 1000 };
+}
+"""
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason=WHY_SKIPPED)
+async def test_a_page_falls_silent_at_a_stop_and_the_ledger_knows_where(cluster: LocalCluster, tmp_path: Path) -> None:
+    quiet = speech.write_wav(tmp_path / "quiet.wav", speech.silence(120.0, 48_000), 48_000)
+    async with bad_network(cluster, quiet, FAR) as (page, _):
+        session = await page.evaluate(_LISTEN)
+        await page.evaluate(_SPEAK, [2.0, 5_000])
+        off = []
+        for stop_after_ms in (1_000, 1_370, 2_100):
+            told = await page.evaluate(_SPEAK, [12.0, stop_after_ms])
+            assert (told["cut"], told["by"]) == ("stopped", "device")
+            off.append(told["heard"] - told["recorded"])
+        assert statistics.median(map(abs, off)) <= WITHOUT_S, off  # a busy machine's page notices late now and then
+        quality = cluster.get(f"/v1/sessions/{session}").json()["quality"]
+        assert quality["device_reports"] > 10
+        assert quality["device_buffer_ms"] > 0
+        await page.evaluate("call.hangUp()")
