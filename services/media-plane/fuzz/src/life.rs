@@ -210,6 +210,7 @@ impl Life {
             duration: u32::from(flags >> 4) * 120,
             last: flags & 1 != 0,
             live: flags & 2 != 0,
+            level: utterance,
             payload: script.bytes()?,
         };
         self.session.play(self.now, frame, &mut self.witness);

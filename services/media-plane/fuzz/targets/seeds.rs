@@ -258,6 +258,7 @@ fn link() -> Vec<Vec<u8>> {
             duration: vec![960, 960],
             flags: vec![0, 1],
             size: vec![3, 3],
+            level: vec![30, 0],
             payload: [opus::SILENCE, opus::SILENCE].concat().into(),
         }),
         commands: Some(PlayoutCommands {
