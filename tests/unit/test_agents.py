@@ -79,6 +79,13 @@ def test_echo_sends_every_frame_back_at_once_and_untouched(agent_call: AgentCall
     assert abs(len(heard.packets) * 0.02 - call.time) < 0.05
 
 
+def test_echo_leaves_out_what_comes_behind_frames_that_were_played(agent_call: AgentCall) -> None:
+    whole, repaired = agent_call("echo"), agent_call("echo")
+    whole.says(say("is there anybody"), lost={20})
+    repaired.says(say("is there anybody"), late={20: 0.1})
+    assert whole.said[0].packets == repaired.said[0].packets
+
+
 def test_the_readmes_agent_is_ten_lines_and_works(agent_call: AgentCall) -> None:
     assert len([line for line in EXAMPLE.read_text().splitlines() if line.strip()]) <= 10
     call = agent_call(EXAMPLE)

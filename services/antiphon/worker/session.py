@@ -121,7 +121,7 @@ class Session:
         self._call.apply_policy()
 
     def forward(self, frame: Frame) -> None:
-        """Plays one Opus frame at once, unpaced: for echoes and live sources."""
+        """Plays one Opus frame at once, unpaced: for echoes and live sources, in the order that they have."""
         self._call.speaker.forward(frame.payload, frame.duration, frame_level(frame))
 
     def stop(self) -> None:

@@ -126,6 +126,19 @@ fn redundancy_of_any_distance_fills() {
 }
 
 #[test]
+fn a_nack_is_of_reduced_size_where_the_offer_allows_it_and_else_behind_a_report() {
+    for (reduced_size, expected) in [(true, (1, 0)), (false, (0, 1))] {
+        let config = BrowserConfig {
+            reduced_size,
+            ..nack_only()
+        };
+        let browser = but(&[10], config, 40);
+        assert_eq!((browser.alone, browser.behind_report), expected);
+        assert_eq!(browser.said.frames.len(), 40);
+    }
+}
+
+#[test]
 fn a_sender_that_never_answers_is_asked_a_bounded_number_of_times() {
     let config = BrowserConfig {
         nack: false,

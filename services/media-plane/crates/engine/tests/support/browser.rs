@@ -38,6 +38,8 @@ pub struct BrowserConfig {
     pub red: usize,
     /// Whether it answers NACKs.
     pub nack: bool,
+    /// Whether its offer allows RTCP of reduced size.
+    pub reduced_size: bool,
     pub frame_ms: u32,
     pub seed: u64,
 }
@@ -53,6 +55,7 @@ impl Default for BrowserConfig {
             down: link,
             red: 1,
             nack: true,
+            reduced_size: true,
             frame_ms: 20,
             seed: 1,
         }
@@ -79,6 +82,9 @@ pub struct Browser {
     pub retransmitted: u64,
     pub asked_too_soon: u64,
     pub asked_too_late: u64,
+    /// NACKs that came alone, and behind a report.
+    pub alone: u64,
+    pub behind_report: u64,
     /// Loss that the edge last reported, in 1/256.
     pub reported_loss: Vec<u8>,
     pub answer: String,
@@ -104,7 +110,7 @@ fn peer_config() -> Arc<dimpl::Config> {
 }
 
 /// The offer of Chromium with this certificate, with or without RED.
-fn offer(certificate: &dimpl::DtlsCertificate, red: bool) -> String {
+fn offer(certificate: &dimpl::DtlsCertificate, red: bool, reduced_size: bool) -> String {
     let fingerprint = Fingerprint::of(&certificate.certificate).to_string();
     let with_ours = |line: &str| match line.strip_prefix("a=fingerprint:") {
         Some(_) => format!("a=fingerprint:{fingerprint}"),
@@ -112,7 +118,10 @@ fn offer(certificate: &dimpl::DtlsCertificate, red: bool) -> String {
         None => line.replace("111 63 9", "111 9"),
     };
     let about_red = |line: &&str| line.starts_with("a=rtpmap:63") || line.starts_with("a=fmtp:63");
-    let lines = OFFER.lines().filter(|line| red || !about_red(line));
+    let lines = OFFER
+        .lines()
+        .filter(|line| red || !about_red(line))
+        .filter(|line| reduced_size || *line != "a=rtcp-rsize");
     lines.map(with_ours).collect::<Vec<_>>().join("\r\n") + "\r\n"
 }
 
@@ -158,7 +167,7 @@ impl Browser {
     pub fn connected(config: BrowserConfig) -> Self {
         let seed = Seed::or(config.seed);
         let certificate = dimpl::certificate::generate_self_signed_certificate().expect("a certificate");
-        let offer = offer(&certificate, config.red > 0);
+        let offer = offer(&certificate, config.red > 0, config.reduced_size);
         let open = OpenSession {
             offer: &offer,
             slot: 0x0100_0005,
@@ -207,6 +216,8 @@ impl Browser {
             retransmitted: 0,
             asked_too_soon: 0,
             asked_too_late: 0,
+            alone: 0,
+            behind_report: 0,
             reported_loss: Vec::new(),
             answer,
             sender,
@@ -339,7 +350,7 @@ impl Browser {
         }
         let length = self.receiver.open_rtcp(&mut bytes).expect("RTCP of the edge");
         let mut asked = Vec::new();
-        for packet in compound(&bytes[..length]) {
+        for (at, packet) in compound(&bytes[..length]).enumerate() {
             match packet.expect("well formed") {
                 Packet::SenderReport { reports, .. } | Packet::ReceiverReport { reports, .. } => {
                     for block in reports {
@@ -347,7 +358,11 @@ impl Browser {
                         self.learn(block.last_sr, block.delay_since_last_sr);
                     }
                 }
-                Packet::Nack { media_ssrc, lost, .. } if media_ssrc == SSRC => asked.extend(lost),
+                Packet::Nack { media_ssrc, lost, .. } if media_ssrc == SSRC => {
+                    asked.extend(lost);
+                    self.alone += u64::from(at == 0);
+                    self.behind_report += u64::from(at > 0);
+                }
                 _ => {}
             }
         }
