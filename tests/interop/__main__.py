@@ -64,7 +64,8 @@ def _called(name: str) -> facts.Facts:
             run(made, told)
     except Exception as error:
         traceback.print_exc()
-        told.add("ran to its end", f"{type(error).__name__}: {error}", wanted=False)
+        said = str(error).strip().splitlines() or [""]
+        told.add("ran to its end", f"{type(error).__name__}: {said[-1]}", wanted=False)
     return told
 
 
