@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from antiphon.client import RATE, Caller, CallRefusedError
+from tests.support.speech import say
 from tests.support.wait import until
 
 if TYPE_CHECKING:
@@ -130,3 +131,21 @@ async def test_a_room_has_the_agent_of_its_first_member(cluster: LocalCluster) -
             async with Caller(cluster.url, room="settled", agent="echo"):
                 pass
         assert refused.value.status == 409
+
+
+async def test_a_rooms_agent_hears_one_and_speaks_to_all(cluster: LocalCluster) -> None:
+    said = say("Good morning, everybody, how are you today?", RATE)
+    async with (
+        Caller(cluster.url, room="hosted", agent="host") as ann,
+        Caller(cluster.url, room="hosted") as bob,
+    ):
+        await ann.wait_for(lambda: {"joined": bob.session, "members": 2} in ann.messages, within=60)
+        await ann.play(np.concatenate([np.zeros(RATE // 2, np.int16), said, np.zeros(RATE // 2, np.int16)]))
+        for call in (ann, bob):
+            await call.wait_for(lambda call=call: any(one.over for one in call.journal.utterances.values()), within=60)  # type: ignore[misc]
+            assert call.journal.utterances[1].state == "ended"
+            assert call.hearing.stretches, "the agent's voice, in the caller's first stream"
+        assert {"speaking": ann.session, "begins": True} in bob.messages
+        assert bob.voices[0].stretches, "and ann's own voice, in a slot"
+        assert not ann.voices[0].stretches
+    await until(lambda: cluster.get("/v1/rooms/hosted").status_code == 404, what="the room to be over")
