@@ -29,15 +29,13 @@ pub fn is_dtx(packet: &[u8]) -> bool {
 /// (RFC 6716 4.2.3, 4.2.4). Each is coded with even odds, so they are the first bits as they stand.
 #[must_use]
 pub fn carries_fec(packet: &[u8]) -> bool {
-    let Some(parsed) = Packet::parse(packet).filter(|parsed| parsed.is_lp()) else {
-        return false;
-    };
-    let Some(&bits) = parsed.first.first() else {
-        return false;
-    };
-    let frames = (parsed.frame / SILK_FRAME).max(1);
-    let set = |at: u32| bits >> (7 - at) & 1 == 1;
-    set(frames) || (parsed.stereo && set(2 * frames + 1))
+    Packet::parse(packet).is_some_and(|parsed| parsed.carries_fec())
+}
+
+/// [`duration`] and [`carries_fec`] of a packet, read once.
+#[must_use]
+pub fn duration_and_fec(packet: &[u8]) -> Option<(u32, bool)> {
+    Packet::parse(packet).map(|parsed| (parsed.duration(), parsed.carries_fec()))
 }
 
 /// A packet's framing.
@@ -74,6 +72,15 @@ impl<'a> Packet<'a> {
             first,
         };
         (packet.duration() <= MAX_DURATION).then_some(packet)
+    }
+
+    fn carries_fec(&self) -> bool {
+        let Some(&bits) = self.first.first().filter(|_| self.is_lp()) else {
+            return false;
+        };
+        let frames = (self.frame / SILK_FRAME).max(1);
+        let set = |at: u32| bits >> (7 - at) & 1 == 1;
+        set(frames) || (self.stereo && set(2 * frames + 1))
     }
 
     fn duration(&self) -> u32 {

@@ -351,11 +351,10 @@ impl Ingest {
             counters.redundant += 1;
             return;
         }
-        let Some(duration) = opus::duration(payload) else {
+        let Some((duration, fec)) = opus::duration_and_fec(payload) else {
             counters.malformed += 1;
             return;
         };
-        let fec = opus::carries_fec(payload);
         if standing == Standing::Newest {
             self.duration = duration;
             counters.fec_recoverable += u64::from(fec && self.holes.contains(placed.sequence - 1));

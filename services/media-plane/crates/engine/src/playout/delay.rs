@@ -37,7 +37,8 @@ struct Device {
 #[derive(Debug, Default)]
 pub(super) struct Delay {
     round_trip: Duration,
-    jitter: Duration,
+    /// What way and jitter add to the usual.
+    more: Duration,
     device: Option<Device>,
     /// What the device told, while that is current.
     told: Option<Duration>,
@@ -46,7 +47,7 @@ pub(super) struct Delay {
 impl Delay {
     pub(super) fn path(&mut self, round_trip: Duration, jitter: Duration) {
         self.round_trip = round_trip;
-        self.jitter = jitter;
+        self.more = round_trip / 2 + (jitter * 2).min(MOST_JITTER);
     }
 
     /// From the edge to the device, one way.
@@ -58,10 +59,7 @@ impl Delay {
     pub(super) fn to_the_ear(&self) -> (Duration, HeardBasis) {
         match self.told {
             Some(told) => (told, HeardBasis::Device),
-            None => (
-                self.way() + USUAL + (self.jitter * 2).min(MOST_JITTER),
-                HeardBasis::Estimate,
-            ),
+            None => (USUAL + self.more, HeardBasis::Estimate),
         }
     }
 

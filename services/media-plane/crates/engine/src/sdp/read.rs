@@ -116,7 +116,10 @@ impl<'a, 'p> Media<'a, 'p> {
     fn parse(part: &'p Part<'a>) -> Result<Self, OfferError> {
         let mut fields = part.media.splitn(4, ' ');
         let mut field = || fields.next().filter(|field| !field.is_empty());
-        let (Some(media), Some(port), Some(protocol), Some(formats)) = (field(), field(), field(), field()) else {
+        let (media, port, protocol) = (field(), field(), field());
+        // The first format may be all that an answer repeats: it must be there.
+        let formats = field().filter(|formats| !formats.starts_with(' '));
+        let (Some(media), Some(port), Some(protocol), Some(formats)) = (media, port, protocol, formats) else {
             return Err(OfferError::at(
                 part.line,
                 "m-line wants media, port, protocol and formats",

@@ -431,3 +431,11 @@ fn nack_and_reduced_size_are_answered_where_the_offer_allows_them() {
         assert_eq!(answer.contains("a=rtcp-rsize\r\n"), reduced, "{answer}");
     }
 }
+
+#[test]
+fn an_m_line_whose_first_format_is_blank_is_refused() {
+    let offer = CHROMIUM.replacen("UDP/TLS/RTP/SAVPF 111", "UDP/TLS/RTP/SAVPF  111", 1);
+    assert_ne!(offer, CHROMIUM);
+    let error = Offer::parse(&offer).expect_err("an answer could not repeat it");
+    assert!(error.message.contains("formats"), "{error}");
+}
