@@ -34,6 +34,8 @@ pub(crate) struct Seat {
     pub(crate) waiting: u8,
     /// Its place in its room, once it is connected.
     pub(crate) place: Option<Place>,
+    /// Its handshake was let begin.
+    pub(crate) may_begin: bool,
 }
 
 impl Seat {
@@ -44,6 +46,7 @@ impl Seat {
             scheduled: Time::NEVER,
             waiting: 0,
             place: None,
+            may_begin: false,
         }
     }
 

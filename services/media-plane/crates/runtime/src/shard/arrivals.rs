@@ -5,6 +5,7 @@ use antiphon_engine::{Remote, SessionState, Time};
 use super::run::Shard;
 use crate::gate::Refused;
 use crate::mailbox::{Errand, Handed};
+use crate::session::Seat;
 use crate::slot::Slot;
 use crate::steering::{Owner, Steer, Whereabouts, names_another, steer};
 
@@ -165,11 +166,16 @@ impl Shard {
     }
 
     /// A session's first check begins its handshake: so many may begin in a second, and the others are asked for again
-    /// by their callers' next checks.
+    /// by their callers' next checks. A session is counted once, however often its caller checks before an answer.
     fn may_begin(&mut self, slot: Slot, now: Time) -> bool {
-        let is_new = self
-            .seat(slot)
-            .is_some_and(|seat| seat.session.state() == SessionState::New);
-        !is_new || self.gate.handshake(now)
+        let waits = |seat: &mut Seat| !seat.may_begin && seat.session.state() == SessionState::New;
+        if !self.seat(slot).is_some_and(waits) {
+            return true;
+        }
+        let allowed = self.gate.handshake(now);
+        if let Some(seat) = self.seat(slot) {
+            seat.may_begin = allowed;
+        }
+        allowed
     }
 }

@@ -316,6 +316,23 @@ mod tests {
     }
 
     #[test]
+    fn a_caller_whose_checks_begin_nothing_leaves_the_others_their_handshakes() {
+        let mut shard = shard();
+        let hostile = sit_down(&mut shard, "hostile");
+        let other = sit_down(&mut shard, "other");
+        let from = std::net::SocketAddr::from(([192, 0, 2, 1], 4000)).into();
+
+        for _ in 0..10_000 {
+            shard.deliver(hostile, NOW, from, &mut [0; 20]); // as a check with a wrong user name, it begins nothing
+            shard.shake_hands();
+        }
+        shard.deliver(other, NOW, from, &mut [0; 20]);
+
+        assert_eq!(shard.mouth.counters.drop_handshake_rate.get(), 0);
+        assert_eq!(shard.seat(other).map(|seat| seat.waiting), Some(1));
+    }
+
+    #[test]
     fn a_handle_of_the_tenant_before_reaches_nobody() {
         let mut shard = shard();
         let before = sit_down(&mut shard, "before");
