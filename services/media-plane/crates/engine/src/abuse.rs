@@ -136,6 +136,19 @@ fn channels_without_end_are_refused() {
 }
 
 #[test]
+fn associations_without_end_are_refused() {
+    let mut attack = Attack::begin();
+    for number in 1..20_000_u32 {
+        attack.joined.associate(0x7000_0000 + number);
+        attack.most = attack.most.max(HELD.get() - attack.before);
+    }
+    attack.assert_bounded();
+    assert!(attack.joined.say(false, b"still here"));
+    attack.joined.pass(Duration::ZERO);
+    assert_eq!(attack.joined.messages, 1, "the first association goes on");
+}
+
+#[test]
 fn gaps_without_end_are_bounded() {
     let mut attack = Attack::begin();
     for number in 0..20_000_u32 {

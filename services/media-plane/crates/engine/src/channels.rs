@@ -116,6 +116,7 @@ impl Channels {
             let mut config = ClientConfig::default();
             config.transport = Arc::clone(&self.transport);
             self.association = self.endpoint.connect(config, PEER).ok();
+            self.endpoint.reject_new_associations();
         }
     }
 
@@ -126,9 +127,10 @@ impl Channels {
         }
         let packet = Bytes::copy_from_slice(packet);
         match self.endpoint.handle(now, PEER, None, None, packet) {
-            // A resent INIT looks like another association: WebRTC has one.
+            // WebRTC has one: more of them would be remembered for nothing.
             Some((handle, DatagramEvent::NewAssociation(association))) if self.association.is_none() => {
                 self.association = Some((handle, association));
+                self.endpoint.reject_new_associations();
             }
             Some((handle, DatagramEvent::AssociationEvent(event))) => {
                 if let Some((_, association)) = self.association.as_mut().filter(|(known, _)| *known == handle) {

@@ -113,7 +113,23 @@ impl JoinedChannels {
 
     /// The caller sends an SCTP packet with these chunks.
     pub fn inject(&mut self, chunks: &[u8]) {
-        let mut packet = [&self.header[..], &[0; 4], chunks].concat();
+        self.inject_under(self.header, chunks);
+    }
+
+    /// The caller begins another association, under this initiate tag.
+    pub fn associate(&mut self, tag: u32) {
+        let mut header = self.header;
+        header[4..].fill(0); // nobody has given it a verification tag
+        let mut chunk = vec![INIT, 0, 0, 20];
+        chunk.extend(tag.to_be_bytes());
+        chunk.extend([0, 1, 0, 0]); // receive window
+        chunk.extend([0, 16, 0, 16]); // streams
+        chunk.extend(self.first_tsn.to_be_bytes());
+        self.inject_under(header, &chunk);
+    }
+
+    fn inject_under(&mut self, header: [u8; 8], chunks: &[u8]) {
+        let mut packet = [&header[..], &[0; 4], chunks].concat();
         let checksum = crc32c(&packet).to_le_bytes();
         packet[8..12].copy_from_slice(&checksum);
         if !self.edge.receive(self.now, &packet) {
