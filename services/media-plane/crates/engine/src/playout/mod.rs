@@ -100,6 +100,7 @@ pub(crate) struct Playout {
     ledger: Ledger,
     delay: Delay,
     line: Line,
+    first_sequence: u64,
     sequence: u64,
     generation: u32,
     held: bool,
@@ -112,6 +113,8 @@ pub(crate) struct Playout {
 
 impl Playout {
     pub(crate) fn new(timestamp: u32, first_sequence: u16, now: Time) -> Self {
+        // RFC 3711 3.3.1: below 2^15, lest the first packets' loss hide a roll-over.
+        let first_sequence = u64::from(first_sequence & 0x7fff);
         Self {
             queue: Queue::default(),
             utterances: VecDeque::new(),
@@ -121,8 +124,8 @@ impl Playout {
                 due: now,
                 timestamp: (1 << 32) + u64::from(timestamp),
             },
-            // RFC 3711 3.3.1: below 2^15, lest the first packets' loss hide a roll-over.
-            sequence: u64::from(first_sequence & 0x7fff),
+            first_sequence,
+            sequence: first_sequence,
             generation: 0,
             held: false,
             connected: false,
@@ -148,12 +151,18 @@ impl Playout {
         self.delay.to_the_ear()
     }
 
-    /// The sequence number that ends in these bits and was sent last.
-    pub(crate) fn sequence_of(&self, low: u16) -> u64 {
-        let last = self.sequence.wrapping_sub(1);
+    /// The sequence number that ends in these bits and was sent last; `None` when none was.
+    pub(crate) fn sequence_of(&self, low: u16) -> Option<u64> {
+        let last = self.last_sequence()?;
         #[expect(clippy::cast_possible_truncation, reason = "the wire's 16 bits")]
         let back = (last as u16).wrapping_sub(low);
-        last.wrapping_sub(u64::from(back))
+        last.checked_sub(u64::from(back))
+            .filter(|sequence| *sequence >= self.first_sequence)
+    }
+
+    /// Of the packet that left last.
+    pub(crate) fn last_sequence(&self) -> Option<u64> {
+        (self.sequence > self.first_sequence).then(|| self.sequence - 1)
     }
 
     /// The caller misses a packet, and it cannot be sent again.

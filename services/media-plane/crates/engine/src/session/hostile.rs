@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{OpenSession, Session};
+use super::{OpenSession, PlayoutFrame, Session};
 use crate::config::EngineConfig;
 use crate::output::{Event, Gap, IngestFrame, Output, PlayoutReport};
 use crate::rtcp::Writer;
@@ -220,6 +220,37 @@ fn a_storm_of_rtcp_is_dropped_before_it_is_opened() {
     attack.deliver(&sealed);
     assert_eq!(attack.counters().rtcp_in, 101, "a second later there is room again");
     attack.assert_alive();
+}
+
+#[test]
+fn a_nack_of_what_was_never_sent_hides_no_real_loss() {
+    let mut attack = Attack::begin();
+    let ssrc = attack.session.egress.ssrc;
+    let ask = |attack: &mut Attack, lost: &[u16]| {
+        let mut buffer = [0; 1_200];
+        let length = Writer::new(&mut buffer).nack(77, ssrc, lost).length();
+        let sealed = attack.rtcp(&buffer[..length]);
+        attack.deliver(&sealed);
+    };
+    for first in (0..=u16::MAX).step_by(4_096) {
+        let lost: Vec<u16> = (first..=first | 4_095).collect();
+        ask(&mut attack, &lost);
+    }
+    assert_eq!(attack.session.egress.redundancy.loss(), 0.0);
+
+    let frame = PlayoutFrame {
+        utterance: 1,
+        generation: 0,
+        duration: 960,
+        level: 0,
+        last: false,
+        live: true,
+        payload: &[0x48, 1, 2],
+    };
+    assert!(attack.session.play(attack.now, frame, &mut attack.said));
+    let sent = attack.session.playout.last_sequence().expect("a packet left") as u16;
+    ask(&mut attack, &[sent]);
+    assert!(attack.session.egress.redundancy.loss() > 0.0);
 }
 
 #[test]

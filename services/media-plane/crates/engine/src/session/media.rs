@@ -165,7 +165,10 @@ impl Session {
         let round_trip = self.reporter.remote.round_trip;
         for low in lost {
             self.counters.nacked += 1;
-            let sequence = self.playout.sequence_of(low);
+            let Some(sequence) = self.playout.sequence_of(low) else {
+                self.counters.nacks_too_old += 1;
+                continue;
+            };
             let first = self.egress.redundancy.missed(sequence);
             let goes = self
                 .egress
