@@ -25,7 +25,7 @@ use recent::Recent;
 use source::Source;
 
 use crate::opus;
-use crate::output::{IngestFrame, IngestQuality, Output};
+use crate::output::{Gap, GapState, IngestFrame, IngestQuality, Output};
 use crate::red::{self, Block};
 use crate::rtcp::ReportBlock;
 use crate::rtp::{Header, audio_level};
@@ -150,7 +150,8 @@ impl Ingest {
             }
             Content::Unknown => {
                 counters.unknown_payload += 1;
-                self.settle(now, &placed, &[], counters, out);
+                let standing = self.settle(now, &placed, &[], counters, out);
+                brings_nothing(&placed, standing, out);
             }
         }
         placed.advance.is_some()
@@ -253,7 +254,8 @@ impl Ingest {
     ) {
         let Ok(blocks) = red::blocks(arrival.payload) else {
             counters.malformed += 1;
-            self.settle(now, placed, &[], counters, out);
+            let standing = self.settle(now, placed, &[], counters, out);
+            brings_nothing(placed, standing, out);
             return;
         };
         if let Some(duration) = blocks
@@ -283,6 +285,7 @@ impl Ingest {
                 self.emit(arrival, block.payload, placed, standing, counters, out);
             } else if block.primary {
                 counters.unknown_payload += 1;
+                brings_nothing(placed, standing, out);
             } else if let Some(sequence) = self
                 .sequence_of(&block, placed, (redundant - at) as u64)
                 .filter(|sequence| fills.contains(sequence) && self.delivered.check(*sequence).is_ok())
@@ -353,6 +356,7 @@ impl Ingest {
         }
         let Some((duration, fec)) = opus::duration_and_fec(payload) else {
             counters.malformed += 1;
+            brings_nothing(placed, standing, out);
             return;
         };
         if standing == Standing::Newest {
@@ -386,6 +390,7 @@ impl Ingest {
         counters.telephone_events += 1;
         if arrival.payload.len() < EVENT_LENGTH {
             counters.malformed += 1;
+            brings_nothing(placed, standing, out);
             return;
         }
         out.frame(IngestFrame {
@@ -452,6 +457,9 @@ impl Ingest {
             // Nobody remembers whether it came out of redundancy.
             Err(Refusal::TooOld) => {
                 counters.late += 1;
+                if waited.is_some() {
+                    out.gap(lost(sequence));
+                }
                 return Standing::Known;
             }
         }
@@ -561,6 +569,21 @@ impl Ingest {
     /// The report block for an SR or RR. Loss is told before repair, else the caller's Opus would stop its FEC.
     pub(crate) fn report(&mut self) -> Option<ReportBlock> {
         self.source.as_mut().map(|(source, _)| source.report())
+    }
+}
+
+/// A missing packet came, but nothing that could be handed on: whoever waits for it need not any more.
+fn brings_nothing(placed: &Placed, standing: Standing, out: &mut impl Output) {
+    if standing == Standing::Repairs {
+        out.gap(lost(placed.sequence));
+    }
+}
+
+fn lost(sequence: u64) -> Gap {
+    Gap {
+        first: sequence,
+        count: 1,
+        state: GapState::Lost,
     }
 }
 

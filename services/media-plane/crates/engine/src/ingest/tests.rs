@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Arrival, Ingest, MAX_ASKED};
-use crate::output::{Event, Gap, IngestFrame, Output, PlayoutReport};
+use crate::output::{Event, Gap, GapState, IngestFrame, Output, PlayoutReport};
 use crate::rtp::{Header, HeaderWriter};
 use crate::sdp::{Audio, Direction, Opus};
 use crate::stats::Counters;
@@ -15,6 +15,7 @@ struct Said {
     /// Place and duration of each frame, and whether it is an event.
     places: Vec<(u64, u32, bool)>,
     gaps: usize,
+    lost: Vec<u64>,
 }
 
 impl Output for Said {
@@ -26,8 +27,11 @@ impl Output for Said {
             .push((frame.timestamp, frame.duration, frame.telephone_event));
     }
 
-    fn gap(&mut self, _: Gap) {
+    fn gap(&mut self, gap: Gap) {
         self.gaps += 1;
+        if gap.state == GapState::Lost {
+            self.lost.extend(gap.first..gap.first + u64::from(gap.count));
+        }
     }
 
     fn playout(&mut self, _: PlayoutReport) {}
@@ -134,6 +138,19 @@ fn bytes_that_are_no_opus_are_counted_and_make_no_frame() {
     bench.receive(1, 10, 111, &[]);
     assert_eq!(bench.counters.malformed, 1);
     assert!(bench.said.sequences.is_empty());
+}
+
+#[test]
+fn a_missing_packet_that_comes_without_audio_is_waited_for_no_longer() {
+    for (payload_type, payload) in [(111, &[][..]), (96, &[1]), (110, &[1])] {
+        let mut bench = Bench::new();
+        bench.receive(1, 10, 111, &FRAME);
+        bench.receive(1, 12, 111, &FRAME);
+        bench.receive(1, 11, payload_type, payload);
+        let missing = bench.said.sequences[0] + 1;
+        assert_eq!(bench.said.lost, [missing], "payload type {payload_type}");
+        assert_eq!(bench.ingest.given_up(), 0, "it came");
+    }
 }
 
 #[test]
