@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use antiphon_engine::envelope::Seen;
 use antiphon_engine::{Candidate, EngineConfig, OfferError, OpenSession, Session, Time};
 use antiphon_link::proto::control_request::Message;
 use antiphon_link::proto::{SessionClosed, SessionOpened};
@@ -159,6 +160,7 @@ impl Plane {
         let mailboxes: Arc<[Mailbox]> = (0..config.shards).map(|_| Mailbox::new()).collect::<io::Result<_>>()?;
         let registry = Arc::new(Registry::new(config.shards, config.capacity));
         let rooms = Arc::<RoomBook>::default();
+        let seen = Arc::<Mutex<Seen>>::default();
         let events = Arc::new(Events::new()?);
         let outside = Arc::<ShardCounters>::default();
         let identity = Identity {
@@ -180,6 +182,7 @@ impl Plane {
                 mailboxes: mailboxes.clone(),
                 registry: registry.clone(),
                 rooms: rooms.clone(),
+                seen: seen.clone(),
                 events: events.clone(),
                 counters,
                 tables: tables[index].clone(),

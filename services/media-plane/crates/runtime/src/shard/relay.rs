@@ -3,14 +3,14 @@
 
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd as _, RawFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use antiphon_engine::envelope::{Direction, Envelope, EnvelopeError, Seen};
 use antiphon_engine::{EngineConfig, Remote, Time, Via};
 use rustc_hash::FxHashMap;
 
-use super::run::Shard;
+use super::run::{Shard, Surroundings};
 use super::ways::Port;
 use crate::counters::ShardCounters;
 use crate::flows::{Flows, MOST_ADDRESSES};
@@ -35,23 +35,23 @@ pub(super) struct Relay {
     pub(super) flows: Flows<Owner>,
     incarnation: u64,
     sent: u64,
-    seen: Seen,
+    seen: Arc<Mutex<Seen>>,
     buffer: Vec<u8>,
 }
 
 impl Relay {
-    pub(super) fn new(config: Arc<EngineConfig>, shard: usize, socket: Option<UdpSocket>, capacity: usize) -> Self {
+    pub(super) fn new(surroundings: &Surroundings, socket: Option<UdpSocket>, capacity: usize) -> Self {
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let incarnation = since_epoch.map_or(0, |passed| u64::try_from(passed.as_micros()).unwrap_or(u64::MAX));
         Self {
-            config,
-            shard: u8::try_from(shard).unwrap_or(u8::MAX),
+            config: surroundings.config.clone(),
+            shard: u8::try_from(surroundings.index).unwrap_or(u8::MAX),
             port: socket.map(Port::new),
             members: Arc::default(),
             flows: Flows::new(capacity.saturating_mul(MOST_ADDRESSES).max(64)),
             incarnation,
             sent: 0,
-            seen: Seen::default(),
+            seen: surroundings.seen.clone(),
             buffer: Vec::new(),
         }
     }
@@ -66,7 +66,10 @@ impl Relay {
     }
 
     pub(super) fn set_members(&mut self, members: Arc<Members>) {
-        self.seen.keep(|edge| members.contains_key(&edge));
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .keep(|edge| members.contains_key(&edge));
         self.members = members;
     }
 
@@ -77,8 +80,9 @@ impl Relay {
             return;
         };
         let way = u16::from(self.shard) << 8 | u16::from(socket);
-        self.post(Direction::Inward, edge, way, slot, from, datagram, counters);
-        counters.relayed_in.add(1);
+        if self.post(Direction::Inward, edge, way, slot, from, datagram, counters) {
+            counters.relayed_in.add(1);
+        }
     }
 
     /// A session's datagram leaves by the edge that its caller knows.
@@ -91,10 +95,12 @@ impl Relay {
         datagram: &[u8],
         counters: &ShardCounters,
     ) {
-        self.post(Direction::Outward, edge, way, slot, to, datagram, counters);
-        counters.relayed_out.add(1);
+        if self.post(Direction::Outward, edge, way, slot, to, datagram, counters) {
+            counters.relayed_out.add(1);
+        }
     }
 
+    /// Seals an envelope and queues it. Returns false where nobody is to take it.
     #[allow(clippy::too_many_arguments)] // what stands on an envelope
     fn post(
         &mut self,
@@ -105,10 +111,10 @@ impl Relay {
         caller: Remote,
         datagram: &[u8],
         counters: &ShardCounters,
-    ) {
+    ) -> bool {
         let (Some(port), Some(to)) = (&mut self.port, self.members.get(&edge)) else {
             counters.drop_other_edge.add(1);
-            return;
+            return false;
         };
         self.sent += 1;
         let envelope = Envelope {
@@ -125,6 +131,7 @@ impl Relay {
         };
         self.config.envelopes.seal(&envelope, datagram, &mut self.buffer);
         port.push(*to, &self.buffer, counters);
+        true
     }
 
     pub(super) fn flush(&mut self, counters: &ShardCounters) {
@@ -137,7 +144,10 @@ impl Relay {
     fn open<'a>(&mut self, bytes: &'a mut [u8]) -> Result<(Envelope, &'a mut [u8]), EnvelopeError> {
         let is_member = |edge| self.members.contains_key(&edge);
         let (envelope, datagram) = self.config.envelopes.open(self.config.edge, is_member, bytes)?;
-        self.seen.accept(&envelope)?;
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .accept(&envelope)?;
         Ok((envelope, datagram))
     }
 }
@@ -201,5 +211,45 @@ impl Shard {
         } else {
             counters.drop_relay_unknown_flow.add(1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEIGHBOUR: u32 = 2;
+
+    #[test]
+    fn an_envelope_is_taken_once_whichever_shard_a_copy_lands_on() {
+        let surroundings = Surroundings::alone();
+        let neighbour = SocketAddr::from(([127, 0, 0, 1], 4_000));
+        let members = Arc::new(Members::from_iter([(NEIGHBOUR, neighbour)]));
+        let mut shards = [0, 1].map(|index| {
+            let surroundings = Surroundings {
+                index,
+                ..surroundings.clone()
+            };
+            let mut relay = Relay::new(&surroundings, None, 1);
+            relay.set_members(members.clone());
+            relay
+        });
+        let envelope = Envelope {
+            direction: Direction::Inward,
+            from: NEIGHBOUR,
+            shard: 0,
+            to: surroundings.config.edge,
+            slot: 7,
+            address: neighbour,
+            transport: antiphon_engine::Transport::Udp,
+            way: 0,
+            incarnation: 1,
+            number: 1,
+        };
+        let mut sealed = Vec::new();
+        surroundings.config.envelopes.seal(&envelope, b"a check", &mut sealed);
+
+        assert!(shards[0].open(&mut sealed.clone()).is_ok());
+        assert_eq!(shards[1].open(&mut sealed).err(), Some(EnvelopeError::Replayed));
     }
 }

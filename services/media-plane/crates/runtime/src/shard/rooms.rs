@@ -34,6 +34,14 @@ pub(super) struct Rooms {
     outgoing: VecDeque<(usize, RoomMail)>,
 }
 
+impl Rooms {
+    /// Rooms that have members at this shard.
+    #[cfg(test)]
+    pub(super) fn here(&self) -> usize {
+        self.here.len()
+    }
+}
+
 impl Shard {
     /// A session is connected: it joins its room.
     pub(super) fn join_room(&mut self, slot: Slot) {
@@ -64,11 +72,14 @@ impl Shard {
     pub(super) fn leave_room(&mut self, slot: Slot, place: Place) {
         let leave = RoomMail::Leave { room: place.room, slot };
         self.rooms.outgoing.push_back((place.home, leave));
+        // The home says nothing more to a shard without members, and some that the stage lists may have left, too.
+        let Some(here) = self.rooms.here.remove(&place.room) else {
+            return;
+        };
         let index = self.index;
-        let is_other = |other: Slot| other != slot && other.shard() == index;
-        let alone = |here: &Local| !here.stage.cards.iter().any(|card| is_other(card.slot));
-        if self.rooms.here.get(&place.room).is_some_and(alone) {
-            self.rooms.here.remove(&place.room);
+        let mut slots = here.stage.cards.iter().map(|card| card.slot);
+        if slots.any(|other| other.shard() == index && other != slot && self.seat(other).is_some()) {
+            self.rooms.here.insert(place.room, here);
         }
     }
 

@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::net::UdpSocket;
 use std::os::fd::RawFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use antiphon_engine::envelope::Seen;
 use antiphon_engine::{EngineConfig, Remote, Time, Transport, Via};
 use antiphon_link::monotonic_us;
 
@@ -45,12 +46,33 @@ pub(crate) struct Surroundings {
     pub(crate) mailboxes: Arc<[Mailbox]>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) rooms: Arc<RoomBook>,
+    /// Envelopes of other edges that came to any shard: a copy may land on another one.
+    pub(crate) seen: Arc<Mutex<Seen>>,
     pub(crate) events: Arc<Events>,
     pub(crate) counters: Arc<ShardCounters>,
     pub(crate) tables: Arc<Tables>,
 }
 
 impl Surroundings {
+    /// Of the only shard of a small edge with the number 1, without sockets.
+    #[cfg(test)]
+    pub(super) fn alone() -> Self {
+        let advertise = [std::net::SocketAddr::from(([127, 0, 0, 1], 4000))];
+        Self {
+            index: 0,
+            config: Arc::new(
+                EngineConfig::new(&[7; 16], 1, advertise, std::time::Instant::now()).expect("a configuration"),
+            ),
+            mailboxes: Arc::new([Mailbox::new().expect("a descriptor")]),
+            registry: Arc::new(Registry::new(1, 4)),
+            rooms: Arc::default(),
+            seen: Arc::default(),
+            events: Arc::new(Events::new().expect("a descriptor")),
+            counters: Arc::default(),
+            tables: Arc::default(),
+        }
+    }
+
     pub(super) fn mailbox(&self) -> &Mailbox {
         &self.mailboxes[self.index]
     }
@@ -95,11 +117,10 @@ impl Drop for Shard {
 
 impl Shard {
     pub(crate) fn new(surroundings: Surroundings, sockets: Sockets, capacity: usize) -> Self {
-        let config = surroundings.config.clone();
         let ways = Ways {
             ports: sockets.media.into_iter().map(Port::new).collect(),
             connections: Connections::new(sockets.listening),
-            relay: Relay::new(config, surroundings.index, sockets.steering, capacity),
+            relay: Relay::new(&surroundings, sockets.steering, capacity),
         };
         let mouth = Mouth {
             ways,

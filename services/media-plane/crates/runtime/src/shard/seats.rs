@@ -51,11 +51,12 @@ impl Shard {
             return None;
         };
         self.reschedule(slot.index());
-        if !self.mouth.heard.is_empty() {
-            self.share(slot, now);
-        }
+        // First what is this session's: passing its voice on lets others speak.
         if !self.mouth.said.is_empty() {
             self.hear(slot, now);
+        }
+        if !self.mouth.heard.is_empty() {
+            self.share(slot, now);
         }
         Some(result)
     }
@@ -237,32 +238,17 @@ mod tests {
 
     use antiphon_caller::call::{Call, CallConfig};
     use antiphon_caller::clock::Clock;
-    use antiphon_engine::{EngineConfig, OpenSession};
+    use antiphon_engine::{IngestFrame, OpenSession, Output as _};
     use str0m::crypto::dtls::DtlsVersion;
 
     use super::*;
-    use crate::events::Events;
-    use crate::mailbox::Mailbox;
-    use crate::registry::Registry;
     use crate::session::Tenant;
     use crate::shard::{Sockets, Surroundings};
 
     const NOW: Time = Time(1_000_000);
 
     fn shard() -> Shard {
-        let advertise = [std::net::SocketAddr::from(([127, 0, 0, 1], 4000))];
-        let surroundings = Surroundings {
-            index: 0,
-            config: Arc::new(
-                EngineConfig::new(&[7; 16], 1, advertise, std::time::Instant::now()).expect("a configuration"),
-            ),
-            mailboxes: Arc::new([Mailbox::new().expect("a descriptor")]),
-            registry: Arc::new(Registry::new(1, 4)),
-            rooms: Arc::default(),
-            events: Arc::new(Events::new().expect("a descriptor")),
-            counters: Arc::default(),
-            tables: Arc::default(),
-        };
+        let surroundings = Surroundings::alone();
         let sockets = Sockets {
             media: vec![UdpSocket::bind("127.0.0.1:0").expect("a free port")],
             listening: None,
@@ -272,7 +258,12 @@ mod tests {
     }
 
     fn sit_down(shard: &mut Shard, id: &str) -> Slot {
+        sit_down_in(shard, id, None)
+    }
+
+    fn sit_down_in(shard: &mut Shard, id: &str, room: Option<&str>) -> Slot {
         let id: Arc<str> = id.into();
+        let room = room.map(|name| shard.surroundings.rooms.join(name).expect("a place"));
         let (slot, _) = shard.surroundings.registry.admit(&id, 1, 0).expect("room");
         let caller = CallConfig::new([127, 0, 0, 1].into(), 160, true, DtlsVersion::Auto).expect("a configuration");
         let (_call, offer) = Call::offer(&caller, 0, Clock::start()).expect("an offer");
@@ -290,10 +281,12 @@ mod tests {
             epoch: 1,
             link: 0,
             incarnation: 0,
-            room: None,
+            room,
             answer_us: 0,
         };
         shard.sit_down(Seat::new(tenant, Box::new(session)));
+        shard.join_room(slot);
+        shard.tend_rooms(NOW);
         slot
     }
 
@@ -330,6 +323,56 @@ mod tests {
 
         assert_eq!(shard.mouth.counters.drop_handshake_rate.get(), 0);
         assert_eq!(shard.seat(other).map(|seat| seat.waiting), Some(1));
+    }
+
+    #[test]
+    fn what_a_session_says_beside_its_voice_is_told_of_it_and_of_no_listener() {
+        let mut shard = shard();
+        let speaker = sit_down_in(&mut shard, "speaker", Some("kitchen"));
+        sit_down_in(&mut shard, "listener", Some("kitchen"));
+
+        shard.drive(speaker, NOW, |_, voice| {
+            voice.event(Event::Moved {
+                remote: std::net::SocketAddr::from(([192, 0, 2, 1], 4000)).into(),
+                gap: Duration::ZERO,
+            });
+            voice.frame(IngestFrame {
+                sequence: 1,
+                timestamp: 960,
+                duration: 960,
+                level: 0,
+                marker: true,
+                repaired: false,
+                redundant: false,
+                telephone_event: false,
+                fec: false,
+                payload: &[0x48, 1],
+            });
+        });
+
+        assert_eq!(
+            shard.mouth.counters.drop_room_refused.get(),
+            1,
+            "the listener was driven"
+        );
+        assert!(matches!(
+            &shard.surroundings.events.take()[..],
+            [EdgeEvent::SessionMoved { session, .. }] if session == "speaker"
+        ));
+    }
+
+    #[test]
+    fn a_room_whose_members_leave_at_once_leaves_nothing_behind() {
+        let mut shard = shard();
+        let members = ["one", "other"].map(|id| sit_down_in(&mut shard, id, Some("kitchen")));
+        assert_eq!(shard.rooms.here(), 1);
+
+        for slot in members {
+            shard.see_off(slot, "worker");
+        }
+
+        // A home on another shard that hears of both at once has nobody here to tell.
+        assert_eq!(shard.rooms.here(), 0);
     }
 
     #[test]
