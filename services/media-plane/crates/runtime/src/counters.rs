@@ -105,7 +105,7 @@ antiphon_link::counters! {
         drop_room_unheard,
         /// Frames that a listener's session refused: late, not connected, or its agent speaks in the only stream.
         drop_room_refused,
-        /// Commands of members that make no sense, or of sessions in no room.
+        /// Commands of members that make no sense or come too fast, or of sessions in no room.
         drop_room_command,
         /// Frames taken from workers.
         playout_frames,

@@ -63,7 +63,7 @@ impl Bucket {
     }
 
     /// Takes a token if there is one.
-    fn take(&mut self, rate: Rate, now: Time) -> bool {
+    pub(crate) fn take(&mut self, rate: Rate, now: Time) -> bool {
         let taken = self.has(rate, now);
         if taken {
             self.credit_us -= rate.token_us();

@@ -8,6 +8,7 @@ use antiphon_engine::{IngestFrame, Time};
 
 use super::Stage;
 use super::ring::FrameMeta;
+use crate::gate::Bucket;
 use crate::slot::Slot;
 
 /// How often a member's level is told to the room's home.
@@ -23,6 +24,8 @@ pub(crate) struct Place {
     pub(crate) towards: u64,
     pub(crate) muted: bool,
     pub(crate) meter: Meter,
+    /// Of what its caller may ask for.
+    pub(crate) wishes: Bucket,
 }
 
 /// Gathers a member's levels, so that its home hears of the loudest each 40 ms.

@@ -12,6 +12,7 @@ use antiphon_link::proto::{RoomMember, RoomState};
 use rustc_hash::FxHashMap;
 
 use super::run::Shard;
+use crate::gate::{Bucket, Rate};
 use crate::mailbox::Mail;
 use crate::rooms::{
     Home, Joining, Local, MemberChange, Meter, NO_LINK, Parcel, Place, RoomMail, Stage, members_notice, speakers_notice,
@@ -22,6 +23,11 @@ use crate::slot::Slot;
 const BUDGET: usize = 512;
 /// How soon a message to a full mailbox is tried again.
 const PATIENCE: Duration = Duration::from_millis(1);
+/// What one caller may ask for: each wish has the room decide anew who hears whom, and tell all its members.
+const WISHES: Rate = Rate {
+    per_second: 10,
+    burst: 20,
+};
 /// Label of the channel that members are told on.
 pub(super) const CHANNEL: &str = "antiphon";
 
@@ -44,7 +50,7 @@ impl Rooms {
 
 impl Shard {
     /// A session is connected: it joins its room.
-    pub(super) fn join_room(&mut self, slot: Slot) {
+    pub(super) fn join_room(&mut self, slot: Slot, now: Time) {
         let shards = self.surroundings.mailboxes.len();
         let Some(seat) = self.seat(slot) else { return };
         let Some(membership) = seat.tenant.room.clone() else {
@@ -57,6 +63,7 @@ impl Shard {
             towards: 0,
             muted: false,
             meter: Meter::default(),
+            wishes: Bucket::full(WISHES, now),
         });
         let joining = Joining {
             slot,
@@ -211,7 +218,7 @@ impl Shard {
     }
 
     /// What a caller asks over its data channel.
-    pub(super) fn obey(&mut self, slot: Slot, message: &[u8]) {
+    pub(super) fn obey(&mut self, slot: Slot, message: &[u8], now: Time) {
         let change = match Command::parse(message) {
             Some(Command::Mute(muted)) => MemberChange {
                 muted: Some(muted),
@@ -228,7 +235,9 @@ impl Shard {
             None => MemberChange::default(),
         };
         let nothing = change.muted.is_none() && change.hears.is_none();
-        if nothing || !self.change_member(slot, change) {
+        let place = self.seat(slot).and_then(|seat| seat.place.as_mut());
+        let allowed = place.is_some_and(|place| place.wishes.take(WISHES, now));
+        if nothing || !allowed || !self.change_member(slot, change) {
             self.mouth.counters.drop_room_command.add(1);
         }
     }

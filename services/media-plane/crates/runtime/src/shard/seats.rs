@@ -109,11 +109,11 @@ impl Shard {
         let mut said = std::mem::take(&mut self.mouth.said);
         for event in said.drain(..) {
             match event {
-                Event::Connected { security } => self.connected(slot, security),
+                Event::Connected { security } => self.connected(slot, security, now),
                 Event::Data {
                     label, binary, payload, ..
                 } => match payload.first() {
-                    Some(first) if binary && label == CHANNEL && *first >= FIRST_TYPE => self.obey(slot, &payload),
+                    Some(first) if binary && label == CHANNEL && *first >= FIRST_TYPE => self.obey(slot, &payload, now),
                     _ => self.pass_on(slot, label, binary, payload, now),
                 },
                 Event::Moved { remote, gap } => self.moved(slot, remote, gap),
@@ -124,7 +124,7 @@ impl Shard {
         self.mouth.said = said; // keeps its memory
     }
 
-    fn connected(&mut self, slot: Slot, security: String) {
+    fn connected(&mut self, slot: Slot, security: String, now: Time) {
         let Some(seat) = self.seat(slot) else { return };
         let snapshot = seat.snapshot();
         let link = seat.tenant.link;
@@ -148,7 +148,7 @@ impl Shard {
             }),
         );
         self.announce(event);
-        self.join_room(slot);
+        self.join_room(slot, now);
     }
 
     fn moved(&mut self, slot: Slot, remote: Remote, gap: Duration) {
@@ -285,7 +285,7 @@ mod tests {
             answer_us: 0,
         };
         shard.sit_down(Seat::new(tenant, Box::new(session)));
-        shard.join_room(slot);
+        shard.join_room(slot, NOW);
         shard.tend_rooms(NOW);
         slot
     }
@@ -359,6 +359,30 @@ mod tests {
             &shard.surroundings.events.take()[..],
             [EdgeEvent::SessionMoved { session, .. }] if session == "speaker"
         ));
+    }
+
+    #[test]
+    fn a_member_that_mutes_itself_without_end_keeps_its_room_busy_with_a_few_of_its_wishes() {
+        let mut shard = shard();
+        let restless = sit_down_in(&mut shard, "restless", Some("kitchen"));
+        sit_down_in(&mut shard, "listener", Some("kitchen"));
+        let before = shard.mouth.counters.room_stages.get();
+
+        for wish in 0..200_u8 {
+            shard.obey(restless, &[FIRST_TYPE, wish % 2], NOW);
+            shard.tend_rooms(NOW);
+        }
+
+        assert!(shard.mouth.counters.room_stages.get() - before <= 20);
+        assert_eq!(shard.mouth.counters.drop_room_command.get(), 180);
+        let later = NOW + Duration::from_secs(1);
+        shard.obey(restless, &[FIRST_TYPE, 1], later);
+        shard.tend_rooms(later);
+        assert_eq!(
+            shard.mouth.counters.drop_room_command.get(),
+            180,
+            "a second later it is heard again"
+        );
     }
 
     #[test]
