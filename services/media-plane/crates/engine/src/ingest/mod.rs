@@ -8,16 +8,19 @@
 //! redundancy reaches back less far.
 
 mod clock;
+mod emit;
 mod holes;
 mod patience;
 mod recent;
 mod source;
+mod telling;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
 use clock::Clock;
+use emit::{brings_nothing, lost};
 use holes::Holes;
 pub(crate) use holes::MAX_ASKED;
 use patience::Patience;
@@ -25,10 +28,9 @@ use recent::Recent;
 use source::Source;
 
 use crate::opus;
-use crate::output::{Gap, GapState, IngestFrame, IngestQuality, Output};
+use crate::output::Output;
 use crate::red::{self, Block};
-use crate::rtcp::ReportBlock;
-use crate::rtp::{Header, audio_level};
+use crate::rtp::Header;
 use crate::sdp::Audio;
 use crate::srtp::{Refusal, Window};
 use crate::stats::Counters;
@@ -311,111 +313,6 @@ impl Ingest {
         opens || self.holes.contains(sequence)
     }
 
-    /// Hands on a frame out of a later packet. It repairs a gap that was announced, not one that it keeps from opening.
-    fn emit_redundant(
-        &mut self,
-        block: &Block<'_>,
-        sequence: u64,
-        placed: &Placed,
-        counters: &mut Counters,
-        out: &mut impl Output,
-    ) {
-        let repaired = self.holes.fill(sequence, out).is_some();
-        let timestamp = placed.timestamp.saturating_sub(u64::from(block.timestamp_offset));
-        let duration = opus::duration(block.payload).unwrap_or(0);
-        self.delivered.accept(sequence);
-        self.recent.note(sequence, timestamp, duration);
-        counters.repaired_red += 1;
-        counters.frames_in += 1;
-        out.frame(IngestFrame {
-            sequence,
-            timestamp,
-            duration,
-            level: 0,
-            marker: false,
-            repaired,
-            redundant: true,
-            telephone_event: false,
-            fec: opus::carries_fec(block.payload),
-            payload: block.payload,
-        });
-    }
-
-    fn emit(
-        &mut self,
-        arrival: &Arrival<'_>,
-        payload: &[u8],
-        placed: &Placed,
-        standing: Standing,
-        counters: &mut Counters,
-        out: &mut impl Output,
-    ) {
-        if standing == Standing::Known {
-            counters.redundant += 1;
-            return;
-        }
-        let Some((duration, fec)) = opus::duration_and_fec(payload) else {
-            counters.malformed += 1;
-            brings_nothing(placed, standing, out);
-            return;
-        };
-        if standing == Standing::Newest {
-            self.duration = duration;
-            counters.fec_recoverable += u64::from(fec && self.holes.contains(placed.sequence - 1));
-        }
-        self.recent.note(placed.sequence, placed.timestamp, duration);
-        counters.frames_in += 1;
-        out.frame(IngestFrame {
-            sequence: placed.sequence,
-            timestamp: placed.timestamp,
-            duration,
-            level: self.level(arrival),
-            marker: arrival.header.marker,
-            repaired: standing == Standing::Repairs,
-            redundant: false,
-            telephone_event: false,
-            fec,
-            payload,
-        });
-    }
-
-    /// DTMF shares the sequence with audio, so its packets are missed and repaired as audio's are.
-    fn emit_event(
-        arrival: &Arrival<'_>,
-        placed: &Placed,
-        standing: Standing,
-        counters: &mut Counters,
-        out: &mut impl Output,
-    ) {
-        counters.telephone_events += 1;
-        if arrival.payload.len() < EVENT_LENGTH {
-            counters.malformed += 1;
-            brings_nothing(placed, standing, out);
-            return;
-        }
-        out.frame(IngestFrame {
-            sequence: placed.sequence,
-            timestamp: placed.timestamp,
-            duration: 0,
-            level: 0,
-            marker: arrival.header.marker,
-            repaired: standing == Standing::Repairs,
-            redundant: false,
-            telephone_event: true,
-            fec: false,
-            payload: &arrival.payload[..EVENT_LENGTH],
-        });
-    }
-
-    fn level(&self, arrival: &Arrival<'_>) -> u16 {
-        let Some(wanted) = self.level_extension else { return 0 };
-        arrival
-            .header
-            .extensions(arrival.packet)
-            .find(|(id, _)| *id == wanted)
-            .map_or(0, |(_, element)| audio_level(element))
-    }
-
     /// Opens the gap before a newer packet, less what `fills` it, or closes the gap that an older one fills.
     fn settle(
         &mut self,
@@ -505,85 +402,6 @@ impl Ingest {
     /// A guess at the round trip, until it is measured.
     pub(crate) fn guess_round_trip(&mut self, round_trip: Duration) {
         self.patience.guess_round_trip(round_trip);
-    }
-
-    /// What came of the caller's packets, when it is time to tell.
-    pub(crate) fn quality(&mut self, now: Time, counters: &Counters) -> Option<IngestQuality> {
-        if now < self.tell_at {
-            return None;
-        }
-        self.tell_at = now + QUALITY;
-        let round_trip = self.patience.round_trip().unwrap_or_default();
-        let (source, _) = self.source.as_ref()?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a jitter is no more than what the media clock wraps in"
-        )]
-        let jitter_us = (source.jitter_ms() * 1_000.0) as u32;
-        Some(IngestQuality {
-            round_trip_us: u32::try_from(round_trip.as_micros()).unwrap_or(u32::MAX),
-            jitter_us,
-            expected: self.expected_before + source.expected(),
-            lost: self.lost(),
-            repaired_red: counters.repaired_red,
-            repaired_nack: counters.repaired_nack,
-            late: counters.late,
-            reordered: counters.reordered,
-            duplicates: counters.duplicates,
-            given_up: self.holes.given_up,
-        })
-    }
-
-    pub(crate) fn ssrc(&self) -> Option<u32> {
-        self.source.map(|(source, _)| source.ssrc)
-    }
-
-    /// Packets that should have come.
-    pub(crate) fn expected(&self) -> u64 {
-        self.expected_before + self.source.map_or(0, |(source, _)| source.expected())
-    }
-
-    /// Packets that did not come by themselves.
-    pub(crate) fn lost(&self) -> u64 {
-        self.lost_before + self.source.map_or(0, |(source, _)| source.lost())
-    }
-
-    /// Packets that were given up.
-    pub(crate) fn given_up(&self) -> u64 {
-        self.holes.given_up
-    }
-
-    pub(crate) fn round_trip(&self) -> Option<Duration> {
-        self.patience.round_trip()
-    }
-
-    pub(crate) fn jitter_ms(&self) -> f64 {
-        self.source.map_or(0.0, |(source, _)| source.jitter_ms())
-    }
-
-    pub(crate) fn drift_ppm(&self) -> Option<f64> {
-        self.source.and_then(|(_, clock)| clock.drift_ppm())
-    }
-
-    /// The report block for an SR or RR. Loss is told before repair, else the caller's Opus would stop its FEC.
-    pub(crate) fn report(&mut self) -> Option<ReportBlock> {
-        self.source.as_mut().map(|(source, _)| source.report())
-    }
-}
-
-/// A missing packet came, but nothing that could be handed on: whoever waits for it need not any more.
-fn brings_nothing(placed: &Placed, standing: Standing, out: &mut impl Output) {
-    if standing == Standing::Repairs {
-        out.gap(lost(placed.sequence));
-    }
-}
-
-fn lost(sequence: u64) -> Gap {
-    Gap {
-        first: sequence,
-        count: 1,
-        state: GapState::Lost,
     }
 }
 
