@@ -148,6 +148,20 @@ fn without_slots_one_voice_shares_the_stream_and_gives_way_to_the_agent() {
 }
 
 #[test]
+fn an_agent_that_hangs_up_waits_for_no_other_voice_in_its_stream() {
+    let mut call = in_room(0);
+    for number in 0..3 {
+        call.forward(0, &voice(1, number, &opus(1))); // somewhat ahead, as after a burst
+    }
+    call.close("hangup", true);
+    for number in 3..50 {
+        call.forward(0, &voice(1, number, &opus(1)));
+        call.run_ms(20);
+    }
+    assert_eq!(call.said.closed(), Some("hangup"));
+}
+
+#[test]
 fn a_session_in_no_room_takes_no_further_lines() {
     let mut call = Call::connected(CallConfig::default());
     assert_eq!(slot_ssrcs(&call).len(), 0);

@@ -53,9 +53,11 @@ impl Session {
         }
         let level = loudness(frame.level);
         if self.slots.is_empty() {
-            let sent = self.with_playout(now, out, |playout, _, sink| {
-                playout.overlay(now, level, frame.payload, sink)
-            });
+            // Whoever waits for the end of playout waits for the agent's.
+            let sent = self.closing.is_none()
+                && self.with_playout(now, out, |playout, _, sink| {
+                    playout.overlay(now, level, frame.payload, sink)
+                });
             if sent {
                 self.counters.forwarded += 1;
             } else {
