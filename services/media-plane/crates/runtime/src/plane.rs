@@ -2,6 +2,7 @@
 
 mod binding;
 mod config;
+mod opening;
 #[cfg(test)]
 mod tests;
 
@@ -14,53 +15,29 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use antiphon_engine::envelope::Seen;
-use antiphon_engine::{Candidate, EngineConfig, OfferError, OpenSession, Session, Time};
-use antiphon_link::proto::control_request::Message;
-use antiphon_link::proto::{SessionClosed, SessionOpened};
+use antiphon_engine::{Candidate, EngineConfig, OfferError};
 use antiphon_link::{Identity, Links, monotonic_us};
 
 use self::binding::MOST_ADDRESSES;
 pub use self::config::{PlaneConfig, StartError};
+pub use self::opening::{Answer, OpenRequest};
 use crate::counters::{ShardCounters, Tables};
 use crate::events::{EdgeEvent, Events};
 use crate::mailbox::{Mail, Mailbox};
-use crate::registry::{Live, NoPlace, Registry};
-use crate::rooms::{MemberChange, Membership, NO_LINK, RoomBook, RoomMail, RoomView, Stage};
-use crate::session::{Snapshot, Tenant};
+use crate::registry::{Live, Registry};
+use crate::rooms::{MemberChange, Membership, RoomBook, RoomMail, RoomView, Stage};
+use crate::session::Snapshot;
 use crate::shard::{Members, Shard, Surroundings};
 use crate::slot::Slot;
 use crate::socket;
 use crate::steering::number_of;
-use crate::workers::{NotStanding, Standing, WorkerStatus, Workers};
+use crate::workers::{WorkerStatus, Workers};
 
 const LINK_THREADS: usize = 1;
 /// A shard that does not answer within this is stuck.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longest wait at closing for what is still to be said to workers.
 const FAREWELL: Duration = Duration::from_millis(500);
-
-/// A session to be opened.
-#[derive(Clone, Debug)]
-pub struct OpenRequest<'a> {
-    /// The session's id.
-    pub session: &'a str,
-    /// Fencing token.
-    pub epoch: u64,
-    /// SDP.
-    pub offer: &'a str,
-    /// The agent that shall talk.
-    pub agent: &'a str,
-    /// The worker that runs it, as named to [`Plane::connect_worker`]; empty for a session in a room without an agent.
-    pub worker: &'a str,
-    /// The application's metadata, a JSON object.
-    pub metadata: &'a str,
-    /// The caller's address as signaling saw it.
-    pub caller: &'a str,
-    /// Stream id of a negotiated data channel.
-    pub data_channel: Option<u16>,
-    /// The room that it joins.
-    pub room: Option<&'a str>,
-}
 
 /// Why a session was not opened, or not found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -98,27 +75,6 @@ pub enum SessionError {
         /// The epoch that was seen.
         seen: u64,
     },
-}
-
-/// An answer, and the ufrag in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// SDP, or a fragment of it.
-    pub sdp: String,
-    /// The sealed ufrag.
-    pub ufrag: String,
-}
-
-impl Answer {
-    fn new(sdp: String) -> Self {
-        let ufrag = sdp
-            .lines()
-            .find_map(|line| line.strip_prefix("a=ice-ufrag:"))
-            .unwrap_or_default()
-            .trim()
-            .into();
-        Self { sdp, ufrag }
-    }
 }
 
 /// Shards, sessions and links of one edge.
@@ -263,119 +219,6 @@ impl Plane {
     #[must_use]
     pub fn event_fd(&self) -> i32 {
         self.events.raw_fd()
-    }
-
-    /// Answers an offer. The session lives from here on, and its worker knows it.
-    ///
-    /// # Errors
-    /// [`SessionError`].
-    pub fn open(&self, request: &OpenRequest<'_>) -> Result<Answer, SessionError> {
-        let standing = self.standing(request)?;
-        let link = standing.as_ref().map_or(NO_LINK, |standing| standing.number);
-        let id: Arc<str> = request.session.into();
-        let (slot, replaced) = self.registry.admit(&id, request.epoch, link).map_err(|why| match why {
-            NoPlace::Full => SessionError::Full,
-            NoPlace::Stale(seen) => stale(request.session, request.epoch, seen),
-        })?;
-        let opened = self.enter(request, slot, &id, standing.as_ref());
-        if opened.is_err() {
-            self.registry.withdraw(&id, slot);
-        }
-        if let Some(Live { slot, .. }) = replaced {
-            self.close_slot(slot, "moved");
-        }
-        opened
-    }
-
-    /// The link of a session's worker; `None` where it needs none.
-    fn standing(&self, request: &OpenRequest<'_>) -> Result<Option<Standing>, SessionError> {
-        if request.worker.is_empty() && request.room.is_some() {
-            return Ok(None);
-        }
-        let standing = self.workers.standing(request.worker).map_err(|why| match why {
-            NotStanding::Unknown => SessionError::UnknownWorker(request.worker.into()),
-            NotStanding::Down(reason) => SessionError::LinkDown {
-                worker: request.worker.into(),
-                reason,
-            },
-        })?;
-        Ok(Some(standing))
-    }
-
-    /// Makes the session, and its place in its room.
-    fn enter(
-        &self,
-        request: &OpenRequest<'_>,
-        slot: Slot,
-        id: &Arc<str>,
-        standing: Option<&Standing>,
-    ) -> Result<Answer, SessionError> {
-        let (session, sdp, answer_us) = self.answer(request, slot)?;
-        let full = |name: &str| SessionError::RoomFull(name.into());
-        let join = |name| self.rooms.join(name).ok_or_else(|| full(name));
-        let membership = request.room.map(join).transpose()?;
-        let tenant = Tenant {
-            slot,
-            id: id.clone(),
-            epoch: request.epoch,
-            link: standing.map_or(NO_LINK, |standing| standing.number),
-            incarnation: standing.map_or(0, |standing| standing.incarnation),
-            room: membership.clone(),
-            answer_us,
-        };
-        let entered = self.introduce(request, slot, standing).and_then(|()| {
-            let opened = self.post(slot, Mail::Open(Box::new(tenant), Box::new(session)));
-            opened.map_err(|()| {
-                // Its worker has heard of it already.
-                let over = SessionClosed {
-                    session: slot.0,
-                    reason: "error".into(),
-                };
-                let _down = standing.map(|standing| standing.up.control.push(Message::Closed(over)));
-                SessionError::Full
-            })
-        });
-        if let (Err(_), Some(membership)) = (&entered, &membership) {
-            self.rooms.leave(membership);
-        }
-        entered.map(|()| Answer::new(sdp))
-    }
-
-    /// Tells the session's worker of it.
-    fn introduce(
-        &self,
-        request: &OpenRequest<'_>,
-        slot: Slot,
-        standing: Option<&Standing>,
-    ) -> Result<(), SessionError> {
-        let Some(standing) = standing else { return Ok(()) };
-        let hello = SessionOpened {
-            session: slot.0,
-            id: request.session.into(),
-            epoch: request.epoch,
-            agent: request.agent.into(),
-            metadata: request.metadata.into(),
-            caller: request.caller.into(),
-            room: request.room.unwrap_or_default().into(),
-        };
-        let told = standing.up.control.push(Message::Opened(hello));
-        told.map_err(|_| SessionError::LinkDown {
-            worker: request.worker.into(),
-            reason: "it just went down".into(),
-        })
-    }
-
-    fn answer(&self, request: &OpenRequest<'_>, slot: Slot) -> Result<(Session, String, u64), SessionError> {
-        let open = OpenSession {
-            offer: request.offer,
-            slot: slot.0,
-            epoch: request.epoch,
-            data_channel: request.data_channel,
-            room: request.room.is_some(),
-        };
-        let begun = monotonic_us();
-        let (session, sdp) = Session::accept(&self.config, &open, Time(begun))?;
-        Ok((session, sdp, monotonic_us() - begun))
     }
 
     /// Takes a caller's new ICE credentials.
