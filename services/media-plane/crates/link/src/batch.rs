@@ -128,37 +128,32 @@ pub struct Forgotten {
     pub reports: u64,
 }
 
+/// Makes room for a usual flush's rows.
+macro_rules! reserve {
+    ($columns:ident: $($column:ident),+) => {
+        $($columns.$column.reserve(ROWS);)+
+    };
+}
+
 impl Parts {
     /// With room for a usual flush.
     fn roomy() -> Self {
-        let mut frames = IngestFrames::default();
-        frames.session.reserve(ROWS);
-        frames.sequence.reserve(ROWS);
-        frames.timestamp.reserve(ROWS);
-        frames.arrival_us.reserve(ROWS);
-        frames.duration.reserve(ROWS);
-        frames.level.reserve(ROWS);
-        frames.flags.reserve(ROWS);
-        frames.size.reserve(ROWS);
+        let mut parts = Self::default();
+        let frames = parts.message.frames.get_or_insert_default();
+        reserve!(frames: session, sequence, timestamp, arrival_us, duration, level, flags, size);
         frames.payload.reserve(PAYLOAD);
-        let mut playout = PlayoutReports::default();
-        playout.session.reserve(ROWS);
-        playout.utterance.reserve(ROWS);
-        playout.queued.reserve(ROWS);
-        playout.sent.reserve(ROWS);
-        playout.heard.reserve(ROWS);
-        playout.state.reserve(ROWS);
-        playout.underruns.reserve(ROWS);
-        playout.received.reserve(ROWS);
-        playout.basis.reserve(ROWS);
-        Self {
-            message: MediaRequest {
-                frames: Some(frames),
-                ..MediaRequest::default()
-            },
-            playout,
-            ..Self::default()
-        }
+        let (gaps, playout, hints, quality) = (
+            &mut parts.gaps,
+            &mut parts.playout,
+            &mut parts.hints,
+            &mut parts.quality,
+        );
+        reserve!(gaps: session, first, count, state);
+        reserve!(playout: session, utterance, queued, sent, received, heard, basis, state, underruns);
+        reserve!(hints: session, at_us, timestamp, kind, level, held);
+        reserve!(quality: session, rtt_us, jitter_us, expected, lost_before_repair, repaired_red, repaired_nack);
+        reserve!(quality: late, reordered, duplicates, lost);
+        parts
     }
 }
 
