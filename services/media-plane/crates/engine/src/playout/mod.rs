@@ -9,6 +9,7 @@ mod commands;
 mod delay;
 mod ledger;
 mod queue;
+mod refused;
 mod utterance;
 
 use std::collections::VecDeque;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use delay::Delay;
 use ledger::Ledger;
 use queue::Queue;
+use refused::Refused;
 use utterance::{Place, Utterance};
 
 use crate::device::DeviceReport;
@@ -468,25 +470,6 @@ impl Playout {
     /// The RTP timestamp of a moment, for sender reports.
     pub(crate) fn timestamp_at(&self, now: Time) -> u32 {
         wrap(self.line.at(now))
-    }
-}
-
-/// Why a frame is refused.
-enum Refused {
-    Invalid,
-    Generation,
-    NotReady,
-    Full,
-}
-
-impl Refused {
-    fn counter(self, counters: &mut Counters) -> &mut u64 {
-        match self {
-            Self::Invalid => &mut counters.refused_invalid,
-            Self::Generation => &mut counters.refused_generation,
-            Self::NotReady => &mut counters.refused_not_ready,
-            Self::Full => &mut counters.refused_full,
-        }
     }
 }
 
