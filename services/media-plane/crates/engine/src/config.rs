@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dimpl::crypto::{CryptoProvider, aws_lc_rs};
+
+use crate::client_hello;
 use crate::envelope::EnvelopeKey;
 use crate::remote::Candidate;
 use crate::sdp::Fingerprint;
@@ -42,7 +45,8 @@ pub struct EngineConfig {
     pub envelopes: EnvelopeKey,
     pub(crate) certificate: dimpl::DtlsCertificate,
     pub(crate) fingerprint: Fingerprint,
-    pub(crate) dtls: Arc<dimpl::Config>,
+    pub(crate) dtls_as_server: Arc<dimpl::Config>,
+    pub(crate) dtls_as_client: Arc<dimpl::Config>,
     origin: Instant,
 }
 
@@ -67,16 +71,6 @@ impl EngineConfig {
         }
         let certificate =
             dimpl::certificate::generate_self_signed_certificate().map_err(|_| ConfigError::Certificate)?;
-        let dtls = dimpl::Config::builder()
-            .with_crypto_provider(crate::client_hello::provider())
-            .mtu(DTLS_MTU)
-            .flight_start_rto(FLIGHT_RTO)
-            .flight_retries(8)
-            .handshake_timeout(HANDSHAKE_TIMEOUT)
-            // A cookie proves the sender's address; only addresses that passed an ICE check get here.
-            .use_server_cookie(false)
-            .build()
-            .map_err(|_| ConfigError::Dtls)?;
         Ok(Self {
             edge,
             advertise,
@@ -84,7 +78,9 @@ impl EngineConfig {
             envelopes: EnvelopeKey::new(secret),
             fingerprint: Fingerprint::of(&certificate.certificate),
             certificate,
-            dtls: Arc::new(dtls),
+            dtls_as_server: dtls(client_hello::provider())?,
+            // What a server asks of us stands in the transcript as it came.
+            dtls_as_client: dtls(aws_lc_rs::default_provider())?,
             origin,
         })
     }
@@ -99,6 +95,20 @@ impl EngineConfig {
         let nanos = instant.saturating_duration_since(self.origin).as_nanos();
         Time(u64::try_from(nanos.div_ceil(1_000)).unwrap_or(u64::MAX))
     }
+}
+
+fn dtls(provider: CryptoProvider) -> Result<Arc<dimpl::Config>, ConfigError> {
+    dimpl::Config::builder()
+        .with_crypto_provider(provider)
+        .mtu(DTLS_MTU)
+        .flight_start_rto(FLIGHT_RTO)
+        .flight_retries(8)
+        .handshake_timeout(HANDSHAKE_TIMEOUT)
+        // A cookie proves the sender's address; only addresses that passed an ICE check get here.
+        .use_server_cookie(false)
+        .build()
+        .map(Arc::new)
+        .map_err(|_| ConfigError::Dtls)
 }
 
 impl std::fmt::Debug for EngineConfig {

@@ -186,7 +186,8 @@ impl Transport {
             match self.dtls.poll_output(&mut record) {
                 Output::Packet(datagram) => {
                     self.committed = true;
-                    if self.state == State::Handshake && rsa::may_hold_request(datagram) {
+                    let requests = self.side == Side::Server && self.state == State::Handshake;
+                    if requests && rsa::may_hold_request(datagram) {
                         let mut flight = datagram.to_vec();
                         rsa::offer(&mut flight);
                         sink(DtlsEvent::Transmit(&flight));
@@ -260,11 +261,11 @@ impl std::fmt::Debug for Transport {
 }
 
 fn begin(config: &EngineConfig, side: Side, now: Time) -> Dtls {
-    let mut dtls = Dtls::new_auto(
-        Arc::clone(&config.dtls),
-        config.certificate.clone(),
-        config.instant(now),
-    );
+    let shared = match side {
+        Side::Server => &config.dtls_as_server,
+        Side::Client => &config.dtls_as_client,
+    };
+    let mut dtls = Dtls::new_auto(Arc::clone(shared), config.certificate.clone(), config.instant(now));
     if side == Side::Client {
         dtls.set_active(true);
     }

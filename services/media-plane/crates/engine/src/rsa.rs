@@ -2,7 +2,8 @@
 //!
 //! Its CertificateRequest offers `ecdsa_secp256r1_sha256` and `ecdsa_secp384r1_sha384`. On its way out the second becomes
 //! `rsa_pkcs1_sha256`, which a P-384 key does not need, and whatever the library hashes is changed alike, since both ends
-//! have to see the same transcript. A caller without an ECDSA certificate then sends its own, instead of none. The library
+//! have to see the same transcript. All of this holds for an edge that is the server; as the client it leaves what comes as
+//! it is. A caller without an ECDSA certificate then sends its own, instead of none. The library
 //! asks our verifier about any signature, and [`verify`] answers for RSA.
 
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
