@@ -306,7 +306,7 @@ pub fn engine(data: &[u8]) {
 /// Data channels: SCTP packets with a right checksum and tag, between messages as they should be.
 pub fn channels(data: &[u8]) {
     let mut script = Script(data);
-    let mut joined = JoinedChannels::new();
+    let mut joined = JoinedChannels::new(std::time::Instant::now());
     while let Some(step) = script.byte() {
         match step % 4 {
             0 => joined.pass(Duration::from_millis(u64::from(step))),

@@ -88,12 +88,12 @@ pub struct JoinedChannels {
 impl JoinedChannels {
     /// Both ends, connected.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(now: Instant) -> Self {
         let end = || Channels::new(Some(0), 5_000, 0);
         let mut joined = Self {
             caller: end(),
             edge: end(),
-            now: Instant::now(),
+            now,
             header: [0; 8],
             first_tsn: 0,
             channels: 0,
@@ -173,12 +173,6 @@ impl JoinedChannels {
                 self.caller.receive(self.now, packet);
             }
         }
-    }
-}
-
-impl Default for JoinedChannels {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

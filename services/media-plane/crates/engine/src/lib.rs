@@ -3,8 +3,6 @@
 //! No sockets, no clock, no threads: whoever drives a [`Session`] hands it datagrams and the time, and takes what it
 //! says through an [`Output`]. So a test can run an hour of a call in milliseconds.
 
-#[cfg(test)]
-mod abuse;
 mod channels;
 mod client_hello;
 pub mod config;

@@ -216,6 +216,11 @@ pub enum Event {
         /// The message.
         payload: Vec<u8>,
     },
+    /// The caller's SDK asks something of its room: a [`crate::room::Command`], not parsed yet.
+    Room {
+        /// The message.
+        message: Vec<u8>,
+    },
     /// The session is over; nothing follows.
     Closed {
         /// bye, dtls, consent, timeout (never connected), api, hangup, error.

@@ -7,10 +7,10 @@
 //! 17  1  count  (length  id) ...     hears only these sessions
 //! ```
 
-/// First byte of the messages that this file knows.
-pub const FIRST_TYPE: u8 = 16;
-const MUTE: u8 = 16;
-const HEAR: u8 = 17;
+/// First byte of a message about whether the member is heard.
+pub const MUTE: u8 = 16;
+/// First byte of a message about whom the member hears.
+pub const HEAR: u8 = 17;
 /// Most sessions that a member may name.
 pub const MAX_NAMED: usize = 64;
 

@@ -7,7 +7,7 @@ mod slot;
 #[cfg(test)]
 mod tests;
 
-pub use command::{Command, FIRST_TYPE, MAX_NAMED, Named};
+pub use command::{Command, HEAR, MAX_NAMED, MUTE, Named};
 pub use order::{Order, OrderPolicy};
 pub(crate) use slot::Slot;
 pub use slot::{Forwarded, Loudness, MAX_SLOTS};

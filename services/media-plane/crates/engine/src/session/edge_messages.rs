@@ -3,7 +3,8 @@
 
 use super::Session;
 use crate::device::{self, DeviceReport};
-use crate::output::Output;
+use crate::output::{Event, Output};
+use crate::room;
 use crate::time::Time;
 
 /// Label of the channel that carries the session's text to the worker, and these messages to the edge.
@@ -11,9 +12,10 @@ pub(super) const LABEL: &str = "antiphon";
 
 impl Session {
     /// The caller's SDK tells the edge something.
-    pub(super) fn receive_edge_message(&mut self, now: Time, message: &[u8]) {
+    pub(super) fn receive_edge_message(&mut self, now: Time, message: Vec<u8>, out: &mut impl Output) {
         match message.first() {
-            Some(&device::PLAYOUT_REPORT) => self.receive_device_report(now, message),
+            Some(&device::PLAYOUT_REPORT) => self.receive_device_report(now, &message),
+            Some(&(room::MUTE | room::HEAR)) => out.event(Event::Room { message }),
             _ => self.counters.edge_messages_unknown += 1,
         }
     }

@@ -9,7 +9,6 @@ use crate::dtls::{DtlsEvent, Failure, Keys, Transport};
 use crate::output::{Event, Output};
 use crate::remote::Remote;
 use crate::report::MAX_RTCP;
-use crate::room::FIRST_TYPE;
 use crate::rtcp::Writer;
 use crate::srtp::{MAX_OVERHEAD, Side};
 use crate::stats::{SessionState, once};
@@ -170,8 +169,7 @@ impl Session {
                     return;
                 }
                 counters.messages_in += 1;
-                let is_rooms = payload.first().is_some_and(|first| *first >= FIRST_TYPE);
-                if binary && label == LABEL && !is_rooms {
+                if binary && label == LABEL {
                     for_the_edge.push(payload);
                     return;
                 }
@@ -200,7 +198,7 @@ impl Session {
             return;
         }
         for message in for_the_edge {
-            self.receive_edge_message(now, &message);
+            self.receive_edge_message(now, message, out);
         }
     }
 

@@ -5,14 +5,12 @@ use std::time::Duration;
 use antiphon_engine::{PlayoutFrame, Time};
 use antiphon_link::proto::{MediaResponse, PlayoutCommands, PlayoutFrames};
 
+use super::rooms::CHANNEL;
 use super::run::Shard;
 use crate::slot::Slot;
 
 /// How long an agent's last frames may come behind its wish to hang up.
 const STRAGGLERS: Duration = Duration::from_millis(100);
-
-/// Label of the channel that the messages of `proto/antiphon/data/v1` travel on.
-const OWN_CHANNEL: &str = "antiphon";
 
 const ENDS: u32 = 1;
 const LIVE: u32 = 2;
@@ -129,7 +127,7 @@ impl Shard {
     pub(super) fn dismiss(&mut self, slot: Slot, reason: &'static str, now: Time) {
         let ended = format!(r#"{{"sessionEnded":{{"reason":"{reason}"}}}}"#);
         self.drive(slot, now, |session, voice| {
-            session.send_data(now, OWN_CHANNEL, false, ended.as_bytes(), voice);
+            session.send_data(now, CHANNEL, false, ended.as_bytes(), voice);
             session.close(now, reason, false, voice);
         });
     }

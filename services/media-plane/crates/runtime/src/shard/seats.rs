@@ -3,7 +3,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use antiphon_engine::room::FIRST_TYPE;
 use antiphon_engine::{Event, Remote, Session, Time};
 use antiphon_link::proto::control_request::Message;
 use antiphon_link::proto::{DataMessage, SessionClosed, SessionConnected};
@@ -112,10 +111,8 @@ impl Shard {
                 Event::Connected { security } => self.connected(slot, security, now),
                 Event::Data {
                     label, binary, payload, ..
-                } => match payload.first() {
-                    Some(first) if binary && label == CHANNEL && *first >= FIRST_TYPE => self.obey(slot, &payload, now),
-                    _ => self.pass_on(slot, label, binary, payload, now),
-                },
+                } => self.pass_on(slot, label, binary, payload, now),
+                Event::Room { message } => self.obey(slot, &message, now),
                 Event::Moved { remote, gap } => self.moved(slot, remote, gap),
                 Event::Closed { reason } => self.see_off(slot, reason),
                 Event::PathSelected { .. } | Event::ChannelOpen { .. } => {}
@@ -233,6 +230,7 @@ impl Shard {
 
 #[cfg(test)]
 mod tests {
+    use antiphon_engine::room::MUTE;
     use std::net::UdpSocket;
     use std::sync::Arc;
 
@@ -369,14 +367,14 @@ mod tests {
         let before = shard.mouth.counters.room_stages.get();
 
         for wish in 0..200_u8 {
-            shard.obey(restless, &[FIRST_TYPE, wish % 2], NOW);
+            shard.obey(restless, &[MUTE, wish % 2], NOW);
             shard.tend_rooms(NOW);
         }
 
         assert!(shard.mouth.counters.room_stages.get() - before <= 20);
         assert_eq!(shard.mouth.counters.drop_room_command.get(), 180);
         let later = NOW + Duration::from_secs(1);
-        shard.obey(restless, &[FIRST_TYPE, 1], later);
+        shard.obey(restless, &[MUTE, 1], later);
         shard.tend_rooms(later);
         assert_eq!(
             shard.mouth.counters.drop_room_command.get(),

@@ -2,9 +2,9 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::established::JoinedChannels;
+use antiphon_engine::established::JoinedChannels;
 
 /// More than all buffers of an association may hold.
 const MOST_HELD: isize = 1 << 20;
@@ -56,7 +56,7 @@ struct Attack {
 
 impl Attack {
     fn begin() -> Self {
-        let joined = JoinedChannels::new();
+        let joined = JoinedChannels::new(Instant::now());
         assert_eq!(joined.channels, 1, "the agreed channel is open");
         Self {
             tsn: joined.first_tsn,
