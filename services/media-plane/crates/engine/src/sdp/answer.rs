@@ -111,8 +111,9 @@ impl Answer<'_> {
             "a=rtpmap:{opus} opus/48000/2\r\n\
              a=fmtp:{opus} minptime=10;useinbandfec=1;stereo=0;usedtx=1\r\n"
         );
-        if audio.feedback {
-            let _ = write!(text, "a=rtcp-fb:{opus} nack\r\n");
+        // Pion looks at the payload type that it sends or that is named first; libwebrtc at Opus alone.
+        for payload_type in audio.opus.red.into_iter().chain([opus]).filter(|_| audio.feedback) {
+            let _ = write!(text, "a=rtcp-fb:{payload_type} nack\r\n");
         }
         if let Some(event) = audio.opus.telephone_event {
             let _ = write!(

@@ -173,6 +173,7 @@ fn an_answer_says_all_that_a_browser_needs() {
         "a=fmtp:63 111/111",
         "a=rtpmap:111 opus/48000/2",
         "a=fmtp:111 minptime=10;useinbandfec=1;stereo=0;usedtx=1",
+        "a=rtcp-fb:63 nack",
         "a=rtcp-fb:111 nack",
         "a=ssrc:42 cname:antiphon",
         "a=msid:agent voice",
@@ -430,6 +431,33 @@ fn nack_and_reduced_size_are_answered_where_the_offer_allows_them() {
         assert_eq!(answer.contains(" nack\r\n"), profile, "{answer}");
         assert_eq!(answer.contains("a=rtcp-rsize\r\n"), reduced, "{answer}");
     }
+}
+
+#[test]
+fn red_is_repaired_by_nack_as_opus_is() {
+    // Pion offers RED only to whom tells it to, with feedback for each payload type.
+    let pion = PION.replace("SAVPF 111", "SAVPF 63 111").replace(
+        "a=rtpmap:111",
+        "a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\na=rtcp-fb:63 nack\r\na=rtcp-fb:111 nack\r\na=rtpmap:111",
+    );
+    for (text, red) in [
+        (CHROMIUM, true),
+        (SAFARI, true),
+        (&pion, true),
+        (PION, false),
+        (AIORTC, false),
+        (FIREFOX, false),
+    ] {
+        let answer = answer(text);
+        let payload_types = Offer::parse(text).unwrap().audio.opus;
+        assert_eq!(payload_types.red.is_some(), red);
+        for payload_type in payload_types.red.into_iter().chain([payload_types.payload_type]) {
+            let line = format!("a=rtcp-fb:{payload_type} nack");
+            assert_eq!(answer.lines().filter(|found| *found == line).count(), 1, "{answer}");
+        }
+    }
+    let answer = answer(&CHROMIUM.replace("RTP/SAVPF", "RTP/SAVP"));
+    assert!(!answer.contains("rtcp-fb"), "{answer}");
 }
 
 #[test]
