@@ -68,6 +68,13 @@ def _change(world: World, page: Page, facts: Facts, what: str, happens: Callable
         gap = longest_gap(page.ask("arrivals"))
         facts.add(f"{what}: media moved", f"{before['remote']} to {after['remote']}", wanted=moved)
         facts.add(f"{what}: nothing came to the page for", f"{gap:.0f} ms")
+        facts.add(f"{what}: nothing came to the edge for", edges_gap(after["quality"]))
+
+
+def edges_gap(quality: dict[str, float]) -> str:
+    """The edge's own measure: from the last packet of the path before to the first of the path after."""
+    gap = quality.get("path_gap_ms")
+    return "not told" if gap is None else f"{gap:.0f} ms"
 
 
 def longest_gap(arrivals: list[list[float]]) -> float:

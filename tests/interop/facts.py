@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "interop.md"
+_ROOT = DOCUMENT.parents[1]
 _MARKS = {True: "yes", False: "**no**", None: ""}
 
 
@@ -50,7 +51,12 @@ def write(all_facts: list[Facts], machine: str) -> None:
             continue
         pieces.append(f"{facts.version}\n\n| what | seen | as wanted |\n|---|---|---|\n")
         pieces += [f"| {fact.what} | {fact.seen.replace('|', '/')} | {_MARKS[fact.wanted]} |\n" for fact in facts.found]
-    DOCUMENT.write_text("".join(pieces))
+    DOCUMENT.write_text(portable("".join(pieces)))
+
+
+def portable(text: str) -> str:
+    """Without the folders of whoever runs this, which errors and commands may tell."""
+    return text.replace(str(_ROOT), ".").replace(str(Path.home()), "~")
 
 
 _HEAD = """# Real peers on a bad network

@@ -23,6 +23,8 @@ pub const SRTP_SALT: [u8; 14] = [5; 14];
 pub const SECRET: &[u8] = b"a secret of the fuzzer";
 /// The edge that the envelope target's seeds are for.
 pub const ENVELOPE_TO: u32 = 9;
+/// More than what is held of one handshake, with its headers.
+const MAX_JOINED: usize = 16_384 + 8 * 25;
 /// Password of the STUN target's seeds.
 pub const PASSWORD: &[u8] = b"a password of the fuzzer";
 
@@ -51,10 +53,26 @@ pub fn certificate(data: &[u8]) {
     }
 }
 
+/// Handshake fragments, a datagram after each length: what is held and handed on stays within its bounds.
+pub fn fragments(data: &[u8]) {
+    let mut fragments = antiphon_engine::fragments::Fragments::default();
+    let mut rest = data;
+    while let Some((&length, behind)) = rest.split_first() {
+        let (datagram, behind) = behind.split_at(usize::from(length).min(behind.len()));
+        let joined = fragments.join(datagram);
+        let came: usize = joined.datagrams.iter().map(Vec::len).sum();
+        assert!(came <= MAX_JOINED + 3 * datagram.len());
+        assert!(fragments.held() <= MAX_JOINED);
+        rest = behind;
+    }
+}
+
 /// Offers: an answer has as many m-lines, and reads as a full agent's offer but for ice-lite.
 pub fn sdp(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let Ok(offer) = Offer::parse_with_slots(text, MAX_SLOTS) else { return };
+    let Ok(offer) = Offer::parse_with_slots(text, MAX_SLOTS) else {
+        return;
+    };
     let slots: Vec<u32> = (2..).take(offer.slots.len()).collect();
     let fingerprint = Fingerprint::of(b"certificate");
     let answer = Answer {

@@ -79,6 +79,7 @@ fn write_all(root: &Path) -> io::Result<()> {
         &[envelope(Direction::Inward), envelope(Direction::Outward)],
     )?;
     write(root, "certificate", &[certificate()])?;
+    write(root, "fragments", &[fragments()])?;
     write(root, "link", &link())?;
     write(root, "engine", &lives())?;
     write(root, "channels", &[channel_talk()])
@@ -97,6 +98,16 @@ fn write(root: &Path, target: &str, seeds: &[Vec<u8>]) -> io::Result<()> {
 fn certificate() -> Vec<u8> {
     let fields = [2, 1, 1, 0x30, 0, 0x30, 0, 0x30, 0, 0x30, 0, 0x30, 3, 2, 1, 5];
     [&[0x30, 18, 0x30, 16][..], &fields].concat()
+}
+
+/// A message of four bytes, its second half first.
+fn fragments() -> Vec<u8> {
+    let fragment = |number: u8, offset: u8| {
+        let record = [22, 254, 253, 0, 0, 0, 0, 0, 0, 0, number, 0, 14];
+        let handshake = [1, 0, 0, 4, 0, 0, 0, 0, offset, 0, 0, 2, 7, 7];
+        [&[27][..], &record, &handshake].concat()
+    };
+    [fragment(0, 2), fragment(1, 0)].concat()
 }
 
 fn sealed_ufrag() -> Vec<u8> {

@@ -6,6 +6,7 @@ use dimpl::{Dtls, Output, ProtocolVersion, SrtpProfile};
 
 use crate::client_hello;
 use crate::config::EngineConfig;
+use crate::fragments::Fragments;
 use crate::rsa;
 use crate::sdp::Fingerprint;
 use crate::srtp::{self, Profile, Receiver, Sender, Side};
@@ -70,6 +71,7 @@ enum State {
 /// One association.
 pub(crate) struct Transport {
     dtls: Dtls,
+    fragments: Fragments,
     side: Side,
     expected: Fingerprint,
     state: State,
@@ -86,6 +88,7 @@ impl Transport {
         let dtls = begin(config, side, now);
         Self {
             dtls,
+            fragments: Fragments::default(),
             side,
             expected,
             state: State::Handshake,
@@ -102,7 +105,7 @@ impl Transport {
         &mut self,
         config: &EngineConfig,
         now: Time,
-        datagram: &mut [u8],
+        datagram: &[u8],
         sink: &mut impl FnMut(DtlsEvent<'_>),
     ) {
         match self.state {
@@ -112,7 +115,7 @@ impl Transport {
                 sink(DtlsEvent::Dropped);
                 return;
             }
-            State::Handshake => client_hello::hide(datagram),
+            State::Handshake => return self.take_part(config, now, datagram, sink),
             State::Established if client_hello::is_client_hello(datagram) => {
                 // The library would send its last flight again, and there is no other handshake on this association.
                 sink(DtlsEvent::Dropped);
@@ -120,6 +123,29 @@ impl Transport {
             }
             State::Established => {}
         }
+        self.hand_in(config, now, datagram, sink);
+    }
+
+    /// A part of the handshake, message for message.
+    fn take_part(&mut self, config: &EngineConfig, now: Time, datagram: &[u8], sink: &mut impl FnMut(DtlsEvent<'_>)) {
+        let renewals = self.renewals;
+        let joined = self.fragments.join(datagram);
+        for _ in 0..joined.refused {
+            sink(DtlsEvent::Dropped);
+        }
+        for mut datagram in joined.datagrams {
+            if self.state == State::Over || self.renewals != renewals {
+                return;
+            }
+            client_hello::hide(&mut datagram);
+            self.hand_in(config, now, &datagram, sink);
+        }
+        if self.state != State::Handshake {
+            self.fragments = Fragments::default();
+        }
+    }
+
+    fn hand_in(&mut self, config: &EngineConfig, now: Time, datagram: &[u8], sink: &mut impl FnMut(DtlsEvent<'_>)) {
         let done = self
             .dtls
             .handle_timeout(config.instant(now))
@@ -170,6 +196,7 @@ impl Transport {
             // Whoever sent that need not be the caller: its own ClientHello may still come.
             self.renewals += 1;
             self.dtls = begin(config, self.side, now);
+            self.fragments = Fragments::default();
             sink(DtlsEvent::Dropped);
         } else {
             self.state = State::Over;

@@ -5,6 +5,7 @@ pub mod browser;
 pub mod down;
 pub mod listener;
 pub mod loss;
+pub mod recut;
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -24,6 +25,8 @@ use str0m::media::{Direction, MediaKind, Mid, Pt};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::{Extension, ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Input, Rtc, RtcConfig};
+
+use recut::Recut;
 
 pub use str0m::crypto::dtls::DtlsVersion;
 
@@ -165,6 +168,8 @@ impl Said {
 /// What a call is like.
 pub struct CallConfig {
     pub dtls: DtlsVersion,
+    /// Whether the caller cuts its handshake messages anew with each transmission.
+    pub recuts: bool,
     pub red: bool,
     pub up: LinkConfig,
     pub down: LinkConfig,
@@ -184,6 +189,7 @@ impl Default for CallConfig {
         };
         Self {
             dtls: DtlsVersion::Auto,
+            recuts: false,
             red: false,
             up: link,
             down: link,
@@ -226,6 +232,8 @@ pub struct Call {
     pub peer_is_silent: bool,
     /// What of the caller's datagrams never leaves it.
     pub peer_drops: Option<Kind>,
+    /// Cuts the handshake messages of each datagram anew, as OpenSSL does.
+    pub recut: Option<Recut>,
     /// What the network did to each RTP packet of the caller.
     pub media_fates: Vec<Fate>,
     /// The caller's last STUN message.
@@ -277,6 +285,7 @@ impl Call {
         rtc.sdp_api()
             .accept_answer(pending, answer)
             .expect("an answer that str0m takes");
+        let recut = config.recuts.then(|| Recut::new(seed.value()));
         let mut call = Self {
             session,
             said: Said::default(),
@@ -298,6 +307,7 @@ impl Call {
             level: -30,
             peer_is_silent: false,
             peer_drops: None,
+            recut,
             media_fates: Vec::new(),
             last_check: None,
             answer: written,
@@ -429,9 +439,17 @@ impl Call {
                     if matches!(classify(&datagram.bytes), Kind::Stun) && datagram.bytes[..2] == [0, 1] {
                         self.last_check = Some(datagram.bytes.clone());
                     }
-                    let fate = self.up.send(self.now.as_micros(), self.nat.outward(datagram));
-                    if is_media {
-                        self.media_fates.push(fate);
+                    let whole = vec![datagram.bytes];
+                    let pieces = match self.recut.as_mut().filter(|_| classify(&whole[0]) == Kind::Dtls) {
+                        Some(recut) => recut.cut(&whole[0]),
+                        None => whole,
+                    };
+                    for bytes in pieces {
+                        let piece = Datagram { bytes, ..datagram };
+                        let fate = self.up.send(self.now.as_micros(), self.nat.outward(piece));
+                        if is_media {
+                            self.media_fates.push(fate);
+                        }
                     }
                 }
                 Ok(str0m::Output::Event(str0m::Event::RtpPacket(packet))) => {
