@@ -124,6 +124,8 @@ counters! {
         source_changes,
         /// Times that the caller's clock leapt or went back within a stream.
         clock_leaps,
+        /// Packets dropped because the caller's frames last longer than the time that passed.
+        ahead_of_time,
         /// Packets of a source that was replaced.
         stale_source,
         /// DTMF packets.

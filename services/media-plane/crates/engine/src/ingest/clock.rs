@@ -1,7 +1,8 @@
 //! Maps the RTP clocks of a session's sources onto one time line: unwrapped, never back, without leaps.
 //!
 //! The line is the caller's own clock, so that frames abut exactly; how far it drifts from the edge's clock is measured, by the
-//! packets that came through the network fastest. A source that begins anew is placed by when it arrived.
+//! packets that came through the network fastest. A source that begins anew is placed by when it arrived. Whatever a caller
+//! says, the line is never far ahead of the time that passed: what lies on it is written, and costs what real time costs.
 
 use std::time::Duration;
 
@@ -9,6 +10,18 @@ use crate::time::Time;
 
 /// A step further ahead of the time that passed than this is no silence: the source's clock leapt.
 const MAX_LEAP: u64 = 2 * 48_000;
+/// So far silences and leaps may bring the line ahead of the time that passed since it began. A first packet that the network
+/// held back puts what follows it ahead.
+const MAX_SILENCE_LEAD: i64 = 5 * SECOND;
+/// So far frames that follow each other may: the rest is for who is ahead already and goes on in real time, jitter and all.
+const MAX_LEAD: i64 = 10 * SECOND;
+/// So much that passed without a packet may be caught up with later; consent ends with a longer stall.
+const MAX_LAG: i64 = 30 * SECOND;
+/// Who is ahead falls back by one part of so many: no caller's clock runs faster for hours.
+const DRIFT: i64 = 1_000;
+/// Leads are counted in thousandths of a sample, so that nothing is lost of a microsecond.
+const SAMPLE: i64 = 1_000;
+const SECOND: i64 = 48_000 * SAMPLE;
 /// In each window the packet with the least delay tells where the clocks stand.
 const WINDOW: Duration = Duration::from_secs(10);
 /// Drift is told of a longer stretch only: one window's least delay is as wrong as the network is busy.
@@ -23,6 +36,8 @@ pub(super) struct Clock {
     rtp: u32,
     timestamp: u64,
     arrived: Time,
+    /// How far the line was ahead of the time that passed by then.
+    lead: i64,
     /// Where the source's clock was last tied to the line.
     tied_at: (u64, u64),
     floor: Floor,
@@ -47,26 +62,35 @@ impl Clock {
             rtp,
             timestamp,
             arrived: now,
+            lead: 0,
             tied_at: (sequence, timestamp),
             floor: Floor::new(now, delay(now, timestamp)),
         }
     }
 
     /// Place of a packet that is not the newest, `duration` being what packets of its source usually have.
-    pub(super) fn place(&self, sequence: u64, rtp: u32, duration: u32) -> u64 {
+    pub(super) fn place(&self, now: Time, sequence: u64, rtp: u32, duration: u32) -> u64 {
         let (first, timestamp) = self.tied_at;
         if sequence < first {
             // Its clock was another.
             return timestamp.saturating_sub((first - sequence).saturating_mul(u64::from(duration)));
         }
-        self.timestamp.saturating_add_signed(i64::from(self.step(rtp)))
+        let ahead = i64::try_from(self.room(now)).unwrap_or(i64::MAX);
+        self.timestamp
+            .saturating_add_signed(i64::from(self.step(rtp)).min(ahead))
+    }
+
+    /// Whether there is time for another frame that is the newest: nobody says more than there was time for.
+    pub(super) fn has_time(&self, now: Time, duration: u32) -> bool {
+        self.lead_at(now) + i64::from(duration) * SAMPLE <= MAX_LEAD
     }
 
     /// The newest packet came; the one before lasts for `duration`. Returns its place, and whether the source's clock leapt.
     pub(super) fn advance(&mut self, now: Time, sequence: u64, rtp: u32, duration: u32) -> (u64, bool) {
         let passed = samples(now.since(self.arrived));
+        let room = self.room(now).max(u64::from(duration));
         match u64::try_from(self.step(rtp)) {
-            Ok(step @ 1..) if step <= passed.saturating_add(MAX_LEAP) => {
+            Ok(step @ 1..) if step <= passed.saturating_add(MAX_LEAP).min(room) => {
                 self.note(now, rtp, self.timestamp + step);
                 (self.timestamp, false)
             }
@@ -77,17 +101,36 @@ impl Clock {
     /// Another clock begins with this packet, whose place its arrival tells. Returns it.
     pub(super) fn tie(&mut self, now: Time, sequence: u64, rtp: u32, duration: u32) -> u64 {
         let by_arrival = u64::try_from(samples_of(now).saturating_sub(self.floor.now)).unwrap_or(0);
-        let timestamp = by_arrival.max(self.timestamp + u64::from(duration));
+        let timestamp = by_arrival
+            .min(self.timestamp.saturating_add(self.room(now)))
+            .max(self.timestamp + u64::from(duration));
         self.tied_at = (sequence, timestamp);
         self.note(now, rtp, timestamp);
         timestamp
     }
 
     fn note(&mut self, now: Time, rtp: u32, timestamp: u64) {
+        let step = i64::try_from(timestamp - self.timestamp).unwrap_or(i64::MAX);
+        self.lead = self
+            .lead_at(now)
+            .saturating_add(step.saturating_mul(SAMPLE))
+            .max(-MAX_LAG);
         self.rtp = rtp;
         self.timestamp = timestamp;
         self.arrived = now;
         self.floor.note(now, delay(now, timestamp));
+    }
+
+    /// How far the line is ahead of the time that passed; where it is behind, less than nothing.
+    fn lead_at(&self, now: Time) -> i64 {
+        let passed = i64::try_from(now.since(self.arrived).as_micros() * 48).unwrap_or(i64::MAX);
+        let lead = self.lead.saturating_sub(passed);
+        if lead > 0 { (lead - passed / DRIFT).max(0) } else { lead }
+    }
+
+    /// Samples that silences and leaps may take.
+    fn room(&self, now: Time) -> u64 {
+        u64::try_from(MAX_SILENCE_LEAD.saturating_sub(self.lead_at(now)) / SAMPLE).unwrap_or(0)
     }
 
     fn step(&self, rtp: u32) -> i32 {
@@ -174,7 +217,7 @@ mod tests {
         let mut clock = Clock::begin(START, 10, u32::MAX - 100);
         let first = clock.timestamp();
         assert_eq!(clock.advance(after(20), 11, 859, 960), (first + 960, false));
-        assert_eq!(clock.place(10, u32::MAX - 100, 960), first);
+        assert_eq!(clock.place(after(20), 10, u32::MAX - 100, 960), first);
     }
 
     #[test]
@@ -188,7 +231,7 @@ mod tests {
                 (first + 2_880, false)
             );
             assert_eq!(
-                clock.place(10, 1_000, 960),
+                clock.place(after(60), 10, 1_000, 960),
                 first + 960,
                 "one from before the leap keeps near it"
             );
@@ -223,18 +266,104 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_caller_that_claims_a_second_with_each_packet_gains_a_few_seconds_once() {
+        let mut clock = Clock::begin(START, 0, 0);
+        let first = clock.timestamp();
+        let mut taken = 0;
+        for packet in 1..=60_000_u32 {
+            let now = after(u64::from(packet));
+            if clock.has_time(now, 960) {
+                clock.advance(now, u64::from(packet), packet * 48_000, 960);
+                taken += 1;
+            }
+        }
+        let seconds = (clock.timestamp() - first) as f64 / 48_000.0;
+        assert!(seconds < 71.0, "{seconds} in a minute");
+        assert!(taken < 3_600, "{taken} of 20 ms");
+    }
+
+    #[test]
+    fn callers_whose_clocks_run_fast_or_slow_for_a_day_are_never_held_up() {
+        for ppm in [-500_i64, -200, 200, 500] {
+            let mut clock = Clock::begin(START, 0, 0);
+            let mut leaps = 0;
+            for packet in 1..24 * 180_000_u64 {
+                let sent = (packet * 20_000).saturating_add_signed(-(packet.cast_signed() * 20_000 * ppm / 1_000_000));
+                let now = START + Duration::from_micros(sent + packet * 7_919 % 60_011);
+                assert!(clock.has_time(now, 960), "{ppm} ppm, packet {packet}");
+                leaps += u32::from(clock.advance(now, packet, (packet as u32).wrapping_mul(960), 960).1);
+            }
+            assert_eq!(leaps, 0, "{ppm} ppm");
+        }
+    }
+
+    #[test]
+    fn what_a_stalled_network_held_back_is_taken_whole() {
+        let mut clock = Clock::begin(START, 0, 0);
+        let first = clock.timestamp();
+        let (mut packet, mut now) = (0, START);
+        for stalled in [0, 3_000, 25_000, 0, 8_000] {
+            now = now + Duration::from_millis(stalled);
+            for _ in 0..stalled / 20 {
+                packet += 1;
+                assert!(clock.has_time(now, 960));
+                assert_eq!(
+                    clock.advance(now, packet, packet as u32 * 960, 960),
+                    (first + packet * 960, false)
+                );
+            }
+            for _ in 0..500 {
+                (packet, now) = (packet + 1, now + Duration::from_millis(20));
+                assert!(!clock.advance(now, packet, packet as u32 * 960, 960).1);
+            }
+        }
+    }
+
+    #[test]
+    fn an_hour_of_silence_is_an_hour_and_gives_no_credit() {
+        let mut clock = Clock::begin(START, 0, 0);
+        let first = clock.timestamp();
+        let hour = 3_600 * 48_000;
+        assert_eq!(
+            clock.advance(after(3_600_000), 1, hour, 960),
+            (first + u64::from(hour), false)
+        );
+        let (_, leapt) = clock.advance(after(3_600_020), 2, hour + 6 * 48_000, 960);
+        assert!(leapt);
+
+        let mut held = Clock::begin(START, 0, 0);
+        held.advance(after(3_600_000), 1, 960, 960);
+        let before = held.timestamp();
+        for packet in 2..100_u32 {
+            held.advance(after(3_600_000), u64::from(packet), packet * 96_000, 960);
+        }
+        assert!(held.timestamp() - before < 38 * 48_000, "a stall's worth, not an hour");
+    }
+
     proptest! {
         #[test]
-        fn the_line_never_goes_back_and_never_outruns_time_by_more_than_a_leap(
-            packets in prop::collection::vec((any::<u32>(), 0u64..3_000), 1..200),
+        fn the_line_never_goes_back_and_is_never_more_than_a_few_seconds_ahead_of_time(
+            packets in prop::collection::vec((any::<u32>(), 0u64..3_000, 0u64..5, any::<bool>()), 1..400),
         ) {
             let mut clock = Clock::begin(START, 0, 0);
-            let (mut now, mut before) = (0, clock.timestamp());
-            for (sequence, (rtp, wait)) in (1..).zip(packets) {
+            let (first, mut now, mut before) = (clock.timestamp(), 0, clock.timestamp());
+            for (sequence, (rtp, wait, kind, longest)) in (1..).zip(packets) {
+                // Mostly floods of small steps, else anything.
+                let (rtp, wait) = if kind > 0 { (clock.rtp.wrapping_add(rtp % 96_000), wait % 3) } else { (rtp, wait) };
+                let duration = if longest { 5_760 } else { 960 };
                 now += wait;
-                let (timestamp, _) = clock.advance(after(now), sequence, rtp, 960);
+                let bound = first + now * 48 + now * 48 / 1_000 + 10 * 48_000;
+                prop_assert!(clock.place(after(now), sequence, rtp, duration) <= bound);
+                if !clock.has_time(after(now), duration) {
+                    continue;
+                }
+                let timestamp = match kind {
+                    1 => clock.tie(after(now), sequence, rtp, duration),
+                    _ => clock.advance(after(now), sequence, rtp, duration).0,
+                };
                 prop_assert!(timestamp > before);
-                prop_assert!(timestamp - before <= wait * 48 + MAX_LEAP + 2 * MAX_LEAP);
+                prop_assert!(timestamp <= bound);
                 before = timestamp;
             }
         }

@@ -195,6 +195,10 @@ impl Ingest {
             counters.late += 1;
             return None;
         }
+        if source.is_ahead(arrival.index) && !clock.has_time(now, self.duration) {
+            counters.ahead_of_time += 1;
+            return None;
+        }
         let sequence = source.sequence(arrival.index);
         let advance = source.advance(arrival.index);
         if let Some(ahead) = advance {
@@ -215,7 +219,7 @@ impl Ingest {
         }
         Some(Placed {
             sequence,
-            timestamp: clock.place(sequence, rtp_timestamp, self.duration),
+            timestamp: clock.place(now, sequence, rtp_timestamp, self.duration),
             advance,
         })
     }
@@ -233,6 +237,10 @@ impl Ingest {
         let is_stale = |(old, since): (u32, Time)| old == ssrc && now.since(since) < STALE;
         if self.replaced.is_some_and(is_stale) {
             counters.stale_source += 1;
+            return None;
+        }
+        if !clock.has_time(now, self.duration) {
+            counters.ahead_of_time += 1;
             return None;
         }
         counters.source_changes += 1;

@@ -77,6 +77,11 @@ impl Source {
         true
     }
 
+    /// Whether a packet is ahead of all.
+    pub(super) fn is_ahead(&self, index: u64) -> bool {
+        index > self.highest
+    }
+
     /// Moves on to a packet, if it is ahead of all: by how much.
     pub(super) fn advance(&mut self, index: u64) -> Option<u64> {
         let advance = index.checked_sub(self.highest).filter(|advance| *advance > 0)?;

@@ -342,6 +342,27 @@ fn a_clock_that_leaps_within_a_stream_is_counted_and_the_line_goes_on() {
     assert!(bench.ingest.jitter_ms() < 1.0);
 }
 
+#[test]
+fn packets_faster_than_time_are_dropped_and_counted_whatever_source_they_claim() {
+    for sources in [1_u32, 1_000] {
+        let mut bench = Bench::new();
+        // Six frames of 20 ms in each, a thousand packets in a second.
+        let packet = [0xfb, 6, 1, 2, 3, 4, 5, 6];
+        for index in 0..1_000_u16 {
+            let now = Time(5_000_000 + u64::from(index) * 1_000);
+            let ssrc = u32::from(index) % sources;
+            bench.receive_at(now, ssrc, index, u32::from(index) * 48_000, 111, &packet);
+        }
+        let (first, last) = (bench.said.places[0].0, bench.said.places.last().expect("some").0);
+        assert!(last - first <= 11 * 48_000 + 48, "{} samples", last - first);
+        assert_eq!(
+            bench.counters.ahead_of_time + bench.said.places.len() as u64,
+            1_000,
+            "{sources} sources"
+        );
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn whatever_comes_each_frame_is_handed_on_once_and_gaps_are_settled(
