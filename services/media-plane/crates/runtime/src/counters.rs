@@ -25,7 +25,7 @@ antiphon_link::counters! {
         drop_other_edge,
         /// STUN requests whose MESSAGE-INTEGRITY is wrong.
         drop_bad_integrity,
-        /// STUN requests of strangers, not looked at: too many of their source's were wrong.
+        /// STUN requests of strangers, not looked at: strangers press, and too many of their source's were wrong.
         drop_source_rate,
         /// STUN requests of strangers, not looked at: all strangers together sent too many.
         drop_stranger_rate,

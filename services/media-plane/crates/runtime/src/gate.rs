@@ -1,6 +1,7 @@
 //! How much strangers may cost: token buckets, looked at before anything is computed for an address that has not proven
-//! itself. All strangers together have one; a source has one for its checks that fail, so that callers who come back by
-//! the hundred from behind one address are let in, and whoever guesses is not. Live calls' packets never come by here.
+//! itself. All strangers together have one. A source has one for its checks that fail, which counts only while strangers press:
+//! anybody can forge a source, so that what fails in its name keeps its callers out where there is not work enough for all, and
+//! never before. Live calls' packets never come by here.
 
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
@@ -22,7 +23,7 @@ pub(crate) struct Rate {
     pub(crate) burst: u32,
 }
 
-/// Checks of one source that may fail: callers of an edge that was restarted check on for half a minute.
+/// Checks of one source that may fail while strangers press: callers of an edge that was restarted check on for half a minute.
 const SOURCE_FAILURES: Rate = Rate {
     per_second: 100,
     burst: 1_000,
@@ -32,6 +33,8 @@ const SHARD_CHECKS: Rate = Rate {
     per_second: 20_000,
     burst: 2_000,
 };
+/// With fewer of them left, strangers press: the rest is for sources that did not fail too often.
+const PRESSED_BELOW: u32 = SHARD_CHECKS.burst / 2;
 /// Handshakes that a shard begins. A caller that is held off checks again within a tenth of a second.
 const SHARD_HANDSHAKES: Rate = Rate {
     per_second: 500,
@@ -56,10 +59,15 @@ impl Bucket {
 
     /// Whether there is a token.
     fn has(&mut self, rate: Rate, now: Time) -> bool {
+        self.holds(1, rate, now)
+    }
+
+    /// Whether there are so many tokens.
+    fn holds(&mut self, tokens: u32, rate: Rate, now: Time) -> bool {
         let passed = u64::try_from(now.since(self.at).as_micros()).unwrap_or(u64::MAX);
         self.credit_us = self.credit_us.saturating_add(passed).min(rate.brim_us());
         self.at = now;
-        self.credit_us >= rate.token_us()
+        self.credit_us >= rate.token_us() * u64::from(tokens)
     }
 
     /// Takes a token if there is one.
@@ -114,18 +122,22 @@ impl Gate {
 
     /// Whether a stranger's check is looked at.
     pub(crate) fn check(&mut self, from: IpAddr, now: Time) -> Result<(), Refused> {
-        let is_full = self.sources.len() >= MOST_SOURCES;
-        let may_fail = match self.sources.get_mut(&source(from)) {
-            Some(bucket) => bucket.has(SOURCE_FAILURES, now),
-            None => !is_full || self.others.has(SOURCE_FAILURES, now),
-        };
-        if !may_fail {
+        let pressed = !self.checks.holds(PRESSED_BELOW, SHARD_CHECKS, now);
+        if pressed && !self.may_fail(from, now) {
             return Err(Refused::Source);
         }
         if self.checks.take(SHARD_CHECKS, now) {
             Ok(())
         } else {
             Err(Refused::Shard)
+        }
+    }
+
+    fn may_fail(&mut self, from: IpAddr, now: Time) -> bool {
+        let is_full = self.sources.len() >= MOST_SOURCES;
+        match self.sources.get_mut(&source(from)) {
+            Some(bucket) => bucket.has(SOURCE_FAILURES, now),
+            None => !is_full || self.others.has(SOURCE_FAILURES, now),
         }
     }
 
@@ -191,16 +203,31 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_guesses_is_held_to_its_rate_and_others_are_not() {
+    fn a_source_that_guesses_leaves_others_half_of_what_is_looked_at() {
         let mut gate = Gate::new(Time(0));
         let one = || std::iter::repeat_n(1, 50_000);
-        assert_eq!(looked_at(&mut gate, one(), Time(0)), SOURCE_FAILURES.burst as usize);
+        let half = (SHARD_CHECKS.burst - PRESSED_BELOW + 1) as usize;
+        assert_eq!(looked_at(&mut gate, one(), Time(0)), half);
         assert_eq!(gate.check(v4(1), Time(0)), Err(Refused::Source));
-        assert_eq!(gate.check(v4(2), Time(0)), Ok(()));
-        assert_eq!(
-            looked_at(&mut gate, one(), after(1)),
-            SOURCE_FAILURES.per_second as usize
-        );
+        for _ in 1..PRESSED_BELOW {
+            assert_eq!(gate.check(v4(2), Time(0)), Ok(()));
+        }
+        assert_eq!(gate.check(v4(2), Time(0)), Err(Refused::Shard));
+    }
+
+    #[test]
+    fn checks_forged_in_a_callers_name_keep_it_out_only_where_strangers_press() {
+        for (forged_each_ms, kept_out) in [(1_u64, false), (15, false), (40, true)] {
+            let mut gate = Gate::new(Time(0));
+            let mut refused = false;
+            for millisecond in 0..5_000 {
+                let now = Time(millisecond * 1_000);
+                looked_at(&mut gate, std::iter::repeat_n(1, forged_each_ms as usize), now);
+                refused |= gate.check(v4(1), now).is_err();
+                assert_eq!(gate.check(v4(2), now), Ok(()), "{forged_each_ms} each millisecond");
+            }
+            assert_eq!(refused, kept_out, "{forged_each_ms} each millisecond");
+        }
     }
 
     #[test]
