@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::RawFd;
 use std::time::Duration;
 
@@ -11,9 +11,10 @@ use antiphon_engine::framing::{Deframer, FrameQueue};
 use antiphon_engine::{Remote, Time, Transport, Via};
 use rustc_hash::FxHashMap;
 
+use super::listening::Listening;
 use crate::counters::ShardCounters;
 use crate::gate::source;
-use crate::socket::{Poller, Ready, accept};
+use crate::socket::{Poller, Ready};
 use crate::steering::Owner;
 
 /// A connection that has not proven itself after this is closed.
@@ -30,10 +31,6 @@ const MOST_OF_SESSION: usize = 4;
 const MOST_WAITING: usize = 16 << 10;
 /// Connections accepted before the shard's other work gets its turn.
 const ACCEPTS: usize = 32;
-/// After an accept that failed, most likely for want of descriptors, nobody is let in for so long.
-const PAUSE: Duration = Duration::from_millis(100);
-/// Listeners' tokens begin here; connections count from zero.
-const LISTENERS: u64 = 1 << 63;
 
 /// Whose a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,45 +70,10 @@ pub(super) enum Input {
     Over,
 }
 
-/// The listeners of one shard, one for each address, and what watches them and the connections that they bring.
-#[derive(Debug)]
-pub(crate) struct Listening {
-    poller: Poller,
-    listeners: Vec<TcpListener>,
-}
-
-impl Listening {
-    /// # Errors
-    /// When there is no descriptor left, or no memory.
-    pub(crate) fn new(listeners: Vec<TcpListener>) -> io::Result<Self> {
-        let listening = Self {
-            poller: Poller::new()?,
-            listeners,
-        };
-        listening.watch()?;
-        Ok(listening)
-    }
-
-    fn watch(&self) -> io::Result<()> {
-        for (number, listener) in self.listeners.iter().enumerate() {
-            self.poller.watch(listener, LISTENERS + number as u64)?;
-        }
-        Ok(())
-    }
-
-    fn unwatch(&self) {
-        for listener in &self.listeners {
-            let _was_not_watched = self.poller.unwatch(listener);
-        }
-    }
-}
-
 /// The connections of one shard.
 pub(super) struct Connections {
     /// Without it no connection is ever there, and nothing here costs anything.
     listening: Option<Listening>,
-    /// When listeners are watched again.
-    pause_ends: Option<Time>,
     open: FxHashMap<u64, Connection>,
     by_remote: FxHashMap<Remote, u64>,
     of_session: FxHashMap<Owner, Vec<u64>>,
@@ -126,7 +88,6 @@ impl Connections {
     pub(super) fn new(listening: Option<Listening>) -> Self {
         Self {
             listening,
-            pause_ends: None,
             open: FxHashMap::default(),
             by_remote: FxHashMap::default(),
             of_session: FxHashMap::default(),
@@ -150,35 +111,31 @@ impl Connections {
         self.poller().is_some_and(|poller| poller.ready(ready))
     }
 
-    /// The number of the listener that an event is about.
-    pub(super) fn listener_of(event: Ready) -> Option<usize> {
-        event.token.checked_sub(LISTENERS).map(|number| number as usize)
-    }
-
     /// Takes in who waits at a listener.
     pub(super) fn welcome(&mut self, number: usize, now: Time, counters: &ShardCounters) {
         for _ in 0..ACCEPTS {
-            let listeners = self
-                .listening
-                .as_ref()
-                .map_or(&[][..], |listening| &listening.listeners);
-            let Some(listener) = listeners.get(number) else { return };
-            match accept(listener) {
+            let Some(listening) = &mut self.listening else { return };
+            match listening.accept(number) {
                 Ok(Some((stream, from))) => self.take_in(stream, from, number, now, counters),
                 Ok(None) => return,
                 Err(_) => {
                     counters.tcp_accept_errors.add(1);
-                    self.pause(now);
+                    listening.pause(now);
                     return;
                 }
             }
         }
     }
 
-    fn pause(&mut self, now: Time) {
-        if let Some(listening) = &self.listening {
-            listening.unwatch();
-            self.pause_ends = Some(now + PAUSE);
+    /// When [`Self::resume`] has something to do.
+    pub(super) fn deadline(&self) -> Time {
+        self.listening.as_ref().map_or(Time::NEVER, Listening::deadline)
+    }
+
+    /// Lets callers in again some time after one could not be.
+    pub(super) fn resume(&mut self, now: Time) {
+        if let Some(listening) = &mut self.listening {
+            listening.resume(now);
         }
     }
 
@@ -423,16 +380,6 @@ impl Connections {
 
     /// Closes those that did not prove themselves in time, and those that fell silent.
     pub(super) fn sweep(&mut self, now: Time, counters: &ShardCounters) {
-        if self.pause_ends.is_some_and(|end| end <= now) {
-            self.pause_ends = None;
-            if self
-                .listening
-                .as_ref()
-                .is_some_and(|listening| listening.watch().is_err())
-            {
-                self.pause(now);
-            }
-        }
         self.forget_proven();
         let overdue = |connection: &Connection| {
             let limit = match connection.stage {
@@ -455,7 +402,7 @@ impl Connections {
 
     /// Whether there is anything to sweep.
     pub(super) fn is_empty(&self) -> bool {
-        self.open.is_empty() && self.pause_ends.is_none()
+        self.open.is_empty()
     }
 }
 

@@ -1,7 +1,6 @@
 //! A shard and its rooms: members come and go, frames of members go to those who hear them, and the rooms whose home this is
 //! are kept.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +10,9 @@ use antiphon_link::proto::control_request::Message;
 use antiphon_link::proto::{RoomMember, RoomState};
 use rustc_hash::FxHashMap;
 
+use super::outgoing::Outgoing;
 use super::run::Shard;
 use crate::gate::{Bucket, Rate};
-use crate::mailbox::Mail;
 use crate::rooms::{
     Home, Joining, Local, MemberChange, Meter, NO_LINK, Parcel, Place, RoomMail, Stage, members_notice, speakers_notice,
 };
@@ -36,8 +35,7 @@ pub(super) const CHANNEL: &str = "antiphon";
 pub(super) struct Rooms {
     home: Home,
     here: FxHashMap<u32, Local>,
-    /// Messages to shards whose mailbox was full, or to this one.
-    outgoing: VecDeque<(usize, RoomMail)>,
+    outgoing: Outgoing,
 }
 
 impl Rooms {
@@ -72,13 +70,13 @@ impl Shard {
             voices: seat.session.voices(),
             membership,
         };
-        self.rooms.outgoing.push_back((home, RoomMail::Join(Box::new(joining))));
+        self.rooms.outgoing.push(home, RoomMail::Join(Box::new(joining)));
     }
 
     /// A session ended.
     pub(super) fn leave_room(&mut self, slot: Slot, place: Place) {
         let leave = RoomMail::Leave { room: place.room, slot };
-        self.rooms.outgoing.push_back((place.home, leave));
+        self.rooms.outgoing.push(place.home, leave);
         // The home says nothing more to a shard without members, and some that the stage lists may have left, too.
         let Some(here) = self.rooms.here.remove(&place.room) else {
             return;
@@ -213,7 +211,7 @@ impl Shard {
             slot,
             change,
         };
-        self.rooms.outgoing.push_back((place.home, changed));
+        self.rooms.outgoing.push(place.home, changed);
         true
     }
 
@@ -285,21 +283,20 @@ impl Shard {
 
     /// Says what changed and posts what waits. Returns when to look again.
     pub(super) fn tend_rooms(&mut self, now: Time) -> Time {
-        let mut look_again = self.rooms.home.settle(now);
+        let look_again = self.rooms.home.settle(now);
         loop {
             for (stage, before) in self.rooms.home.changed() {
                 self.publish(&stage, before.as_deref());
             }
-            let Some((shard, mail)) = self.rooms.outgoing.pop_front() else {
-                return look_again;
+            let Some(mail) = self.rooms.outgoing.next(self.index) else {
+                break;
             };
-            if shard == self.index {
-                self.take_room_mail(mail, now);
-            } else if let Err(Mail::Room(back)) = self.surroundings.mailboxes[shard].post(Mail::Room(mail)) {
-                self.rooms.outgoing.push_front((shard, back));
-                look_again = look_again.min(now + PATIENCE);
-                return look_again;
-            }
+            self.take_room_mail(mail, now);
+        }
+        if self.rooms.outgoing.post(&self.surroundings.mailboxes) {
+            look_again
+        } else {
+            look_again.min(now + PATIENCE)
         }
     }
 
@@ -307,11 +304,7 @@ impl Shard {
         self.mouth.counters.room_stages.add(1);
         let shards = stage.shards();
         for shard in (0..self.surroundings.mailboxes.len()).filter(|shard| shards >> shard & 1 == 1) {
-            let older = |(to, mail): &(usize, RoomMail)| {
-                *to == shard && matches!(mail, RoomMail::Stage(waiting) if waiting.room == stage.room)
-            };
-            self.rooms.outgoing.retain(|waiting| !older(waiting));
-            self.rooms.outgoing.push_back((shard, RoomMail::Stage(stage.clone())));
+            self.rooms.outgoing.set_stage(shard, stage);
         }
         let told = |stage: &Stage| {
             let told = |card: &crate::rooms::Card| (card.slot.0, card.muted, card.speaking);

@@ -10,8 +10,9 @@ use antiphon_engine::envelope::Seen;
 use antiphon_engine::{EngineConfig, Remote, Time, Transport, Via};
 use antiphon_link::monotonic_us;
 
-use super::connections::{Connections, Listening};
+use super::connections::Connections;
 use super::handshakes::Handshakes;
+use super::listening::Listening;
 use super::load::Load;
 use super::mail::Taken;
 use super::relay::Relay;
@@ -159,6 +160,7 @@ impl Shard {
                 break;
             };
             packets += self.read(&mut inbox, now);
+            self.mouth.ways.connections.resume(now);
             packets += self.serve_connections(now);
             packets += self.read_envelopes(&mut inbox, now);
             self.fire(now);
@@ -196,14 +198,20 @@ impl Shard {
 
     /// Sleeps until something comes or a deadline does.
     fn wait(&self, descriptors: &[RawFd], flush_at: Time) {
-        let farewell = self.farewells.front().map_or(Time::NEVER, |(due, _)| *due);
-        let next = self.wheel.next().unwrap_or(Time::NEVER).min(flush_at).min(farewell);
-        let longest = next.since(Time(monotonic_us())).min(LONGEST_SLEEP);
+        let longest = self.next(flush_at).since(Time(monotonic_us())).min(LONGEST_SLEEP);
         let mailbox = self.surroundings.mailbox();
         if mailbox.fall_asleep() {
             socket::wait(descriptors, mailbox.signal(), longest);
             mailbox.awake();
         }
+    }
+
+    /// When there is something to do, should nothing come.
+    pub(super) fn next(&self, flush_at: Time) -> Time {
+        let farewell = self.farewells.front().map_or(Time::NEVER, |(due, _)| *due);
+        let timer = self.wheel.next().unwrap_or(Time::NEVER);
+        let accepts = self.mouth.ways.connections.deadline();
+        flush_at.min(farewell).min(timer).min(accepts)
     }
 
     fn watched(&self) -> Vec<RawFd> {

@@ -3,7 +3,8 @@
 
 use antiphon_engine::{Remote, Time};
 
-use super::connections::{Connections, Input, Moving, Stage};
+use super::connections::{Input, Moving, Stage};
+use super::listening::Listening;
 use super::run::Shard;
 use crate::mailbox::Mail;
 use crate::steering::Owner;
@@ -28,7 +29,7 @@ impl Shard {
         let mut frames = 0;
         for event in ready.drain(..) {
             let (counters, connections) = (&self.mouth.counters, &mut self.mouth.ways.connections);
-            if let Some(listener) = Connections::listener_of(event) {
+            if let Some(listener) = Listening::listener_of(event) {
                 connections.welcome(listener, now, counters);
                 continue;
             }
