@@ -69,6 +69,8 @@ antiphon_link::counters! {
         drop_no_session,
         /// Addresses forgotten for new ones because the table was full.
         drop_flows_full,
+        /// Checks of sessions from an address where another session's caller is.
+        drop_flow_taken,
         /// Datagrams not handed to their shard because its ring was full.
         drop_ring_full,
         /// Datagrams of callers who are not connected yet: they wait until live calls' packets had their turn.

@@ -17,6 +17,8 @@ pub(crate) const MOST_ADDRESSES: usize = 8;
 #[derive(Clone, Copy, Debug)]
 struct Flow<O> {
     owner: O,
+    /// Whom it was taken from: if that one is heard again, it was there all the time.
+    before: Option<O>,
     seen: Time,
 }
 
@@ -45,16 +47,26 @@ impl<O: Copy + Eq + Hash> Flows<O> {
         Some(flow.owner)
     }
 
+    /// Who would lose an address to `claimant`. None also where the claimant lost it to that one.
+    pub(crate) fn loser(&self, from: Remote, claimant: O) -> Option<O> {
+        let flow = self.table.get(&from)?;
+        (flow.owner != claimant && flow.before != Some(claimant)).then_some(flow.owner)
+    }
+
     /// Learns an address. Returns false when the table was full, and the longest unused address went for it: sessions that
     /// ended on other shards leave theirs behind. A caller's own room is never made of `spared`, where media goes to:
     /// somebody who repeats a recorded check from many addresses shall not push the caller out.
     pub(crate) fn learn(&mut self, from: Remote, owner: O, now: Time, spared: Option<Remote>) -> bool {
+        let mut before = None;
         match self.table.get_mut(&from) {
             Some(known) if known.owner == owner => {
                 known.seen = now;
                 return true;
             }
-            Some(_) => self.forget(from),
+            Some(known) => {
+                before = (known.before != Some(owner)).then_some(known.owner);
+                self.forget(from);
+            }
             None => {}
         }
         self.make_room(owner, spared);
@@ -62,7 +74,14 @@ impl<O: Copy + Eq + Hash> Flows<O> {
         if full && let Some((longest_unused, _)) = self.table.iter().min_by_key(|(_, flow)| flow.seen) {
             self.forget(*longest_unused);
         }
-        self.table.insert(from, Flow { owner, seen: now });
+        self.table.insert(
+            from,
+            Flow {
+                owner,
+                before,
+                seen: now,
+            },
+        );
         self.addresses.entry(owner).or_default().push(from);
         !full
     }
@@ -164,6 +183,18 @@ mod tests {
         assert_eq!(flows.find(address(1), Time(0)), Some(Slot(2)));
         flows.forget_session(Slot(2));
         assert!(flows.is_empty());
+    }
+
+    #[test]
+    fn who_lost_an_address_gets_it_back_and_who_took_it_does_not() {
+        let mut flows = Flows::new(8);
+        flows.learn(address(1), Slot(1), Time(0), None);
+        assert_eq!(flows.loser(address(1), Slot(1)), None, "its own");
+        assert_eq!(flows.loser(address(1), Slot(2)), Some(Slot(1)));
+        flows.learn(address(1), Slot(2), Time(0), None);
+        assert_eq!(flows.loser(address(1), Slot(1)), None, "it was there before");
+        flows.learn(address(1), Slot(1), Time(0), None);
+        assert_eq!(flows.loser(address(1), Slot(2)), Some(Slot(1)));
     }
 
     #[test]

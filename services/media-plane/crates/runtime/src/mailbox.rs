@@ -93,6 +93,19 @@ pub(crate) enum Errand {
     Deliver(Slot),
     /// It is for a caller whose packets land there, from this owner at another edge.
     SendFor(Owner),
+    /// It is an authentic check of one session from an address that another has, whose shard knows whether it is there.
+    Claim(Claim),
+    /// The other is not there.
+    Yield(Claim),
+}
+
+/// A session's check came from an address that is another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Claim {
+    pub(crate) claimant: Slot,
+    pub(crate) holder: Slot,
+    /// Where the check landed.
+    pub(crate) shard: u8,
 }
 
 /// A datagram that landed on another shard than the one whose business it is.

@@ -243,6 +243,12 @@ impl Agent {
             || self.paths.iter().any(|path| path.remote == from)
     }
 
+    /// When an authentic check, or media, last came from there.
+    pub(crate) fn heard_from(&self, remote: Remote) -> Option<Time> {
+        let path = self.paths.iter().find(|path| path.remote == remote);
+        path.map(|path| path.heard)
+    }
+
     /// Authentic media came from a verified address; the `newest` packet of the stream moves the session there.
     pub(crate) fn media(&mut self, now: Time, from: Remote, newest: bool) -> Heard {
         let before = self.media_at.replace(now);

@@ -211,6 +211,12 @@ impl Session {
         self.target()
     }
 
+    /// When the caller was last heard from there, authentically.
+    #[must_use]
+    pub fn heard_from(&self, remote: Remote) -> Option<Time> {
+        self.ice.heard_from(remote)
+    }
+
     /// The ufrag in the answer, or in the fragment of the last ICE restart.
     #[must_use]
     pub fn ufrag(&self) -> &str {

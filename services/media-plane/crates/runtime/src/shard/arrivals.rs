@@ -1,13 +1,18 @@
 //! Datagrams of callers: whose they are, and how they get there.
 
+use std::time::Duration;
+
 use antiphon_engine::{Remote, SessionState, Time};
 
 use super::run::Shard;
 use crate::gate::Refused;
-use crate::mailbox::{Errand, Handed};
+use crate::mailbox::{Claim, Errand, Handed};
 use crate::session::Seat;
 use crate::slot::Slot;
 use crate::steering::{Owner, Steer, Whereabouts, names_another, steer};
+
+/// A caller that was heard from an address within this time is there: browsers check every 2.5 s, and send more besides.
+const PRESENT: Duration = Duration::from_secs(3);
 
 impl Whereabouts for Shard {
     fn lives(&self, slot: Slot, epoch: u64) -> bool {
@@ -58,12 +63,17 @@ impl Shard {
     fn introduce(&mut self, from: Remote, datagram: &mut [u8], now: Time) {
         match self.owner_of(from, datagram, now) {
             None => {}
-            Some(Owner::Here(slot)) => {
-                if !self.learn(from, slot, now) {
-                    self.mouth.counters.drop_flows_full.add(1);
+            Some(Owner::Here(slot)) => match self.flows.loser(from, slot) {
+                None => self.settle(slot, from, datagram, now),
+                Some(holder) => {
+                    let claim = Claim {
+                        claimant: slot,
+                        holder,
+                        shard: self.index as u8,
+                    };
+                    self.run_or_hand(holder.shard(), Errand::Claim(claim), from, datagram, now);
                 }
-                self.forward(slot, from, datagram, now);
-            }
+            },
             Some(owner @ Owner::Elsewhere(edge, slot)) => {
                 let (ways, counters) = (&mut self.mouth.ways, &self.mouth.counters);
                 if !ways.relay.flows.learn(from, owner, now, None) {
@@ -72,6 +82,25 @@ impl Shard {
                 ways.relay.inward(edge, slot, from, datagram, counters);
             }
         }
+    }
+
+    /// From now on an address is a session's.
+    fn settle(&mut self, slot: Slot, from: Remote, datagram: &mut [u8], now: Time) {
+        if !self.learn(from, slot, now) {
+            self.mouth.counters.drop_flows_full.add(1);
+        }
+        self.forward(slot, from, datagram, now);
+    }
+
+    /// Who has an address keeps it as long as it is heard there: anybody with a session can forge the address of another's
+    /// caller.
+    fn judge(&mut self, claim: Claim, from: Remote, datagram: &mut [u8], now: Time) {
+        let heard = self.seat(claim.holder).and_then(|seat| seat.session.heard_from(from));
+        if heard.is_some_and(|heard| now.since(heard) < PRESENT) {
+            self.mouth.counters.drop_flow_taken.add(1);
+            return;
+        }
+        self.run_or_hand(usize::from(claim.shard), Errand::Yield(claim), from, datagram, now);
     }
 
     /// Who owns the sender of a check that is authentic; what is not is counted.
@@ -139,6 +168,17 @@ impl Shard {
         match errand {
             Errand::Deliver(slot) => self.deliver(slot, now, remote, datagram),
             Errand::SendFor(owner) => self.send_for(owner, remote, datagram, now),
+            Errand::Claim(claim) => self.judge(claim, remote, datagram, now),
+            // Meanwhile it may have become a third one's, whom the next check is judged by.
+            Errand::Yield(claim)
+                if self
+                    .flows
+                    .loser(remote, claim.claimant)
+                    .is_some_and(|now| now != claim.holder) =>
+            {
+                self.mouth.counters.drop_flow_taken.add(1);
+            }
+            Errand::Yield(claim) => self.settle(claim.claimant, remote, datagram, now),
         }
     }
 
@@ -177,5 +217,177 @@ impl Shard {
             seat.may_begin = allowed;
         }
         allowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, UdpSocket};
+    use std::sync::Arc;
+
+    use antiphon_caller::call::{Call, CallConfig};
+    use antiphon_caller::clock::Clock;
+    use antiphon_engine::stun::{Check, Role};
+    use antiphon_engine::{OpenSession, Session};
+    use antiphon_link::monotonic_us;
+    use str0m::crypto::dtls::DtlsVersion;
+
+    use super::*;
+    use crate::mailbox::Mailbox;
+    use crate::session::Tenant;
+    use crate::shard::{Sockets, Surroundings};
+
+    /// Shards of one edge.
+    struct Edge {
+        shards: Vec<Shard>,
+        transactions: u8,
+        begin: Time,
+    }
+
+    /// A session with what its caller's checks carry.
+    struct Caller {
+        slot: Slot,
+        username: String,
+        password: Vec<u8>,
+    }
+
+    impl Edge {
+        fn new(shards: usize) -> Self {
+            let mailboxes: Arc<[Mailbox]> = (0..shards).map(|_| Mailbox::new().expect("a descriptor")).collect();
+            let common = Surroundings {
+                mailboxes,
+                registry: Arc::new(crate::registry::Registry::new(shards, 8)),
+                ..Surroundings::alone()
+            };
+            let shard = |index| {
+                let surroundings = Surroundings {
+                    index,
+                    counters: Arc::default(),
+                    ..common.clone()
+                };
+                let sockets = Sockets {
+                    media: vec![UdpSocket::bind("127.0.0.1:0").expect("a free port")],
+                    listening: None,
+                    steering: None,
+                };
+                Shard::new(surroundings, sockets, 4)
+            };
+            Self {
+                shards: (0..shards).map(shard).collect(),
+                transactions: 0,
+                begin: Time(monotonic_us()), // by which handshakes go
+            }
+        }
+
+        fn open(&mut self, id: &str) -> Caller {
+            let config = self.shards[0].surroundings.config.clone();
+            let (slot, _) = self.shards[0]
+                .surroundings
+                .registry
+                .admit(&id.into(), 1, 0)
+                .expect("room");
+            let caller = CallConfig::new([127, 0, 0, 1].into(), 160, true, DtlsVersion::Auto).expect("a configuration");
+            let (_call, offer) = Call::offer(&caller, 0, Clock::start()).expect("an offer");
+            let open = OpenSession {
+                offer: &offer,
+                slot: slot.0,
+                epoch: 1,
+                data_channel: None,
+                room: false,
+            };
+            let (session, _) = Session::accept(&config, &open, self.begin).expect("an answer");
+            let theirs = offer.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:"));
+            let ufrag = session.ufrag().to_owned();
+            let username = format!("{ufrag}:{}", theirs.expect("an offer has one"));
+            let password = config.sealer.password(ufrag.as_bytes()).as_bytes().to_vec();
+            let tenant = Tenant {
+                slot,
+                id: id.into(),
+                epoch: 1,
+                link: 0,
+                incarnation: 0,
+                room: None,
+                answer_us: 0,
+            };
+            self.shards[slot.shard()].sit_down(Seat::new(tenant, Box::new(session)));
+            Caller {
+                slot,
+                username,
+                password,
+            }
+        }
+
+        /// A check lands on a shard, and all shards do what comes of it.
+        fn check(&mut self, landing: usize, caller: &Caller, from: Remote, passed: Duration) {
+            let now = self.begin + passed;
+            self.transactions += 1;
+            let check = Check {
+                transaction: [self.transactions; 12],
+                username: caller.username.as_bytes(),
+                password: &caller.password,
+                priority: 1,
+                use_candidate: false,
+                role: Role::Controlling(1),
+            };
+            let mut buffer = [0; 256];
+            let length = check.write(&mut buffer);
+            self.shards[landing].take_datagram(from, &mut buffer[..length], now);
+            for _ in 0..4 {
+                for shard in &mut self.shards {
+                    shard.take_mail(now);
+                    shard.shake_hands();
+                }
+            }
+        }
+
+        fn owner(&mut self, landing: usize) -> Option<Slot> {
+            self.shards[landing].flows.find(address(), self.begin)
+        }
+
+        fn refused(&self) -> u64 {
+            let shards = self.shards.iter();
+            shards.map(|shard| shard.mouth.counters.drop_flow_taken.get()).sum()
+        }
+    }
+
+    fn address() -> Remote {
+        SocketAddr::from(([192, 0, 2, 1], 4000)).into()
+    }
+
+    #[test]
+    fn an_address_stays_whose_caller_is_heard_there_on_whichever_shard() {
+        for (shards, landing) in [(1, 0), (2, 0), (2, 1)] {
+            let mut edge = Edge::new(shards);
+            let soon = Duration::from_millis(2_900);
+            let (caller, thief) = (edge.open("caller"), edge.open("thief"));
+            edge.check(landing, &caller, address(), Duration::ZERO);
+
+            edge.check(landing, &thief, address(), soon);
+            assert_eq!(edge.owner(landing), Some(caller.slot));
+            assert_eq!(edge.refused(), 1);
+
+            // Nothing of it was heard for too long, and then it is heard again.
+            edge.check(landing, &thief, address(), Duration::from_secs(60));
+            assert_eq!(edge.owner(landing), Some(thief.slot));
+            edge.check(landing, &caller, address(), soon);
+            assert_eq!(edge.owner(landing), Some(caller.slot));
+            edge.check(landing, &thief, address(), soon);
+            assert_eq!(edge.owner(landing), Some(caller.slot));
+            assert_eq!(edge.refused(), 2);
+        }
+    }
+
+    #[test]
+    fn a_new_session_has_the_port_of_one_that_ended_at_once() {
+        for (shards, landing) in [(1, 0), (2, 0), (2, 1)] {
+            let mut edge = Edge::new(shards);
+            let (old, new) = (edge.open("old"), edge.open("new"));
+            edge.check(landing, &old, address(), Duration::ZERO);
+            edge.shards[old.slot.shard()].see_off(old.slot, "bye");
+
+            edge.check(landing, &new, address(), Duration::ZERO);
+            assert_eq!(edge.owner(landing), Some(new.slot));
+            assert_eq!(edge.refused(), 0);
+        }
     }
 }
