@@ -30,25 +30,26 @@ class Worker:
 
         In a room each member has a run of its own, which hears and speaks to that member only: see `room_agent`.
         """
+        self._check(name)
 
         def register(function: AgentFunction) -> AgentFunction:
-            self._register(name, function)
+            self.agents[name] = function
             return function
 
         return register
 
     def room_agent(self, name: str) -> Callable[[RoomFunction], RoomFunction]:
         """Decorates an async function of a room: one run for all its members, from the first to the last of them."""
+        self._check(name)
 
         def register(function: RoomFunction) -> RoomFunction:
-            self._register(name, RoomAgent(function))
+            self.agents[name] = RoomAgent(function)
             return function
 
         return register
 
-    def _register(self, name: str, agent: Agent) -> None:
+    def _check(self, name: str) -> None:
         if not _NAME.fullmatch(name):
             raise ValueError(f"agent name {name!r}: expected lower-case letters, digits and hyphens, 32 at most")
         if name in self.agents:
             raise ValueError(f"agent {name!r} is defined twice")
-        self.agents[name] = agent

@@ -119,3 +119,12 @@ impl std::fmt::Debug for EngineConfig {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+impl EngineConfig {
+    /// An edge at 198.51.100.1:4000.
+    pub(crate) fn for_tests() -> Arc<Self> {
+        let advertise = [std::net::SocketAddr::from(([198, 51, 100, 1], 4_000))];
+        Arc::new(Self::new(&[7; 16], 1, advertise, std::time::Instant::now()).expect("a configuration"))
+    }
+}

@@ -1,8 +1,7 @@
 //! A caller that is authentic and hostile: whatever it seals costs a bounded time and memory, and is counted.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{OpenSession, PlayoutFrame, Session};
 use crate::config::EngineConfig;
@@ -61,8 +60,7 @@ fn caller() -> SocketAddr {
 
 impl Attack {
     fn begin() -> Self {
-        let advertise = [SocketAddr::from(([198, 51, 100, 1], 4_000))];
-        let config = Arc::new(EngineConfig::new(&[7; 16], 1, advertise, Instant::now()).expect("a configuration"));
+        let config = EngineConfig::for_tests();
         let open = OpenSession {
             offer: OFFER,
             slot: 1,
