@@ -118,6 +118,25 @@ def test_a_turn_is_handed_over_at_once_when_nothing_is_missing(agent_call: Agent
     assert turn.quality == TurnQuality(len(turn.audio), 0, 0, 0, turn.quality.jitter_s)
 
 
+def test_a_key_pressed_within_a_turn_is_not_missing_of_it(agent_call: AgentCall) -> None:
+    turns: list[Turn] = []
+
+    async def agent(session: Session) -> None:
+        @session.on_turn
+        async def note(turn: Turn) -> None:
+            turns.append(turn)
+
+    call = agent_call(agent, policy=TurnPolicy(silence_s=0.5))
+    call.says("my number is", seconds=0.5)
+    call.presses("7", seconds=0.2)
+    call.says("thank you", seconds=0.5)
+    call.waits(1.0)
+    (turn,) = turns
+    numbers = [one.sequence for one in turn.audio]
+    assert numbers[-1] - numbers[0] + 1 > len(numbers)
+    assert (turn.quality.expected, turn.quality.missing) == (len(numbers), 0)
+
+
 def test_a_turn_waits_for_a_frame_that_is_on_its_way(agent_call: AgentCall) -> None:
     before = counted("worker_turn_gap_waits", outcome="repaired")
     ((at, turn),) = turns_of(agent_call, TurnPolicy(silence_s=0.1), {48: 0.18})

@@ -363,7 +363,7 @@ class Call:
             stretch = Stretch(frames, before.started_s, stretch.ended_s)
         self._turns += 1
         words = self._hearing.words(self.info.id, stretch)
-        quality = TurnQuality.of(stretch.frames)
+        quality = TurnQuality.of(stretch.frames, self._keypad.packets_within(stretch.frames))
         turn = Turn(self._turns, stretch.frames, stretch.started_s, stretch.ended_s, words, quality)
         metrics.TURNS.labels("ended").inc()
         body = {"turn": turn.number, "state": "ended", "atMs": _ms(turn.ended), "audioMs": _ms(turn.seconds)}

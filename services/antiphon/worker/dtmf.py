@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ from antiphon.frames import CLOCK_RATE
 from antiphon.worker import metrics
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from antiphon.frames import Frame
 
 PATIENCE_S = 0.25
@@ -17,6 +20,8 @@ _DIGITS = "0123456789*#ABCD"
 _LENGTH = 4
 _END = 0x80
 _LONGEST = 0xFFFF
+_REMEMBERED = 1_024
+"""Packets: twenty seconds of keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,8 @@ class Keypad:
         self._over = -1
         """Tick of the newest segment of a key that was told."""
         self._origin: int | None = None
+        self._packets: deque[int] = deque(maxlen=_REMEMBERED)
+        """Their sequence numbers."""
 
     @property
     def pressed(self) -> bool:
@@ -60,9 +67,16 @@ class Keypad:
         if self._origin is None:
             self._origin = timestamp
 
+    def packets_within(self, frames: Sequence[Frame]) -> int:
+        """Packets of keys between frames of audio: they share the sequence, so that their numbers are no loss."""
+        if not frames:
+            return 0
+        return sum(1 for sequence in self._packets if frames[0].sequence < sequence < frames[-1].sequence)
+
     def hear(self, frame: Frame) -> list[Dtmf]:
         """Returns the keys that are known to be let go by this packet: one that ended before, its own."""
         self.begin(frame.timestamp)
+        self._packets.append(frame.sequence)
         if len(frame.payload) < _LENGTH:
             metrics.DTMF.labels("malformed").inc()
             return []
