@@ -780,8 +780,10 @@ export class Call extends EventTarget {
   #silenceUntil(timestamp) {
     this.#edgeStops = true;
     const playing = () => this.#receiver?.getSynchronizationSources()[0]?.rtpTimestamp;
+    const isOver = () => ((playing() - timestamp) | 0) >= 0;
+    if (playing() !== undefined && isOver()) return; // said again, or late
     this.#silence();
-    this.#unsilenceAfter(playing() === undefined ? 300 : LONGEST_SILENCE_MS, () => ((playing() - timestamp) | 0) >= 0);
+    this.#unsilenceAfter(playing() === undefined ? 300 : LONGEST_SILENCE_MS, isOver);
   }
 
   /** Without the edge's own word, the session's text has to do. It comes later, and may cut what follows. */

@@ -42,9 +42,16 @@ async def curt(session: Session) -> None:
         session.hang_up("enough")
 
 
+LOWEST, RISE = 400.0, 200.0
+"""Of the orator's tone: Hz, Hz a second."""
+
+
 @worker.agent("orator")
 async def orator(session: Session) -> None:
-    """Told a number, holds a tone for so many seconds and tells what of it was heard. Told anything else, stops."""
+    """Told a number, sings so many seconds and tells what of it was heard. Told anything else, stops.
+
+    Its tone rises by RISE Hz in each second, so that a recording of any piece of it says which piece that is.
+    """
 
     @session.on_message
     async def obey(data: Any) -> None:
@@ -52,6 +59,6 @@ async def orator(session: Session) -> None:
             session.stop()
             return
         times = np.arange(int(data * 48_000)) / 48_000
-        tone = (8_000 * np.sin(2 * np.pi * 440 * times)).astype(np.int16)
+        tone = (8_000 * np.sin(2 * np.pi * (LOWEST * times + RISE / 2 * times**2))).astype(np.int16)
         said = await session.say(tone, rate=48_000)
         session.send({"heard": said.heard, "received": said.received, "by": said.heard_by, "cut": said.cut})

@@ -170,6 +170,24 @@ impl Channels {
             .is_ok_and(|mut stream| stream.write_with_ppi(payload, ppi).is_ok())
     }
 
+    /// As [`Channels::send`] for octets on the channel that was agreed beforehand, but past what waits there or has been lost.
+    pub(crate) fn send_past_others(&mut self, payload: &[u8]) -> bool {
+        self.set_unordered(true);
+        let taken = self.send(NEGOTIATED_LABEL, true, payload);
+        self.set_unordered(false);
+        taken
+    }
+
+    /// Each message says for itself whether it keeps its order. Channels that the caller opened are as it asked.
+    fn set_unordered(&mut self, unordered: bool) {
+        if let Some(id) = self.negotiated
+            && let Some((_, association)) = &mut self.association
+            && let Ok(mut stream) = association.stream(id)
+        {
+            let _ = stream.set_reliability_params(unordered, ReliabilityType::Reliable, 0);
+        }
+    }
+
     fn keep_early(&mut self, binary: bool, payload: &[u8]) -> bool {
         let room = !self.heard
             && self.early.len() < MAX_EARLY_MESSAGES

@@ -1,13 +1,13 @@
 //! Hold, resume and flush. Each acts within one frame, and ends in silence; a device that falls silent at our word is told from which
 //! timestamp on it shall play again.
 
-use super::{Played, Playout, SILENCES, Sink, place, samples, wrap};
+use super::{Played, Playout, SILENCES, Sink, samples, wrap};
 use crate::output::PlayoutState;
 use crate::stats::Counters;
 use crate::time::Time;
 
-/// A device notices our word so much after it came, at the mean, in samples.
-const NOTICED: u64 = 10 * 48;
+/// A device takes what it plays from its jitter buffer in pieces of 10 ms: half of one, in samples.
+const NOTICED: u64 = 5 * 48;
 
 impl Playout {
     /// Pauses. Nothing is thrown away: what a device that falls silent will not play waits again.
@@ -16,11 +16,11 @@ impl Playout {
             return;
         }
         self.held = true;
-        if self.started && self.delay.device_silences() {
-            let silent = place(&self.ledger, &self.delay, self.line, now).heard + self.silent_after();
+        if self.started && self.far.delay.device_silences() {
+            let silent = self.far.place(self.line, now).heard + self.silent_after();
             if self.line.timestamp > silent {
                 self.take_back(silent);
-                sink(Played::Stop(wrap(self.line.timestamp)));
+                self.tell_device(sink);
             }
         }
         if self.started && !self.queue.is_empty() {
@@ -30,18 +30,24 @@ impl Playout {
         self.drive(now, counters, sink);
     }
 
-    /// Samples that a device plays on until our word reaches it.
+    /// Samples that are still heard: what a device takes from its jitter buffer until our word reaches it, and what its output holds.
     fn silent_after(&self) -> u64 {
-        samples(self.delay.way()) + NOTICED
+        samples(self.far.delay.way() + self.far.delay.output()) + NOTICED
+    }
+
+    fn tell_device(&mut self, sink: Sink<'_>) {
+        let timestamp = wrap(self.line.timestamp);
+        self.stop = Some(timestamp);
+        sink(Played::Stop(timestamp));
     }
 
     /// Frames that the device will not have played by `timestamp` wait again.
     fn take_back(&mut self, timestamp: u64) {
         while let Some(utterance) = self.queue.left_since(timestamp)
-            && self.ledger.ends_with(utterance)
+            && self.far.ledger.ends_with(utterance)
         {
             let Some(frame) = self.queue.come_back() else { return };
-            self.ledger.take_back();
+            self.far.ledger.take_back();
             if let Some(known) = self.utterances.iter_mut().find(|known| known.id == utterance) {
                 known.sent -= u64::from(frame.duration);
             }
@@ -62,7 +68,7 @@ impl Playout {
 
     /// Moves utterances that have begun, and are not all heard, from one state to the other.
     fn turn(&mut self, now: Time, from: PlayoutState, to: PlayoutState, sink: Sink<'_>) {
-        let place = place(&self.ledger, &self.delay, self.line, now);
+        let place = self.far.place(self.line, now);
         for utterance in self.utterances.iter_mut().filter(|utterance| utterance.state == from) {
             if utterance.over() {
                 continue;
@@ -81,10 +87,10 @@ impl Playout {
         let dropped = self.queue.flush(generation);
         counters.flushed += dropped;
         let mut stopped = dropped > 0;
-        let mut last = place(&self.ledger, &self.delay, self.line, now);
+        let mut last = self.far.place(self.line, now);
         // What was sent comes, and a device that does not fall silent plays it to its end.
         last.arrived = u64::MAX;
-        last.heard = match self.delay.device_silences() {
+        last.heard = match self.far.delay.device_silences() {
             true => last.heard + self.silent_after(),
             false => u64::MAX,
         };
@@ -100,8 +106,8 @@ impl Playout {
         });
         if stopped && self.started {
             self.silences = SILENCES;
-            if self.delay.device_silences() {
-                sink(Played::Stop(wrap(self.line.timestamp)));
+            if self.far.delay.device_silences() {
+                self.tell_device(sink);
             }
         }
         self.turn(now, PlayoutState::Held, PlayoutState::Playing, sink);

@@ -31,6 +31,8 @@ struct Device {
     at: Time,
     /// From the edge to the ear, and when it was last told.
     delay_us: Option<(i64, Time)>,
+    /// How much of that is behind the jitter buffer.
+    output: Duration,
     silences: bool,
 }
 
@@ -63,6 +65,11 @@ impl Delay {
         }
     }
 
+    /// From the device's jitter buffer to the ear: what is there is heard, whatever the device is told.
+    pub(super) fn output(&self) -> Duration {
+        self.device.map_or(Duration::ZERO, |device| device.output)
+    }
+
     /// Whether the device falls silent at our word.
     pub(super) fn device_silences(&self) -> bool {
         self.device.is_some_and(|device| device.silences)
@@ -89,6 +96,7 @@ impl Delay {
             least_us: i64::MAX,
             at: now,
             delay_us: None,
+            output: Duration::ZERO,
             silences: false,
         });
         let Some(waited) = device.waited(now, report.sent_ms) else {
@@ -109,6 +117,7 @@ impl Delay {
         }
         let smooth = device.delay_us.map_or(delay, |(known, _)| (known + delay) / 2);
         device.delay_us = Some((smooth, now));
+        device.output = Duration::from_millis(u64::from(report.output_ms));
         self.expire(now);
         true
     }
@@ -208,6 +217,7 @@ mod tests {
         };
         take(&mut delay, &late, 1_000, 0);
         assert_eq!(told(&mut delay, 1_000), 145);
+        assert_eq!(delay.output(), Duration::from_millis(45));
     }
 
     #[test]

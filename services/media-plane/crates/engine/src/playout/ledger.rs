@@ -95,6 +95,13 @@ impl Ledger {
             .map(|run| (run.utterance, run.duration))
     }
 
+    /// Where the last speech that left by then begins.
+    pub(super) fn reached(&self, sequence: u64) -> Option<u64> {
+        let run = self.0.iter().rfind(|run| run.sequence <= sequence)?;
+        let at = (sequence - run.sequence).min(u64::from(run.frames) - 1);
+        Some(run.timestamp + at * u64::from(run.duration))
+    }
+
     /// Whether the frame that left last is of this utterance.
     pub(super) fn ends_with(&self, utterance: u32) -> bool {
         self.0.back().is_some_and(|last| last.utterance == utterance)
@@ -165,6 +172,9 @@ mod tests {
         assert_eq!(ledger.frame(109), Some((1, 960)));
         assert_eq!(ledger.frame(119), Some((2, 2_880)));
         assert_eq!(ledger.frame(116), None, "silence");
+        assert_eq!(ledger.reached(103), Some(50_880));
+        assert_eq!(ledger.reached(116), Some(66_240), "the last speech before it");
+        assert_eq!(ledger.reached(99), None);
     }
 
     #[test]

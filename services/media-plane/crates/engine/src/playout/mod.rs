@@ -8,22 +8,22 @@
 mod commands;
 mod delay;
 mod ledger;
+mod missing;
 mod queue;
 mod refused;
+mod told;
 mod utterance;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use delay::Delay;
-use ledger::Ledger;
 use queue::Queue;
 use refused::Refused;
-use utterance::{Place, Utterance};
+use told::FarEnd;
+use utterance::Utterance;
 
-use crate::device::DeviceReport;
 use crate::opus;
-use crate::output::{HeardBasis, PlayoutReport, PlayoutState};
+use crate::output::{PlayoutReport, PlayoutState};
 use crate::session::PlayoutFrame;
 use crate::stats::Counters;
 use crate::time::Time;
@@ -99,8 +99,7 @@ impl Line {
 pub(crate) struct Playout {
     queue: Queue,
     utterances: VecDeque<Utterance>,
-    ledger: Ledger,
-    delay: Delay,
+    far: FarEnd,
     line: Line,
     first_sequence: u64,
     sequence: u64,
@@ -110,6 +109,8 @@ pub(crate) struct Playout {
     started: bool,
     marker: bool,
     silences: u8,
+    /// What the device was told last, while the silence that follows it leaves.
+    stop: Option<u32>,
     comfort_at: Time,
 }
 
@@ -120,8 +121,7 @@ impl Playout {
         Self {
             queue: Queue::default(),
             utterances: VecDeque::new(),
-            ledger: Ledger::default(),
-            delay: Delay::default(),
+            far: FarEnd::default(),
             line: Line {
                 due: now,
                 timestamp: (1 << 32) + u64::from(timestamp),
@@ -134,45 +134,8 @@ impl Playout {
             started: false,
             marker: true,
             silences: 0,
+            stop: None,
             comfort_at: Time::NEVER,
-        }
-    }
-
-    /// The way to the caller: round trip and jitter.
-    pub(crate) fn set_path(&mut self, round_trip: Duration, jitter: Duration) {
-        self.delay.path(round_trip, jitter);
-    }
-
-    /// The caller's device reports. Returns false where that makes no sense.
-    pub(crate) fn device_report(&mut self, now: Time, report: &DeviceReport) -> bool {
-        self.delay.report(now, report, self.line.at(now))
-    }
-
-    /// From a frame's leaving to the caller's ear, and how that is known.
-    pub(crate) fn delay(&self) -> (Duration, HeardBasis) {
-        self.delay.to_the_ear()
-    }
-
-    /// The sequence number that ends in these bits and was sent last; `None` when none was.
-    pub(crate) fn sequence_of(&self, low: u16) -> Option<u64> {
-        let last = self.last_sequence()?;
-        #[expect(clippy::cast_possible_truncation, reason = "the wire's 16 bits")]
-        let back = (last as u16).wrapping_sub(low);
-        last.checked_sub(u64::from(back))
-            .filter(|sequence| *sequence >= self.first_sequence)
-    }
-
-    /// Of the packet that left last.
-    pub(crate) fn last_sequence(&self) -> Option<u64> {
-        (self.sequence > self.first_sequence).then(|| self.sequence - 1)
-    }
-
-    /// The caller misses a packet, and it cannot be sent again.
-    pub(crate) fn missed(&mut self, sequence: u64) {
-        if let Some((utterance, duration)) = self.ledger.frame(sequence)
-            && let Some(utterance) = self.utterances.iter_mut().find(|known| known.id == utterance)
-        {
-            utterance.missing += u64::from(duration);
         }
     }
 
@@ -253,7 +216,7 @@ impl Playout {
         if !self.queue.is_empty() || !self.connected || self.held {
             return;
         }
-        self.silences = 0;
+        (self.silences, self.stop) = (0, None);
         if live {
             let late = now.since(self.line.due);
             if late > LIVE_TOLERANCE || self.line.due > now + LIVE_LEAD {
@@ -271,7 +234,7 @@ impl Playout {
             counters.underruns += 1;
             if utterance.state == PlayoutState::Starved {
                 utterance.state = PlayoutState::Playing;
-                let place = place(&self.ledger, &self.delay, self.line, now);
+                let place = self.far.place(self.line, now);
                 sink(Played::Report(utterance.report(now, &place)));
             }
         }
@@ -290,7 +253,7 @@ impl Playout {
     /// Sends what is due and reports what changed.
     pub(crate) fn drive(&mut self, now: Time, counters: &mut Counters, sink: Sink<'_>) {
         if self.connected {
-            self.delay.expire(now);
+            self.far.delay.expire(now);
             self.send_due(now, counters, sink);
             self.settle(now, sink);
         }
@@ -308,6 +271,10 @@ impl Playout {
                 counters.silence_out += 1;
                 self.packet(None, SILENCE_SAMPLES, SILENT, (&opus::SILENCE, &[]), sink);
                 self.silences -= 1;
+                // Said again with each, since the first word may be lost.
+                if let Some(timestamp) = self.stop {
+                    sink(Played::Stop(timestamp));
+                }
                 if self.silences == 0 {
                     // The decoder learns at once that a pause has begun.
                     self.comfort_at = self.line.due;
@@ -340,8 +307,8 @@ impl Playout {
         };
         sink(Played::Packet(packet));
         self.account(Some(frame.utterance), frame.duration);
-        let heard = match self.delay.device_silences() {
-            true => place(&self.ledger, &self.delay, self.line, now).heard,
+        let heard = match self.far.delay.device_silences() {
+            true => self.far.place(self.line, now).heard,
             false => u64::MAX,
         };
         self.queue.forget(heard);
@@ -363,7 +330,7 @@ impl Playout {
         utterance.ends = self.line.due;
         utterance.state = PlayoutState::Playing;
         if first {
-            let place = place(&self.ledger, &self.delay, self.line, now);
+            let place = self.far.place(self.line, now);
             sink(Played::Report(utterance.report(now, &place)));
         }
         if utterance.complete && self.queue.is_empty() {
@@ -387,7 +354,8 @@ impl Playout {
 
     fn account(&mut self, utterance: Option<u32>, duration: u32) {
         if let Some(utterance) = utterance {
-            self.ledger
+            self.far
+                .ledger
                 .push(utterance, self.sequence, self.line.timestamp, duration);
         }
         self.started = true;
@@ -402,8 +370,8 @@ impl Playout {
         if self.utterances.is_empty() {
             return;
         }
-        let place = place(&self.ledger, &self.delay, self.line, now);
-        let (due, delay) = (self.line.due, self.delay.to_the_ear().0);
+        let place = self.far.place(self.line, now);
+        let (due, delay) = (self.line.due, self.far.delay.to_the_ear().0);
         self.utterances.retain_mut(|utterance| {
             if utterance.over() && utterance.ends + delay <= now {
                 utterance.state = PlayoutState::Ended;
@@ -419,7 +387,7 @@ impl Playout {
             }
             true
         });
-        self.ledger.forget(place.heard);
+        self.far.ledger.forget(place.heard);
     }
 
     /// Sends a frame of somebody else in this stream, unless the agent speaks or is about to. Returns whether it left.
@@ -460,7 +428,7 @@ impl Playout {
         }
         let sends = (!self.held && !self.queue.is_empty()) || self.silences > 0;
         let next = if sends { self.line.due } else { self.comfort_at };
-        let delay = self.delay.to_the_ear().0;
+        let delay = self.far.delay.to_the_ear().0;
         self.utterances
             .iter()
             .map(|utterance| utterance.next(self.line.due, delay))
@@ -470,18 +438,6 @@ impl Playout {
     /// The RTP timestamp of a moment, for sender reports.
     pub(crate) fn timestamp_at(&self, now: Time) -> u32 {
         wrap(self.line.at(now))
-    }
-}
-
-/// How far the stream is at the caller.
-fn place<'a>(ledger: &'a Ledger, delay: &Delay, line: Line, now: Time) -> Place<'a> {
-    let (to_the_ear, basis) = delay.to_the_ear();
-    let at = line.at(now);
-    Place {
-        ledger,
-        heard: at.saturating_sub(samples(to_the_ear)),
-        arrived: at.saturating_sub(samples(delay.way())),
-        basis,
     }
 }
 

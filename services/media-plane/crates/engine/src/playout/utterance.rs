@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::ledger::Ledger;
+use super::missing::Missing;
 use crate::output::{HeardBasis, PlayoutReport, PlayoutState};
 use crate::time::Time;
 
@@ -14,10 +15,16 @@ const REPORT_LIVE: Duration = Duration::from_secs(1);
 /// How far the stream is at the caller, on the media clock.
 pub(super) struct Place<'a> {
     pub(super) ledger: &'a Ledger,
+    pub(super) missing: &'a Missing,
+    pub(super) now: Time,
     /// What the ear hears.
     pub(super) heard: u64,
     /// What arrives.
     pub(super) arrived: u64,
+    /// The highest sequence number that a report says came.
+    pub(super) confirmed: u64,
+    /// Frames that begin behind the first and no later than the second have not come, though they should have.
+    pub(super) absent: (u64, u64),
     pub(super) basis: HeardBasis,
 }
 
@@ -27,7 +34,7 @@ pub(super) struct Utterance {
     pub(super) generation: u32,
     pub(super) queued: u64,
     pub(super) sent: u64,
-    /// Samples that the caller misses, as it says.
+    /// Samples that the caller misses for good, besides those that `Missing` knows.
     pub(super) missing: u64,
     /// When the last frame that was sent ends.
     pub(super) ends: Time,
@@ -66,12 +73,15 @@ impl Utterance {
 
     pub(super) fn report(&mut self, now: Time, place: &Place<'_>) -> PlayoutReport {
         self.report_at = now + if self.live { REPORT_LIVE } else { REPORT };
-        let under_way = place.ledger.under_way(self.id, place.arrived);
+        let behind = |timestamp| place.ledger.under_way(self.id, timestamp);
+        let absent = behind(place.absent.0).saturating_sub(behind(place.absent.1.max(place.absent.0)));
+        let (asked, asked_behind) = place.missing.of(self.id, place.now, place.confirmed);
+        let missing = self.missing + asked + absent.max(asked_behind);
         PlayoutReport {
             utterance: self.id,
             queued: self.queued,
             sent: self.sent,
-            received: self.sent.saturating_sub(under_way + self.missing),
+            received: self.sent.saturating_sub(behind(place.arrived) + missing),
             heard: self.sent - place.ledger.unplayed(self.id, place.heard).min(self.sent),
             basis: place.basis,
             state: self.state,

@@ -35,7 +35,7 @@ impl Session {
     /// What was sent before `timestamp` shall not be heard any more.
     pub(super) fn silence_device(&mut self, now: Time, timestamp: u32, out: &mut impl Output) {
         if let Some(channels) = &mut self.channels
-            && channels.send(LABEL, true, &device::stop(timestamp))
+            && channels.send_past_others(&device::stop(timestamp))
         {
             self.drive_channels(now, out);
         }

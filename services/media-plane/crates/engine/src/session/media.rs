@@ -169,13 +169,11 @@ impl Session {
                 self.counters.nacks_too_old += 1;
                 continue;
             };
-            let first = self.egress.redundancy.missed(sequence);
+            self.egress.redundancy.missed(sequence);
             let goes = self
                 .egress
                 .resend(now, to, sequence, round_trip, &mut self.counters, out);
-            if first && !goes {
-                self.playout.missed(sequence);
-            }
+            self.playout.missed(now, sequence, goes);
         }
     }
 
@@ -186,6 +184,7 @@ impl Session {
             let redundancy = &mut self.egress.redundancy;
             if block.ssrc == ssrc {
                 redundancy.reported(f32::from(block.fraction_lost) / 256.0);
+                self.playout.confirm(now, &block);
             }
             if let Some(round_trip) = self.reporter.receiver_report(now, &block) {
                 let jitter = Duration::from_micros(u64::from(block.jitter) * 1_000 / 48).min(round_trip);

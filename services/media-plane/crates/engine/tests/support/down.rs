@@ -84,6 +84,7 @@ pub fn run(scenario: &Scenario) -> Outcome {
         nack: matches!(scenario.mechanism, Mechanism::Nack | Mechanism::RedNack),
         device: scenario.device,
         seed: scenario.seed,
+        ..ListenerConfig::default()
     });
     let left = listener.now;
     listener.speak(1, scenario.frames);

@@ -12,7 +12,7 @@ use antiphon_engine::sdp::Fingerprint;
 use antiphon_engine::srtp::{Profile, Receiver, Sender, Side, from_dtls};
 use antiphon_engine::stun::{Check, Kind, Role, classify};
 use antiphon_engine::{OpenSession, PlayoutFrame, Session, SessionState, Time, red};
-use antiphon_netsim::{Link, LinkConfig, Random, Seed};
+use antiphon_netsim::{Link, LinkConfig, Loss, Random, Seed};
 use dimpl::{Dtls, Output};
 
 use super::{OUTSIDE, START, Said, address, engine, engine_config, frame};
@@ -46,6 +46,8 @@ pub struct ListenerConfig {
     pub nack: bool,
     /// Whether an SDK reports what is played, and falls silent at the edge's word.
     pub device: bool,
+    /// From its jitter buffer to the ear, in milliseconds.
+    pub output_ms: u16,
     pub seed: u64,
 }
 
@@ -61,6 +63,7 @@ impl Default for ListenerConfig {
             red: true,
             nack: true,
             device: true,
+            output_ms: 0,
             seed: 1,
         }
     }
@@ -229,11 +232,11 @@ impl Listener {
         let (sender, receiver) = keys();
         let device = LinkConfig {
             reorder: match config.up.loss {
-                antiphon_netsim::Loss::Random(loss) => loss,
+                Loss::Random(loss) => loss,
                 _ => 0.0,
             },
             reorder_us: RESENT_AFTER_US,
-            loss: antiphon_netsim::Loss::None,
+            loss: Loss::None,
             ..config.up
         };
         Self {
@@ -317,12 +320,13 @@ impl Listener {
         self.carry();
     }
 
-    /// The edge's word takes the way, and is noticed a little later; it holds until what follows is played.
+    /// The edge's word takes the way, and is noticed a little later; it holds until what follows is played. What is in the output
+    /// by then is heard.
     fn fall_silent(&mut self) {
         let Some(last) = self.left.last().filter(|_| self.config.device) else {
             return;
         };
-        let from = self.now + self.way() + Duration::from_millis(10);
+        let from = self.now + self.way() + Duration::from_millis(5);
         self.muted.push((from, self.plays_at(last.timestamp.wrapping_add(960))));
     }
 
@@ -340,6 +344,15 @@ impl Listener {
     pub fn run(&mut self, duration: Duration) {
         let end = self.now + duration;
         while self.step(end) {}
+    }
+
+    /// Cuts the way to the caller, or mends it.
+    pub fn lose_all(&mut self, cut: bool) {
+        let loss = if cut { Loss::Random(1.0) } else { self.config.down.loss };
+        self.down.configure(LinkConfig {
+            loss,
+            ..self.config.down
+        });
     }
 
     pub fn run_ms(&mut self, milliseconds: u64) {
@@ -587,12 +600,13 @@ impl Listener {
     /// and as long; what the device was silent for is not in it.
     pub fn recorded_ms(&self, first: u32, end: u32) -> u64 {
         let of_them = |left: &&Left| left.number.is_some_and(|number| (first..end).contains(&number));
+        let output = Duration::from_millis(u64::from(self.config.output_ms));
         let mut heard = BTreeMap::new();
         for left in self.left.iter().filter(of_them) {
             let begins = self.plays_at(left.timestamp);
             let audible = (0..20).filter(|ms| {
                 let at = begins + Duration::from_millis(*ms);
-                at < self.now && !self.muted.iter().any(|(from, until)| (*from..*until).contains(&at))
+                at + output <= self.now && !self.muted.iter().any(|(from, until)| (*from..*until).contains(&at))
             });
             let best: &mut usize = heard.entry(left.number).or_default();
             *best = audible.count().max(*best);
@@ -615,6 +629,7 @@ impl Listener {
             sent_ms: (CLOCK_MS + self.now.as_micros() / 1_000) as u32,
             timestamp: timestamp.wrapping_sub(into),
             age_ms: (into / 48) as u16,
+            output_ms: self.config.output_ms,
             received: self.received as u32,
             lost: (highest - self.base + 1).saturating_sub(self.received) as u32,
             ..DeviceReport::default()
