@@ -112,6 +112,8 @@ async def test_the_page_tells_where_the_call_went_and_why(cluster: LocalCluster,
         await expect(page.locator("#route-worker")).to_contain_text("worker")
         await expect(page.locator("#why .chosen").first).to_contain_text(f"edge-{region}")
         await expect(page.locator("#setup-total")).to_have_text(re.compile(r"Connected in \d+"))
+        trips = re.compile(r"From the offer until frames may flow: [\d.]+ ms")  # on loopback round trips are no measure
+        await expect(page.locator("#round-trips")).to_have_text(trips, timeout=SOON)
         await expect(page.locator("#security")).to_have_text(re.compile(r"DTLS ?1\.[23].* (AEAD|AES)"), timeout=SOON)
         for step in ("Microphone", "Offer", "Placement, answer", "Path (ICE)", "Encryption (DTLS)", "First audio"):
             row = page.locator("#waterfall li", has_text=step)

@@ -2,7 +2,7 @@
 
 import { Cluster, connect, devices } from "/sdk/antiphon.js";
 import { Meters } from "/meters.js";
-import { clearQuality, element, EventList, showQuality, showRoute, showSecurity, showSteps } from "/panels.js";
+import { clearQuality, clearRoundTrips, element, EventList, showMoves, showQuality, showRoundTrips, showRoute, showSecurity, showSteps } from "/panels.js";
 import { RoomPanel, wishedRoom } from "/room.js";
 import { SessionTable } from "/sessions.js";
 import { Timeline } from "/timeline.js";
@@ -21,7 +21,14 @@ const timeline = new Timeline(byId("timeline"));
 const meters = new Meters();
 const events = new EventList();
 const room = new RoomPanel(cluster, (error) => complain(error));
-const table = new SessionTable(cluster, { mine: () => call?.session?.id ?? null, seen: showSecurity, failed: (error) => lookedFor(error) });
+const table = new SessionTable(cluster, { mine: () => call?.session?.id ?? null, seen: seenByEdge, failed: (error) => lookedFor(error) });
+
+/** What the call's record says of it. */
+function seenByEdge(session) {
+  showSecurity(session);
+  showMoves(session.quality);
+  showRoundTrips(call?.steps ?? [], session.quality?.rtt_ms);
+}
 
 function stored(key, value) {
   try {
@@ -106,6 +113,8 @@ function talk() {
   clearQuality();
   showRoute(null);
   showSecurity(null);
+  showMoves(null);
+  clearRoundTrips();
   const wished = wishedRoom();
   const placed = connect({
     token: token ?? undefined,

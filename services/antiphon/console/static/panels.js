@@ -1,6 +1,6 @@
 // The boards beside the timeline: quality, the way of the voice with its reasons, the set-up's steps, and the list of turns.
 
-import { clock, ms, percent, seconds, STEP_NAMES } from "/words.js";
+import { clock, ms, percent, plural, seconds, STEP_NAMES } from "/words.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -85,6 +85,28 @@ export function showSteps(steps) {
   const [microphone] = steps;
   const ready = steps.find((step) => step.name === "dtls" && step.done);
   byId("setup-total").textContent = ready ? `Connected in ${ms(ready.endMs - microphone.endMs)} ms, microphone aside` : "";
+}
+
+const SHORTEST_RTT_MS = 5;
+
+/** What the set-up cost, and in round trips of this path where that is long enough to matter. What the agent thinks about is not in it. */
+export function showRoundTrips(steps, roundTripMs) {
+  const step = (name) => steps.find((one) => one.name === name && one.done);
+  const [offered, secured] = [step("http"), step("dtls")];
+  if (!offered || !secured || !roundTripMs) return;
+  const took = secured.endMs - offered.startMs;
+  const trips = roundTripMs < SHORTEST_RTT_MS ? "" : `, ${(took / roundTripMs).toFixed(1)} round trips of ${ms(roundTripMs)} ms`;
+  byId("round-trips").textContent = `From the offer until frames may flow: ${ms(took)} ms${trips}`;
+}
+
+export function clearRoundTrips() {
+  byId("round-trips").textContent = "";
+}
+
+/** How often the caller's network changed under the call, and how long its voice was away. */
+export function showMoves(quality) {
+  const { path_changes: moves = 0, path_gap_ms: gapMs } = quality ?? {};
+  byId("moves").textContent = moves > 0 ? `Moved to another path ${plural(moves, "time")}, the last gap ${ms(gapMs)} ms` : "";
 }
 
 /** How the call is sealed, as its edge sees it. */
