@@ -102,17 +102,9 @@ def test_unsafe_stands_only_in_the_socket_layer() -> None:
         )
 
 
-def _is_only_for_tests(path: Path) -> bool:
-    """A module that its parent declares under `cfg(test)`."""
-    parent = path.with_name("mod.rs")
-    return parent.is_file() and f"#[cfg(test)]\nmod {path.stem};" in parent.read_text()
-
-
 def test_engine_does_no_io_and_reads_no_clock() -> None:
     forbidden = re.compile(r"std::net::(Udp|Tcp)|Instant::now|SystemTime::now|std::thread|std::fs")
     for path in sorted((CRATES / "engine" / "src").rglob("*.rs")):
-        if _is_only_for_tests(path):
-            continue
         found = forbidden.search(_without_comments(path).split("#[cfg(test)]")[0])
         assert not found, f"{path.relative_to(ROOT)} uses {found.group() if found else ''}"
 
