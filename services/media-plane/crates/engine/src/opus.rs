@@ -93,12 +93,12 @@ impl<'a> Packet<'a> {
     }
 }
 
-fn frame_duration(config: u8) -> u32 {
+const fn frame_duration(config: u8) -> u32 {
     match config {
         // SILK: 10, 20, 40, 60 ms.
-        0..=11 => [480, 960, 1_920, 2_880][usize::from(config % 4)],
+        0..=11 => [480, 960, 1_920, 2_880][(config % 4) as usize],
         // Hybrid: 10, 20 ms.
-        12..=15 => [480, 960][usize::from(config % 2)],
+        12..=15 => [480, 960][(config % 2) as usize],
         // CELT: 2.5, 5, 10, 20 ms.
         _ => 120 << (config % 4),
     }

@@ -3,6 +3,7 @@
 //!
 //! The memory is borrowed with a talk spurt's first packet and given back once nothing was said for a while.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::time::Time;
@@ -30,15 +31,20 @@ pub(crate) enum Refusal {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
-    start: usize,
-    size: usize,
-    /// When it was sent again.
-    again: Option<Time>,
+    start: u32,
+    size: u32,
+    /// When it was sent again; [`Time::NEVER`] when it was not. Entries are small: each packet touches two.
+    again: Time,
 }
 
 impl Entry {
+    fn bytes(&self) -> Range<usize> {
+        self.start as usize..(self.start + self.size) as usize
+    }
+
     fn meets(&self, start: usize, end: usize) -> bool {
-        self.start < end && start < self.start + self.size
+        let own = self.bytes();
+        own.start < end && start < own.end
     }
 }
 
@@ -89,12 +95,12 @@ impl Cache {
         }
         let entry = &mut ring.entries[slot(sequence)];
         let pause = round_trip.unwrap_or(USUAL_ROUND_TRIP).max(SHORTEST);
-        if self.credit == 0 || entry.again.is_some_and(|again| now.since(again) < pause) {
+        if self.credit == 0 || (entry.again != Time::NEVER && now.since(entry.again) < pause) {
             return Err(Refusal::TooOften);
         }
         self.credit -= 1;
-        entry.again = Some(now);
-        Ok(&ring.bytes[entry.start..entry.start + entry.size])
+        entry.again = now;
+        Ok(&ring.bytes[entry.bytes()])
     }
 
     /// Gives the memory back where nothing was said for a while.
@@ -122,7 +128,7 @@ impl Ring {
         }
         if self.head + packet.len() > BYTES {
             // What lies behind the head is of the round before: the oldest.
-            self.drop_while(|oldest, head| oldest.start >= head);
+            self.drop_while(|oldest, head| oldest.bytes().start >= head);
             self.head = 0;
         }
         let (start, end) = (self.head, self.head + packet.len());
@@ -131,11 +137,13 @@ impl Ring {
             self.first += 1;
         }
         self.bytes[start..end].copy_from_slice(packet);
-        self.entries[slot(sequence)] = Entry {
-            start,
-            size: packet.len(),
-            again: None,
+        #[expect(clippy::cast_possible_truncation, reason = "the ring is far smaller")]
+        let entry = Entry {
+            start: start as u32,
+            size: packet.len() as u32,
+            again: Time::NEVER,
         };
+        self.entries[slot(sequence)] = entry;
         self.next += 1;
         self.head = end;
     }
@@ -211,7 +219,7 @@ mod tests {
             assert!(ring.next - ring.first >= sequence.min(4), "{sequence}");
             for kept in ring.first..ring.next {
                 let entry = &ring.entries[slot(kept)];
-                let bytes = &ring.bytes[entry.start..entry.start + entry.size];
+                let bytes = &ring.bytes[entry.bytes()];
                 assert_eq!(bytes, packet(kept, sizes[kept as usize]), "{kept} of {sequence}");
             }
         }

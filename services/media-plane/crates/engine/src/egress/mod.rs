@@ -23,8 +23,8 @@ use crate::time::Time;
 
 /// Holds the largest packet: header, payload and tag.
 const DATAGRAM: usize = MAX_WRITTEN_HEADER + MAX_PAYLOAD + MAX_OVERHEAD;
-/// Holds a usual packet without redundancy: clearing a buffer for the largest takes as long as sealing half of this.
-const USUAL: usize = 512;
+/// Holds a usual packet without redundancy: clearing a buffer for the largest takes as long as sealing this.
+const USUAL: usize = 256;
 /// RFC 2198: the primary's header.
 const PRIMARY_HEADER: usize = 1;
 
@@ -106,7 +106,7 @@ impl Egress {
         };
         let start = header.write(datagram);
         let end = fill(datagram, start, self.payload_type, &blocks[..count], packet.payload);
-        let Ok(sealed) = sender.seal_rtp(datagram, end) else {
+        let Ok(sealed) = sender.seal_behind(start, (header.ssrc, header.sequence), datagram, end) else {
             self.unsealed += 1;
             return;
         };
@@ -139,7 +139,7 @@ impl Egress {
         let start = header.write(&mut datagram);
         let end = start + payload.len();
         datagram[start..end].copy_from_slice(payload);
-        let Ok(sealed) = sender.seal_rtp(&mut datagram, end) else {
+        let Ok(sealed) = sender.seal_behind(start, (header.ssrc, header.sequence), &mut datagram, end) else {
             return false;
         };
         self.bytes += sealed as u64;
@@ -250,6 +250,8 @@ fn fill(
         start + written.unwrap_or_default()
     };
     let end = middle + payload.1.len();
-    datagram[middle..end].copy_from_slice(payload.1);
+    if end > middle {
+        datagram[middle..end].copy_from_slice(payload.1);
+    }
     end
 }

@@ -19,8 +19,10 @@ const NOTICED: Duration = Duration::from_millis(20);
 /// A round trip is no exact thing.
 const MARGIN: Duration = Duration::from_millis(5);
 /// Packets that losses are counted over: to go up, and to come down.
-const FAST: f32 = 64.0;
-const SLOW: f32 = 512.0;
+const FAST: u16 = 64;
+const SLOW: u16 = 512;
+/// A smaller count tells nothing, and ever smaller numbers take a processor ever longer.
+const LEAST: f32 = 1e-6;
 /// Packets for which a lower level must do before it is taken.
 const CALM: u16 = 500;
 /// Coming down, losses are taken for this much more than they are.
@@ -30,34 +32,38 @@ const FEW: u32 = 25;
 /// NACKs that were never asked for this many packets are not to be counted on.
 const NACKS_KNOWN: u16 = 3_000;
 
-/// A share of packets, forgetting the older.
+/// A share of the last `OVER` packets or so, forgetting the older.
 #[derive(Clone, Copy, Debug)]
-struct Share {
-    over: f32,
+struct Share<const OVER: u16> {
     count: f32,
 }
 
-impl Share {
-    const fn new(over: f32) -> Self {
-        Self { over, count: 0.0 }
+impl<const OVER: u16> Share<OVER> {
+    const fn new() -> Self {
+        Self { count: 0.0 }
     }
 
+    #[inline]
     fn sent(&mut self) {
-        self.count -= self.count / self.over;
+        self.count = if self.count > LEAST {
+            self.count - self.count / f32::from(OVER)
+        } else {
+            0.0
+        };
     }
 
     fn value(&self) -> f32 {
-        (self.count / self.over).min(1.0)
+        (self.count / f32::from(OVER)).min(1.0)
     }
 }
 
 #[derive(Debug)]
 pub(crate) struct Redundancy {
     level: u8,
-    fast: Share,
-    slow: Share,
+    fast: Share<FAST>,
+    slow: Share<SLOW>,
     /// Losses right behind another.
-    follows: Share,
+    follows: Share<SLOW>,
     /// The last sequence number that a NACK named, and which of the 64 before it were named too.
     newest: u64,
     named: u64,
@@ -77,9 +83,9 @@ impl Redundancy {
     pub(crate) const fn new() -> Self {
         Self {
             level: 0,
-            fast: Share::new(FAST),
-            slow: Share::new(SLOW),
-            follows: Share::new(SLOW),
+            fast: Share::new(),
+            slow: Share::new(),
+            follows: Share::new(),
             newest: 0,
             named: 0,
             unasked: NACKS_KNOWN,

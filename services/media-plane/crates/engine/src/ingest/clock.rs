@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::time::Time;
+use crate::time::{Time, samples};
 
 /// A step further ahead of the time that passed than this is no silence: the source's clock leapt.
 const MAX_LEAP: u64 = 2 * 48_000;
@@ -87,7 +87,7 @@ impl Clock {
 
     /// The newest packet came; the one before lasts for `duration`. Returns its place, and whether the source's clock leapt.
     pub(super) fn advance(&mut self, now: Time, sequence: u64, rtp: u32, duration: u32) -> (u64, bool) {
-        let passed = samples(now.since(self.arrived));
+        let passed = now.samples_since(self.arrived);
         let room = self.room(now).max(u64::from(duration));
         match u64::try_from(self.step(rtp)) {
             Ok(step @ 1..) if step <= passed.saturating_add(MAX_LEAP).min(room) => {
@@ -183,11 +183,7 @@ fn delay(now: Time, timestamp: u64) -> i64 {
 }
 
 fn samples_of(now: Time) -> i64 {
-    i64::try_from(u128::from(now.as_micros()) * 48 / 1_000).unwrap_or(i64::MAX)
-}
-
-fn samples(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros() * 48 / 1_000).unwrap_or(u64::MAX)
+    i64::try_from(now.samples()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -60,7 +60,9 @@ impl Ingest {
             self.duration = duration;
             counters.fec_recoverable += u64::from(fec && self.holes.contains(placed.sequence - 1));
         }
-        self.recent.note(placed.sequence, placed.timestamp, duration);
+        if self.red.is_some() {
+            self.recent.note(placed.sequence, placed.timestamp, duration);
+        }
         counters.frames_in += 1;
         out.frame(IngestFrame {
             sequence: placed.sequence,

@@ -184,6 +184,9 @@ impl Holes {
 
     /// When something is to be asked for or given up.
     pub(super) fn deadline(&self, patience: &Patience) -> Time {
+        if self.runs.is_empty() {
+            return Time::NEVER;
+        }
         let asks = self.runs.iter().map(|hole| hole.ask_at).min();
         self.expires(patience).min(asks.unwrap_or(Time::NEVER))
     }

@@ -145,5 +145,5 @@ impl Source {
 
 #[expect(clippy::cast_possible_truncation, reason = "the media clock wraps")]
 fn clock_48k(now: Time) -> u32 {
-    (u128::from(now.as_micros()) * 48 / 1_000) as u32
+    now.samples() as u32
 }

@@ -26,7 +26,7 @@ use crate::opus;
 use crate::output::{PlayoutReport, PlayoutState};
 use crate::session::PlayoutFrame;
 use crate::stats::Counters;
-use crate::time::Time;
+use crate::time::{Time, samples};
 use crate::voice::SILENT;
 
 /// Most utterances that are queued or not yet heard.
@@ -88,9 +88,9 @@ struct Line {
 impl Line {
     fn at(self, now: Time) -> u64 {
         if now >= self.due {
-            self.timestamp + samples(now.since(self.due))
+            self.timestamp + now.samples_since(self.due)
         } else {
-            self.timestamp.saturating_sub(samples(self.due.since(now)))
+            self.timestamp.saturating_sub(self.due.samples_since(now))
         }
     }
 }
@@ -176,7 +176,7 @@ impl Playout {
             }
         } else if frame.live && self.queue.is_empty() {
             self.packet(Some(frame.utterance), duration, frame.level, (frame.payload, &[]), sink);
-            self.left(now, frame.utterance, duration, sink);
+            self.left(now, at, duration, sink);
         } else {
             self.queue
                 .push(frame.utterance, frame.generation, duration, frame.level, frame.payload);
@@ -312,14 +312,13 @@ impl Playout {
             false => u64::MAX,
         };
         self.queue.forget(heard);
-        self.left(now, frame.utterance, frame.duration, sink);
+        if let Some(at) = self.utterances.iter().position(|known| known.id == frame.utterance) {
+            self.left(now, at, frame.duration, sink);
+        }
     }
 
-    /// Accounts for a frame that left.
-    fn left(&mut self, now: Time, utterance: u32, duration: u32, sink: Sink<'_>) {
-        let Some(at) = self.utterances.iter().position(|known| known.id == utterance) else {
-            return;
-        };
+    /// Accounts for a frame that left of the utterance at this place.
+    fn left(&mut self, now: Time, at: usize, duration: u32, sink: Sink<'_>) {
         // Whatever began before it is over: the worker went on without an end.
         for earlier in self.utterances.iter_mut().take(at) {
             earlier.complete = true;
@@ -367,11 +366,11 @@ impl Playout {
 
     /// Ends what was heard, starves what ran dry, and reports what plays.
     fn settle(&mut self, now: Time, sink: Sink<'_>) {
-        if self.utterances.is_empty() {
+        let (due, delay) = (self.line.due, self.far.delay.to_the_ear().0);
+        if self.utterances.iter().all(|utterance| utterance.next(due, delay) > now) {
             return;
         }
         let place = self.far.place(self.line, now);
-        let (due, delay) = (self.line.due, self.far.delay.to_the_ear().0);
         self.utterances.retain_mut(|utterance| {
             if utterance.over() && utterance.ends + delay <= now {
                 utterance.state = PlayoutState::Ended;
@@ -444,8 +443,4 @@ impl Playout {
 #[expect(clippy::cast_possible_truncation, reason = "the media clock wraps")]
 fn wrap(timestamp: u64) -> u32 {
     timestamp as u32
-}
-
-fn samples(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros() * 48 / 1_000).unwrap_or(u64::MAX)
 }

@@ -4,8 +4,6 @@
 //! one before, by as much media time as passed, with the marker set. While the source stays, its own numbers are kept but for an
 //! offset: what is missing of it stays missing, and what it repairs late goes to its own place.
 
-use std::time::Duration;
-
 use crate::egress::Cache;
 use crate::opus;
 use crate::time::Time;
@@ -164,7 +162,7 @@ impl Slot {
 
     /// The first packet of a source.
     fn begin(&mut self, now: Time, frame: &Forwarded<'_>) -> Placement {
-        let elapsed = self.sent_at.map_or(0, |at| samples(now.since(at)));
+        let elapsed = self.sent_at.map_or(0, |at| now.samples_since(at));
         let timestamp = self.timestamp + elapsed.max(u64::from(self.duration));
         let sequence = self.sequence + 1;
         let switched = self.anchor.is_none_or(|anchor| anchor.source != frame.source);
@@ -196,7 +194,7 @@ impl Slot {
 
     /// The RTP timestamp of a moment, for sender reports.
     pub(crate) fn timestamp_at(&self, now: Time) -> u32 {
-        wrap(self.timestamp + self.sent_at.map_or(0, |at| samples(now.since(at))))
+        wrap(self.timestamp + self.sent_at.map_or(0, |at| now.samples_since(at)))
     }
 }
 
@@ -223,8 +221,4 @@ fn placement(sequence: u64, timestamp: u64, marker: bool, switched: bool) -> Pla
 #[expect(clippy::cast_possible_truncation, reason = "the media clock wraps")]
 fn wrap(samples: u64) -> u32 {
     samples as u32
-}
-
-fn samples(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros() * 48 / 1_000).unwrap_or(u64::MAX)
 }

@@ -292,10 +292,13 @@ impl Session {
         };
         let consent = self.ice.consent_expires().unwrap_or(Time::NEVER);
         let bye = self.bye.unwrap_or(Time::NEVER);
-        [(set_up, "timeout"), (bye, "bye"), (consent, "consent")]
-            .into_iter()
-            .min_by_key(|(at, _)| *at)
-            .unwrap_or((Time::NEVER, "timeout"))
+        if set_up <= bye && set_up <= consent {
+            (set_up, "timeout")
+        } else if bye <= consent {
+            (bye, "bye")
+        } else {
+            (consent, "consent")
+        }
     }
 
     /// When [`Session::handle_timeout`] wants to be called next.

@@ -51,8 +51,10 @@ impl<const WORDS: usize> Window<WORDS> {
         let highest = self.highest.unwrap_or(index);
         if index > highest {
             let (old, new) = (highest / 64, index / 64);
-            for block in (old + 1..=new).take(WORDS) {
-                self.bits[(block % WORDS as u64) as usize] = 0;
+            if new > old {
+                for block in (old + 1..=new).take(WORDS) {
+                    self.bits[(block % WORDS as u64) as usize] = 0;
+                }
             }
         }
         self.highest = Some(highest.max(index));

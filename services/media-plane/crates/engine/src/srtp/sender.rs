@@ -64,10 +64,22 @@ impl Sender {
             .get(..length)
             .and_then(|packet| Header::parse(packet).ok())
             .ok_or(SealError::Malformed)?;
+        self.seal_behind(header.length, (header.ssrc, header.sequence), buffer, length)
+    }
+
+    /// As [`Sender::seal_rtp`], for a packet whose header was just written: so long, of this SSRC, with this sequence number.
+    #[inline]
+    pub(crate) fn seal_behind(
+        &mut self,
+        header: usize,
+        (ssrc, sequence): (u32, u16),
+        buffer: &mut [u8],
+        length: usize,
+    ) -> Result<usize, SealError> {
         let sealed = length + self.tag_len;
         let packet = buffer.get_mut(..sealed).ok_or(SealError::Malformed)?;
-        let index = self.next_index(header.ssrc, header.sequence)?;
-        self.rtp.seal_rtp(packet, header.length, header.ssrc, index);
+        let index = self.next_index(ssrc, sequence)?;
+        self.rtp.seal_rtp(packet, header, ssrc, index);
         Ok(sealed)
     }
 
