@@ -23,7 +23,7 @@ from antiphon.client.speaking import Speaking
 from antiphon.client.statistics import Statistics, summarize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     import numpy as np
     from aiortc import RTCDataChannel, RTCRtpReceiver
@@ -149,7 +149,7 @@ class Caller:
         self._channel.send(message)
 
     async def wait_for(self, condition: Callable[[], object], within: float | None = None) -> None:
-        """Returns when the condition is true; it is asked at each message and change of state.
+        """Returns when the condition is true; it is asked at each message, change of state, and begin of a sound.
 
         Raises CallEndedError when the call ends first, TimeoutError after `within` seconds.
         """
@@ -212,7 +212,7 @@ class Caller:
         peer.on("iceconnectionstatechange", self._on_ice_state)
         peer.on("track", self._blackhole.addTrack)
         transceiver = peer.addTransceiver(self.speaking, direction="sendrecv")
-        _tap(transceiver.receiver, self.hearing, self._device)
+        _tap(transceiver.receiver, self.hearing, self._device, self._notify)
         for voice in self.voices:
             slot = peer.addTransceiver("audio", direction="recvonly")
             _tap(slot.receiver, voice, Device())
@@ -302,8 +302,8 @@ class Caller:
             self._changed.notify_all()
 
 
-def _tap(receiver: RTCRtpReceiver, hearing: Hearing, device: Device) -> None:
-    """Shows each RTP packet to `hearing` and `device` as it arrives.
+def _tap(receiver: RTCRtpReceiver, hearing: Hearing, device: Device, heard: Callable[[], Awaitable[None]]) -> None:
+    """Shows each RTP packet to `hearing` and `device` as it arrives, and tells `heard` when a stretch of sound begins.
 
     aiortc's track holds the last four packets of a talk spurt back until the next one begins, which no recording and
     no measurement can use; it has no public way to the packets before its jitter buffer.
@@ -311,7 +311,10 @@ def _tap(receiver: RTCRtpReceiver, hearing: Hearing, device: Device) -> None:
     pass_on = receiver._handle_rtp_packet  # noqa: SLF001
 
     async def handle(packet: Any, *args: Any, **options: Any) -> None:  # noqa: ANN401
+        known = len(hearing.stretches)
         samples = hearing.packet(packet.ssrc, packet.timestamp, packet.payload)
+        if len(hearing.stretches) != known:
+            await heard()
         device.packet(packet.ssrc, packet.sequence_number, packet.timestamp, samples)
         await pass_on(packet, *args, **options)
 
