@@ -215,7 +215,7 @@ class Caller:
         _tap(transceiver.receiver, self.hearing, self._device, self._notify)
         for voice in self.voices:
             slot = peer.addTransceiver("audio", direction="recvonly")
-            _tap(slot.receiver, voice, Device())
+            _tap(slot.receiver, voice, Device(), self._notify)
         self._channel = peer.createDataChannel(CHANNEL)
         self._channel.on("open", self._on_open)
         self._channel.on("message", self._on_message)
