@@ -21,6 +21,7 @@ from antiphon.errors import AntiphonError
 from antiphon.frames import CLOCK_RATE
 from antiphon.opus import Decoder, OpusError, frame_duration
 from antiphon.telemetry import get_logger
+from antiphon.turns.voice import Unasked
 
 if TYPE_CHECKING:
     from antiphon.frames import Frame
@@ -160,12 +161,11 @@ def _deliver(results: list[tuple[_Stream, int, int, float]]) -> None:
                 _log.exception("what follows from a voice judgement failed")
 
 
-class _Stream:
+class _Stream(Unasked):
     """One caller: `push` and `close` belong to the event loop, the rest to the thread."""
 
     def __init__(self, voice: SileroVoice, judged: Judged) -> None:
         self.judged = judged
-        self.closed = False
         self.state = np.zeros((2, 128), np.float32)
         self._voice = voice
         self._decoder = Decoder(_RATE)
@@ -177,9 +177,6 @@ class _Stream:
 
     def push(self, frame: Frame) -> None:
         self._voice.push(self, frame)
-
-    def close(self) -> None:
-        self.closed = True
 
     @property
     def ready(self) -> bool:
