@@ -98,7 +98,7 @@ async def test_an_iterators_error_is_raised_where_it_is_said() -> None:
         (np.zeros((2, 100), np.int16), 16000, "mono"),
         (np.zeros(100, np.int32), 16000, "int32"),
         (b"", None, "no Opus packet"),
-        ("hello", None, "str"),
+        ("hello", None, "session.voice"),
     ],
 )
 def test_what_cannot_be_said_is_refused_in_words(

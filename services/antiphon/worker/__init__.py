@@ -15,6 +15,7 @@ from antiphon.worker.quality import Quality, TurnQuality
 from antiphon.worker.rooms import Room
 from antiphon.worker.session import Session
 from antiphon.worker.speaker import Said
+from antiphon.worker.speech import Speech, Voice, Word
 from antiphon.worker.turn import Turn
 
 if TYPE_CHECKING:
@@ -32,8 +33,11 @@ __all__ = [
     "Room",
     "Said",
     "Session",
+    "Speech",
     "Turn",
     "TurnQuality",
+    "Voice",
+    "Word",
     "Worker",
     "run",
 ]

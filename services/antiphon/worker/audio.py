@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -17,15 +18,17 @@ from numpy.typing import NDArray
 
 from antiphon.frames import CLOCK_RATE, Frame
 from antiphon.opus import NATIVE_RATES, SILENCE_20_MS, Encoder, Pcm, packet_duration
+from antiphon.worker.speech import Speech, Word
 
-Piece = Frame | bytes | NDArray[Any]
-"""An Opus frame, an Opus packet, or mono PCM of shape (samples,): int16, or float between -1 and 1."""
+Piece = Frame | bytes | NDArray[Any] | Speech
+"""An Opus frame, an Opus packet, mono PCM of shape (samples,), int16 or float between -1 and 1, or that with words."""
 Audio = Piece | Iterable[Piece] | AsyncIterable[Piece]
 
 _FRAME_TICKS = 960
 _AT_ONCE = CLOCK_RATE
 _END = object()
 _LONGEST_PAUSE = 2 * CLOCK_RATE
+_ROUNDING_S = 1e-3
 _SILENT = 127
 _SILENT_SQUARE = 10**-12.7
 
@@ -48,6 +51,8 @@ class Packet(NamedTuple):
     """In 48 kHz samples."""
     level: int = 0
     """Loudness in -dBov (RFC 6464), 0 when unknown."""
+    words: tuple[Word, ...] = ()
+    """The words that end in it."""
 
 
 class Packetizer:
@@ -55,6 +60,10 @@ class Packetizer:
 
     def __init__(self, rate: int | None) -> None:
         self._rate = rate
+        self._taken_s = 0.0
+        """Of PCM that was pushed."""
+        self._encoded_s = 0.0
+        self._words: deque[Word] = deque()
         self._encoder: Encoder | None = None
         self._resampler: av.AudioResampler | None = None
         self._rest: Pcm = np.zeros(0, np.int16)
@@ -72,10 +81,22 @@ class Packetizer:
                 )
             yield Packet(piece, duration)
         elif isinstance(piece, np.ndarray):
-            for at in range(0, len(piece) or 1, _AT_ONCE):  # converting a minute at once would hold the event loop
-                yield from self._encode(self._at_encoder_rate(_to_int16(piece[at : at + _AT_ONCE])))
+            yield from self._push_pcm(piece)
+        elif isinstance(piece, Speech):
+            if self._rate not in {None, piece.rate}:
+                raise ValueError(f"speech at {piece.rate} Hz follows speech at {self._rate} Hz: say() takes one rate")
+            self._rate = piece.rate
+            self._words.extend(piece.words(self._taken_s))
+            yield from self._push_pcm(piece.pcm)
         else:
-            raise TypeError(f"say() takes Opus frames, packets or numpy arrays, not {type(piece).__name__}")
+            raise TypeError(f"say() takes Opus frames, packets, numpy arrays or Speech, not {type(piece).__name__}")
+
+    def _push_pcm(self, pcm: NDArray[Any]) -> Iterator[Packet]:
+        for at in range(0, len(pcm) or 1, _AT_ONCE):  # converting a minute at once would hold the event loop
+            part = _to_int16(pcm[at : at + _AT_ONCE])
+            at_encoder_rate = self._at_encoder_rate(part)
+            self._taken_s += len(part) / (self._rate or CLOCK_RATE)
+            yield from self._encode(at_encoder_rate)
 
     def finish(self) -> Iterator[Packet]:
         if self._resampler is not None:
@@ -113,7 +134,15 @@ class Packetizer:
         self._rest = samples[whole:]
         for at in range(0, whole, encoder.samples):
             block = samples[at : at + encoder.samples]
-            yield Packet(encoder.encode(block), _FRAME_TICKS, pcm_level(block))
+            yield Packet(encoder.encode(block), _FRAME_TICKS, pcm_level(block), self._ending())
+
+    def _ending(self) -> tuple[Word, ...]:
+        """The words that end in the packet that is made now."""
+        self._encoded_s += _FRAME_TICKS / CLOCK_RATE
+        ending: list[Word] = []
+        while self._words and self._words[0].end <= self._encoded_s + _ROUNDING_S:
+            ending.append(self._words.popleft())
+        return tuple(ending)
 
 
 async def packets(audio: Audio, rate: int | None) -> AsyncIterator[Packet]:
@@ -129,7 +158,7 @@ async def packets(audio: Audio, rate: int | None) -> AsyncIterator[Packet]:
 
 async def _pieces(audio: Audio) -> AsyncGenerator[Piece, None]:
     """What has a length is at hand; any other iterable may block, and is stepped through in a thread of its own."""
-    if isinstance(audio, Frame | bytes | np.ndarray):
+    if isinstance(audio, Frame | bytes | np.ndarray | Speech):
         yield audio
     elif isinstance(audio, AsyncIterable):
         async for piece in audio:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from antiphon.worker.call import Call, DataHandler, DtmfHandler, MessageHandler, TurnHandler
     from antiphon.worker.quality import Quality
     from antiphon.worker.speaker import Said
+    from antiphon.worker.speech import Voice
 
 
 class Session:
@@ -27,6 +28,8 @@ class Session:
 
     def __init__(self, call: Call) -> None:
         self._call = call
+        self.voice: Voice | None = None
+        """What says text that is given to `say`."""
 
     @property
     def id(self) -> str:
@@ -100,14 +103,19 @@ class Session:
 
     # speaking
 
-    async def say(self, audio: Audio, *, rate: int | None = None, protected: bool = False) -> Said:
+    async def say(self, audio: Audio | str, *, rate: int | None = None, protected: bool = False) -> Said:
         """Says `audio` after what is being said; returns when all was heard, or where it was cut.
 
         `audio` is Opus (frames of a turn, packets as bytes), or mono PCM (numpy int16, or float between -1 and 1, of
-        any `rate`), or an iterator or async iterator of either, which may be faster than real time. A plain iterator,
-        such as a generator, runs in a thread of its own, so it may block. While something `protected` is said, the
-        caller's voice neither holds nor cuts it.
+        any `rate`), or `Speech`, which is PCM with its words, or an iterator or async iterator of any of these, which
+        may be faster than real time. A plain iterator, such as a generator, runs in a thread of its own, so it may
+        block. Text is said by `session.voice`. Of what brought its words, the result tells the words heard (`text`).
+        While something `protected` is said, the caller's voice neither holds nor cuts it.
         """
+        if isinstance(audio, str):
+            if self.voice is None:
+                raise ValueError("say() of text needs a voice that says it: set session.voice")
+            audio = self.voice.speak(audio)
         return await self._call.say(audio, rate, protected=protected)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from antiphon.worker.audio import Packet
+    from antiphon.worker.speech import Word
 
 CREDIT = 2 * CLOCK_RATE
 """So much may be at the edge unplayed."""
@@ -40,6 +42,18 @@ class Said:
     """How `heard` is known: reckoned from the round trip, or told by the caller's device."""
     underruns: int = 0
     """Times that the caller had to wait because frames came too late."""
+    words: tuple[Word, ...] | None = None
+    """The words that were heard to their ends; None where the audio brought no words."""
+
+    @property
+    def text(self) -> str | None:
+        """What was heard, to the word; None where the audio brought no words."""
+        return None if self.words is None else " ".join(word.text for word in self.words)
+
+    @property
+    def text_exact(self) -> bool:
+        """Whether the synthesiser told where each of these words ends; else that was estimated."""
+        return all(word.exact for word in self.words or ())
 
     @property
     def complete(self) -> bool:
@@ -57,12 +71,15 @@ class Utterance:
         self.received = 0
         self.by_device = False
         self.underruns = 0
+        self.words: list[Word] = []
         self.state = ""
         self.cut: str | None = None
         self.moved = asyncio.Event()
         self.settled = asyncio.Event()
 
     def said(self) -> Said:
+        heard_s = math.inf if self.cut is None else self.heard / CLOCK_RATE
+        words = tuple(word for word in self.words if word.end <= heard_s) if self.words else None
         return Said(
             utterance=self.number,
             heard=self.heard / CLOCK_RATE,
@@ -71,6 +88,7 @@ class Utterance:
             received=self.received / CLOCK_RATE,
             heard_by="device" if self.by_device else "estimate",
             underruns=self.underruns,
+            words=words,
         )
 
 
@@ -125,11 +143,12 @@ class Speaker:
 
     async def _produce(self, utterance: Utterance, packets: AsyncIterator[Packet]) -> None:
         play, generation, count = self._transport.play, self._generation, 0
-        async for payload, duration, level in packets:
+        async for payload, duration, level, words in packets:
             if utterance.length - utterance.sent >= CREDIT:
                 await self._credit(utterance)
             play(utterance.number, generation, duration, 0, payload, level)
             utterance.length += duration
+            utterance.words += words
             count += 1
             if count % _YIELD_EVERY == 0:  # encoding costs: let others run
                 await asyncio.sleep(0)
