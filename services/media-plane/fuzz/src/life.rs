@@ -299,8 +299,11 @@ pub fn engine(data: &[u8]) {
             break;
         }
     }
-    life.pass(Duration::from_secs(40));
-    assert!(life.witness.over, "without consent it ends");
+    // Forty seconds of timers cost more than most lives: one in eight is lived to its end.
+    if choice & 0x1c == 0 {
+        life.pass(Duration::from_secs(40));
+        assert!(life.witness.over, "without consent it ends");
+    }
 }
 
 /// Data channels: SCTP packets with a right checksum and tag, between messages as they should be.
