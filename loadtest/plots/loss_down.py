@@ -20,7 +20,9 @@ _FLOOR = 0.02
 """Percent below which a share is drawn at the edge: fewer frames than that were sent."""
 _MODELS = {"random": "random loss", "bursts": "bursts of 60 ms on average"}
 _CALM = {"jitter_ms": "0", "reorder": "0"}
-_LABELS = {"red": "adaptive RED", "red+nack": "adaptive RED and NACK"}
+_LABELS = {"nack": "NACK, else sent again unasked", "red": "adaptive RED", "red+nack": "adaptive RED and NACK"}
+_REPEAT = {"repeat": ("sent again unasked", "#a05fb5", "d")}
+_MEANS = {"none": REPAIRS["none"], **_REPEAT, **REPAIRS}
 
 
 def draw(rows: list[Row]) -> Figure:
@@ -40,19 +42,20 @@ def words(rows: list[Row]) -> str:
     calm = select(rows, **_CALM)
     shares = sorted({row["loss"] for row in calm}, key=float)
     header = " | ".join(f"{100 * float(share):.0f} %" for share in shares)
-    lines = [f"| loss | round trip | repair | {header} | redundancy at 10 % |", "|---" * (4 + len(shares)) + "|"]
+    lines = [f"| loss | round trip | repair | {header} | sent besides at 10 % |", "|---" * (4 + len(shares)) + "|"]
     for model in _MODELS:
         for rtt_ms in ("40", "150"):
-            for repair, (label, _, _) in REPAIRS.items():
+            for repair, (label, _, _) in _MEANS.items():
                 mine = select(calm, loss_model=model, rtt_ms=rtt_ms, repair=repair)
                 in_time = " | ".join(f"{100 * float(row['in_time']):.2f}" for row in mine)
-                redundancy = select(mine, loss="0.1")[0]["redundancy"]
-                lines.append(f"| {model} | {rtt_ms} ms | {_LABELS.get(repair, label)} | {in_time} | {redundancy} |")
+                at_ten = select(mine, loss="0.1")[0]
+                besides = float(at_ten["redundancy"]) + float(at_ten["again"])
+                lines.append(f"| {model} | {rtt_ms} ms | {_LABELS.get(repair, label)} | {in_time} | {besides:.2f} |")
     return "\n".join(lines)
 
 
 def _missing(axes: Axes, rows: list[Row], title: str) -> None:
-    for repair, (label, colour, mark) in REPAIRS.items():
+    for repair, (label, colour, mark) in _MEANS.items():
         mine = select(rows, repair=repair)
         share = column(mine, lambda row: max(_FLOOR, 100 - 100 * float(row["in_time"])))
         loss = column(mine, lambda row: 100 * float(row["loss"]))
@@ -67,7 +70,7 @@ def _missing(axes: Axes, rows: list[Row], title: str) -> None:
 
 
 def _cost(axes: Axes, rows: list[Row], title: str) -> None:
-    for repair, (label, colour, mark) in REPAIRS.items():
+    for repair, (label, colour, mark) in _MEANS.items():
         mine = select(rows, repair=repair)
         besides = column(mine, lambda row: float(row["redundancy"]) + float(row["again"]))
         loss = column(mine, lambda row: 100 * float(row["loss"]))

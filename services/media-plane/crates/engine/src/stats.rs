@@ -172,6 +172,8 @@ counters! {
         red_out,
         /// Earlier frames in them.
         redundant_out,
+        /// Packets sent again unasked, to a caller that knows neither RED nor NACK.
+        repeated_out,
         /// Silence frames sent at stops.
         silence_out,
         /// Comfort frames sent in pauses.

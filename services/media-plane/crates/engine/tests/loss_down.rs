@@ -52,6 +52,21 @@ fn red_alone_holds_beyond() {
     }
 }
 
+/// As Firefox and aiortc: neither RED nor NACK, and no SDK need report.
+#[test]
+fn what_goes_again_unasked_serves_a_caller_that_only_reports() {
+    for loss in [0.01, 0.02, 0.05, 0.10] {
+        for device in [true, false] {
+            let outcome = worst(Scenario {
+                device,
+                ..scenario(loss, 150, Mechanism::Repeat)
+            });
+            assert!(outcome.settled >= 0.985, "{loss}, {device}: {outcome:?}");
+            assert!(outcome.again < 3.0, "{loss}, {device}: {outcome:?}");
+        }
+    }
+}
+
 #[test]
 fn without_them_what_is_lost_is_lost() {
     let outcome = run(&scenario(0.10, 40, Mechanism::None));
@@ -80,11 +95,12 @@ fn each_mechanism_is_better_than_none_where_losses_come_in_bursts() {
                 ..scenario
             })
         };
-        let [none, nack, red, both] = Mechanism::ALL.map(of);
+        let [none, repeat, nack, red, both] = Mechanism::ALL.map(of);
         assert!(
             red.in_time > none.in_time + 0.02 && both.in_time >= red.in_time - 0.003,
             "{none:?} {red:?} {both:?}"
         );
+        assert!(repeat.in_time > none.in_time + 0.015, "{none:?} {repeat:?}");
         if round_trip_ms == 20 {
             assert!(nack.in_time > none.in_time + 0.01, "{none:?} {nack:?}");
         }
@@ -131,6 +147,6 @@ fn every_nack_is_answered_or_counted() {
         counters.nacked,
         counters.nacks_answered + counters.nacks_too_old + counters.nacks_too_often
     );
-    assert_eq!(counters.nacks_answered, listener.again);
+    assert_eq!(counters.nacks_answered + counters.repeated_out, listener.again);
     assert_eq!(counters.red_out, 0, "it was not offered");
 }

@@ -103,6 +103,13 @@ impl Cache {
         Ok(&ring.bytes[entry.bytes()])
     }
 
+    /// A packet that is sent again unasked.
+    pub(crate) fn again(&self, sequence: u64) -> Option<&[u8]> {
+        let ring = self.ring.as_deref()?;
+        let kept = (ring.first..ring.next).contains(&sequence);
+        kept.then(|| &ring.bytes[ring.entries[slot(sequence)].bytes()])
+    }
+
     /// Gives the memory back where nothing was said for a while.
     pub(crate) fn rest(&mut self, now: Time) {
         if now.since(self.spoken) > KEEP {

@@ -39,9 +39,10 @@ pub(crate) struct Egress {
     history: History,
     pub(crate) redundancy: Redundancy,
     pub(crate) packets: u64,
-    /// Packets that carried earlier frames, and these frames.
+    /// Packets that carried earlier frames, these frames, and packets that went again unasked.
     pub(crate) red_packets: u64,
     pub(crate) redundant: u64,
+    pub(crate) repeated: u64,
     /// Of payload, as an SR tells them, and on the wire.
     pub(crate) octets: u64,
     pub(crate) bytes: u64,
@@ -58,10 +59,11 @@ impl Egress {
             sender: None,
             cache: Cache::new(),
             history: History::default(),
-            redundancy: Redundancy::new(),
+            redundancy: Redundancy::new(red.is_some()),
             packets: 0,
             red_packets: 0,
             redundant: 0,
+            repeated: 0,
             octets: 0,
             bytes: 0,
             unsealed: 0,
@@ -110,6 +112,14 @@ impl Egress {
             self.unsealed += 1;
             return;
         };
+        // The caller shall have what it misses before it sees that it does.
+        for distance in (1..=self.redundancy.repeats()).rev() {
+            if let Some(earlier) = self.cache.again(packet.sequence.wrapping_sub(distance)) {
+                self.repeated += 1;
+                self.bytes += earlier.len() as u64;
+                out.transmit(to, earlier);
+            }
+        }
         self.packets += 1;
         self.octets += (end - start) as u64;
         self.bytes += sealed as u64;

@@ -1,8 +1,12 @@
-//! How many earlier frames each packet carries: as few as leave fewer than one frame in 400 missing when it is to be played.
+//! How many earlier frames each packet carries, or goes along with: as few as leave fewer than one frame in 400 missing when it is to be
+//! played.
 //!
 //! A frame is missing when its packet, and those that carry it again, are lost, and the answer to the caller's NACK is lost too or
 //! comes too late. What is lost is known from NACKs, receiver reports and the device's own reports; how often a loss follows a loss
 //! is known from NACKs. The level goes up at once and comes down one step at a time.
+//!
+//! A caller without RED, whose NACKs do not come or come too late, is sent packets again unasked. What it reports then was lost in spite of that, from
+//! which the loss is reckoned; a level that was left too soon is kept twice as long the next time.
 
 use std::time::Duration;
 
@@ -31,6 +35,12 @@ const CAUTION: f32 = 1.25;
 const FEW: u32 = 25;
 /// NACKs that were never asked for this many packets are not to be counted on.
 const NACKS_KNOWN: u16 = 3_000;
+/// Packets over which what is lost in spite of repeats tells the loss, unless so many were lost before.
+const RESIDUE: f32 = 250.0;
+const MANY: f32 = 3.0;
+/// A level that was left fewer packets ago was left too soon.
+const TOO_SOON: u32 = 1_500;
+const MOST_PATIENCE: u16 = 8;
 
 /// A share of the last `OVER` packets or so, forgetting the older.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +78,7 @@ pub(crate) struct Redundancy {
     newest: u64,
     named: u64,
     /// Packets since the last NACK.
-    unasked: u16,
+    since_nack: u16,
     reported: f32,
     sent_since_report: u32,
     /// What the device had counted when that was looked at last: received and lost.
@@ -77,10 +87,18 @@ pub(crate) struct Redundancy {
     jitter: Duration,
     /// Packets for which a lower level would have done.
     calm: u16,
+    /// Whether earlier packets go again unasked, instead of being carried.
+    repeats: bool,
+    /// What reports told since the loss was last reckoned from them: packets, and those lost in spite of repeats.
+    residue: (f32, f32),
+    /// Packets since the level last came down, and how many times as long it is kept now.
+    since_down: u32,
+    patience: u16,
 }
 
 impl Redundancy {
-    pub(crate) const fn new() -> Self {
+    /// `red`: whether packets can carry earlier frames.
+    pub(crate) const fn new(red: bool) -> Self {
         Self {
             level: 0,
             fast: Share::new(),
@@ -88,17 +106,30 @@ impl Redundancy {
             follows: Share::new(),
             newest: 0,
             named: 0,
-            unasked: NACKS_KNOWN,
+            since_nack: NACKS_KNOWN,
             reported: 0.0,
             sent_since_report: 0,
             counted: None,
             round_trip: None,
             jitter: Duration::ZERO,
             calm: 0,
+            repeats: !red,
+            residue: (0.0, 0.0),
+            since_down: TOO_SOON,
+            patience: 1,
         }
     }
 
-    /// Earlier frames that each packet carries.
+    /// Earlier packets that go again with each.
+    pub(crate) fn repeats(&self) -> u64 {
+        if self.unasked() { self.level.into() } else { 0 }
+    }
+
+    fn unasked(&self) -> bool {
+        self.repeats && !self.nacks_are_answered_in_time()
+    }
+
+    /// Earlier frames that each packet carries, or goes along with.
     pub(crate) fn level(&self) -> usize {
         usize::from(self.level)
     }
@@ -113,8 +144,9 @@ impl Redundancy {
         self.fast.sent();
         self.slow.sent();
         self.follows.sent();
-        self.unasked = self.unasked.saturating_add(1);
+        self.since_nack = self.since_nack.saturating_add(1);
         self.sent_since_report = self.sent_since_report.saturating_add(1);
+        self.since_down = self.since_down.saturating_add(1);
         if self.level > 0 {
             self.come_down();
         }
@@ -122,7 +154,7 @@ impl Redundancy {
 
     /// The caller's NACK names a packet. Returns whether it does for the first time.
     pub(crate) fn missed(&mut self, sequence: u64) -> bool {
-        self.unasked = 0;
+        self.since_nack = 0;
         if !self.name(sequence) {
             return false;
         }
@@ -158,7 +190,8 @@ impl Redundancy {
     /// A receiver report tells the share that was lost since the last.
     pub(crate) fn reported(&mut self, loss: f32) {
         if self.sent_since_report >= FEW {
-            self.tell(loss);
+            #[expect(clippy::cast_precision_loss, reason = "a share needs no more")]
+            self.tell(loss, self.sent_since_report as f32);
             self.sent_since_report = 0;
         }
     }
@@ -172,16 +205,36 @@ impl Redundancy {
         if came.saturating_add(missed) >= FEW {
             self.counted = Some((received, lost));
             #[expect(clippy::cast_precision_loss, reason = "a share needs no more")]
-            self.tell(missed as f32 / came.saturating_add(missed) as f32);
+            let packets = came.saturating_add(missed) as f32;
+            self.tell(missed as f32 / packets, packets);
         }
     }
 
-    fn tell(&mut self, loss: f32) {
+    /// A share of so many packets did not come.
+    fn tell(&mut self, loss: f32, packets: f32) {
+        let Some(loss) = self.before_repeats(loss, packets) else {
+            return;
+        };
         self.reported = loss.max(self.reported * 0.75);
         if self.reported < 0.001 {
             self.reported = 0.0;
         }
         self.go_up();
+    }
+
+    /// Where packets go several times, one is missed when all of them are lost: `loss` to the power of how often they go.
+    fn before_repeats(&mut self, loss: f32, packets: f32) -> Option<f32> {
+        if !self.unasked() || self.level == 0 {
+            self.residue = (0.0, 0.0);
+            return Some(loss);
+        }
+        self.residue.0 += packets;
+        self.residue.1 += loss * packets;
+        let (packets, lost) = self.residue;
+        (packets >= RESIDUE || lost >= MANY).then(|| {
+            self.residue = (0.0, 0.0);
+            (lost / packets).powf(1.0 / f32::from(self.level + 1))
+        })
     }
 
     /// The way to the caller, as its receiver reports tell it.
@@ -192,7 +245,7 @@ impl Redundancy {
 
     /// Whether what a NACK asks for comes before it is to be played.
     fn nacks_are_answered_in_time(&self) -> bool {
-        let asked = self.unasked < NACKS_KNOWN;
+        let asked = self.since_nack < NACKS_KNOWN;
         let way = self
             .round_trip
             .map(|round_trip| round_trip + self.jitter + NOTICED + MARGIN);
@@ -220,6 +273,12 @@ impl Redundancy {
     fn go_up(&mut self) {
         let needed = self.needed(self.fast.value().max(self.reported));
         if needed > self.level {
+            let too_soon = self.repeats && self.since_down < TOO_SOON;
+            self.patience = if too_soon {
+                (self.patience * 2).min(MOST_PATIENCE)
+            } else {
+                1
+            };
             self.level = needed;
             self.calm = 0;
         }
@@ -231,9 +290,10 @@ impl Redundancy {
             return;
         }
         self.calm += 1;
-        if self.calm == CALM {
+        if self.calm == CALM * self.patience {
             self.level -= 1;
             self.calm = 0;
+            self.since_down = 0;
         }
     }
 }
@@ -259,7 +319,7 @@ mod tests {
     }
 
     fn settled(round_trip: Duration, each: u64, run: u64) -> usize {
-        let mut redundancy = Redundancy::new();
+        let mut redundancy = Redundancy::new(true);
         redundancy.path(round_trip, Duration::ZERO);
         lose(&mut redundancy, 1_000, 2_000, each, run);
         redundancy.level()
@@ -268,7 +328,7 @@ mod tests {
     #[test]
     fn without_loss_nothing_is_repeated() {
         assert_eq!(settled(NEAR, 0, 0), 0);
-        let mut redundancy = Redundancy::new();
+        let mut redundancy = Redundancy::new(true);
         for _ in 0..100 {
             lose(&mut redundancy, 0, 50, 0, 0);
             redundancy.reported(0.0);
@@ -293,11 +353,11 @@ mod tests {
 
     #[test]
     fn loss_that_only_receiver_reports_tell_counts_too() {
-        let mut redundancy = Redundancy::new();
+        let mut redundancy = Redundancy::new(true);
         lose(&mut redundancy, 0, 50, 0, 0);
         redundancy.reported(0.1);
         assert_eq!(redundancy.level(), 2);
-        let mut redundancy = Redundancy::new();
+        let mut redundancy = Redundancy::new(true);
         redundancy.counted(1_000, 50);
         assert_eq!(redundancy.level(), 0);
         redundancy.counted(1_012, 50);
@@ -307,7 +367,7 @@ mod tests {
 
     #[test]
     fn a_report_of_a_pause_says_nothing() {
-        let mut redundancy = Redundancy::new();
+        let mut redundancy = Redundancy::new(true);
         lose(&mut redundancy, 0, 50, 0, 0);
         redundancy.reported(0.1);
         lose(&mut redundancy, 0, 3, 0, 0);
@@ -317,7 +377,7 @@ mod tests {
 
     #[test]
     fn it_goes_up_within_a_second_and_comes_down_step_by_step() {
-        let mut redundancy = Redundancy::new();
+        let mut redundancy = Redundancy::new(true);
         redundancy.path(FAR, Duration::ZERO);
         let up = lose(&mut redundancy, 1_000, 50, 8, 1);
         assert_eq!(up.last(), Some(&2));
@@ -336,7 +396,7 @@ mod tests {
     #[test]
     fn at_one_loss_the_level_does_not_swing() {
         for each in [5, 10, 20, 50, 100] {
-            let mut redundancy = Redundancy::new();
+            let mut redundancy = Redundancy::new(true);
             redundancy.path(FAR, Duration::ZERO);
             let levels = lose(&mut redundancy, 1_000, 20_000, each, 1);
             let changes = levels[1_000..].windows(2).filter(|pair| pair[0] != pair[1]).count();
@@ -347,7 +407,7 @@ mod tests {
     #[test]
     fn where_all_is_lost_it_is_the_highest() {
         assert_eq!(settled(FAR, 1, 1), MAX_DISTANCE);
-        let mut redundancy = Redundancy::new();
+        let mut redundancy = Redundancy::new(true);
         lose(&mut redundancy, 0, 50, 0, 0);
         redundancy.reported(1.0);
         assert_eq!(redundancy.level(), MAX_DISTANCE);
@@ -355,11 +415,62 @@ mod tests {
 
     #[test]
     fn a_packet_that_is_named_twice_is_one_loss() {
-        let mut redundancy = Redundancy::new();
+        let mut redundancy = Redundancy::new(true);
         assert!(redundancy.missed(500));
         assert!(!redundancy.missed(500));
         assert!(redundancy.missed(498) && redundancy.missed(499) && redundancy.missed(600));
         assert!(!redundancy.missed(600));
         assert!(!redundancy.missed(500), "too long ago to tell");
+    }
+
+    /// Sends packets to a caller that only reports, each 250, what is lost of them in spite of repeats. Returns the levels.
+    fn report(redundancy: &mut Redundancy, reports: usize, loss: f32) -> Vec<usize> {
+        let mut levels = Vec::new();
+        for _ in 0..reports {
+            let level = redundancy.level();
+            (0..250).for_each(|_| redundancy.sent());
+            redundancy.reported(loss.powi(i32::try_from(level).expect("a few") + 1));
+            levels.push(redundancy.level());
+        }
+        levels
+    }
+
+    #[test]
+    fn a_loss_that_repeats_hide_keeps_its_level() {
+        let mut redundancy = Redundancy::new(false);
+        let levels = report(&mut redundancy, 200, 0.05);
+        assert_eq!(redundancy.repeats(), 2);
+        assert!(levels[1..].iter().all(|level| *level == 2), "{levels:?}");
+    }
+
+    #[test]
+    fn repeats_end_with_the_loss_and_stay_longer_where_it_comes_back() {
+        let mut redundancy = Redundancy::new(false);
+        let mut kept = Vec::new();
+        for _ in 0..3 {
+            report(&mut redundancy, 4, 0.01);
+            let levels = report(&mut redundancy, 100, 0.0);
+            let level = levels[0];
+            kept.push(levels.iter().take_while(|known| **known == level).count());
+            assert_eq!(levels.last(), Some(&0), "{levels:?}");
+            // A loss as soon as it went.
+            redundancy.since_down = 0;
+        }
+        assert!(kept[0] < kept[1] && kept[1] < kept[2], "{kept:?}");
+    }
+
+    #[test]
+    fn a_caller_that_asks_in_time_is_sent_nothing_unasked() {
+        let mut redundancy = Redundancy::new(false);
+        redundancy.path(NEAR, Duration::ZERO);
+        report(&mut redundancy, 1, 0.1);
+        assert!(redundancy.repeats() > 0);
+        redundancy.missed(3);
+        assert_eq!(redundancy.repeats(), 0);
+        redundancy.path(FAR, Duration::ZERO);
+        assert!(redundancy.repeats() > 0);
+        let mut red = Redundancy::new(true);
+        report(&mut red, 1, 0.1);
+        assert_eq!((red.repeats(), red.level()), (0, 2));
     }
 }

@@ -417,6 +417,7 @@ impl Session {
                 packets_out: self.egress.packets,
                 red_out: self.egress.red_packets,
                 redundant_out: self.egress.redundant,
+                repeated_out: self.egress.repeated,
                 bytes_out: self.egress.bytes,
                 unsealed: self.egress.unsealed,
                 ..self.counters

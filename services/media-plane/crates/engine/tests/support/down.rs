@@ -12,18 +12,22 @@ const SETTLES: u32 = 250;
 /// What is done about loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mechanism {
+    /// A caller that tells nothing of its losses.
     None,
+    /// It only reports them: packets go again unasked.
+    Repeat,
     Nack,
     Red,
     RedNack,
 }
 
 impl Mechanism {
-    pub const ALL: [Self; 4] = [Self::None, Self::Nack, Self::Red, Self::RedNack];
+    pub const ALL: [Self; 5] = [Self::None, Self::Repeat, Self::Nack, Self::Red, Self::RedNack];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
+            Self::Repeat => "repeat",
             Self::Nack => "nack",
             Self::Red => "red",
             Self::RedNack => "red+nack",
@@ -55,7 +59,7 @@ pub struct Outcome {
     pub settled: f64,
     /// Mean number of earlier frames in a packet.
     pub redundancy: f64,
-    /// Packets that went again, for each frame.
+    /// Packets that went again, for each frame, asked for or not.
     pub again: f64,
 }
 
@@ -82,6 +86,7 @@ pub fn run(scenario: &Scenario) -> Outcome {
         down: way,
         red: matches!(scenario.mechanism, Mechanism::Red | Mechanism::RedNack),
         nack: matches!(scenario.mechanism, Mechanism::Nack | Mechanism::RedNack),
+        tells: scenario.mechanism != Mechanism::None,
         device: scenario.device,
         seed: scenario.seed,
         ..ListenerConfig::default()
@@ -95,6 +100,6 @@ pub fn run(scenario: &Scenario) -> Outcome {
         in_time: listener.in_time(0, scenario.frames, left),
         settled: listener.in_time(SETTLES, scenario.frames, left),
         redundancy: counters.redundant_out as f64 / frames,
-        again: counters.nacks_answered as f64 / frames,
+        again: (counters.nacks_answered + counters.repeated_out) as f64 / frames,
     }
 }

@@ -44,6 +44,8 @@ pub struct ListenerConfig {
     pub red: bool,
     /// Whether it sends NACKs.
     pub nack: bool,
+    /// Whether it reports its losses.
+    pub tells: bool,
     /// Whether an SDK reports what is played, and falls silent at the edge's word.
     pub device: bool,
     /// From its jitter buffer to the ear, in milliseconds.
@@ -62,6 +64,7 @@ impl Default for ListenerConfig {
             down: link,
             red: true,
             nack: true,
+            tells: true,
             device: true,
             output_ms: 0,
             seed: 1,
@@ -559,7 +562,10 @@ impl Listener {
         let expected = highest - self.base + 1;
         let (expected_before, received_before) = self.before;
         let interval = expected - expected_before;
-        let lost = interval.saturating_sub(self.received - received_before);
+        let lost = match self.config.tells {
+            true => interval.saturating_sub(self.received - received_before),
+            false => 0,
+        };
         self.before = (expected, self.received);
         let (last_sr, delay) = self.last_sr.map_or((0, 0), |(sr, at)| {
             (sr, (self.now.since(at).as_micros() * 65_536 / 1_000_000) as u32)
@@ -631,7 +637,10 @@ impl Listener {
             age_ms: (into / 48) as u16,
             output_ms: self.config.output_ms,
             received: self.received as u32,
-            lost: (highest - self.base + 1).saturating_sub(self.received) as u32,
+            lost: match self.config.tells {
+                true => (highest - self.base + 1).saturating_sub(self.received) as u32,
+                false => 0,
+            },
             ..DeviceReport::default()
         };
         self.device.send(self.now.as_micros(), report.write());
