@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from loadtest.hold import detector, parrot
 from loadtest.hold.cases import Maker
+from loadtest.hold.detector import Found
 from loadtest.hold.sound import recorded
 from loadtest.measuring import servers
 from loadtest.measuring.tools import ROOT, BenchError
 
 if TYPE_CHECKING:
-    from loadtest.hold.detector import Found
     from loadtest.hold.parrot import Interruptions
 
 
@@ -28,6 +28,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=["detector", "parrot"], help="measure this part alone")
     parser.add_argument("--tuned", action="store_true", help="on the recordings that the detector was tuned on")
+    parser.add_argument("--loss", type=int, default=0, help="percent of loss, against which the caller sends FEC")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--interruptions", type=int, default=36)
     parser.add_argument("--output", type=Path, default=ROOT / "bench-results")
@@ -35,7 +36,8 @@ def main() -> int:
     results: dict[str, Any] = {"seed": arguments.seed, "recorded": recorded(), "tuned": arguments.tuned}
     try:
         if arguments.only != "parrot":
-            found = detector.measure(Maker(arguments.seed, held_out=not arguments.tuned).cases())
+            maker = Maker(arguments.seed, held_out=not arguments.tuned, loss_percent=arguments.loss)
+            found = detector.measure(maker.cases())
             print(detector_table(found))
             results["detector"] = {
                 kind: {group: vars(one) for group, one in groups.items()} for kind, groups in found.items()
@@ -55,7 +57,9 @@ def main() -> int:
 
 def detector_table(found: dict[str, dict[str, Found]]) -> str:
     lines = ["| onset in | onsets | within 60 ms | p50 | p90 | p99 |", "|---|---|---|---|---|---|"]
-    for group, one in found["onset"].items():
+    onsets = found["onset"]
+    together = Found([delay for one in onsets.values() for delay in one.delays_ms])
+    for group, one in {**onsets, "all": together}.items():
         quantiles = " | ".join(milliseconds(one.quantile(percent)) for percent in (50, 90, 99))
         lines.append(f"| {group} | {len(one.delays_ms)} | {one.within(detector.TARGET_MS):.0%} | {quantiles} |")
     lines += ["", "| false holds in | a minute | worst case | target |", "|---|---|---|---|"]

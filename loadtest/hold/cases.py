@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from loadtest.hold.sound import FRAME, RATE, agents, at_active, at_rms, gain, levels, noises, utterances
+from loadtest.hold.sound import FRAME, RATE, agents, at_active, at_rms, gain, levels, noises, packets, utterances
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +24,8 @@ AGENT_DBOV = -20.0
 _ABOVE_NOISE_DB = 10
 _FAINTEST_DBOV = -50
 _BED_DBOV = -75.0
+_HEAD = 4
+"""Octets of a packet that the detector is shown; one frame's framing says the same of them."""
 
 
 @dataclass
@@ -35,16 +37,24 @@ class Case:
     detail: str
     played: Levels
     heard: Levels
+    sent: list[bytes]
+    """The packet of each frame; empty where DTX sends none."""
     speech: NDArray[np.bool_]
     onsets: list[int] = field(default_factory=list)
 
     def line(self) -> str:
-        columns = (self.speech.astype(int), self.played, self.heard)
-        return ";".join(",".join(map(str, column.tolist())) for column in columns)
+        columns = [
+            map(str, self.speech.astype(int).tolist()),
+            map(str, self.played.tolist()),
+            map(str, self.heard.tolist()),
+            (packet[:_HEAD].hex() for packet in self.sent),
+        ]
+        return ";".join(map(",".join, columns))
 
 
 class Maker:
-    def __init__(self, seed: int, *, held_out: bool) -> None:
+    def __init__(self, seed: int, *, held_out: bool, loss_percent: int = 0) -> None:
+        self._loss_percent = loss_percent
         self._random = np.random.default_rng(seed)
         self._noises = noises(held_out=held_out)
         self._utterances = utterances(held_out=held_out)
@@ -67,14 +77,14 @@ class Maker:
             yield self.speech("quiet", -65, -22, echo_db=loss)
 
     def noise(self, name: str, dbov: float) -> Case:
-        heard, played = levels(self._noise(name, dbov)), levels(self._agent())
-        return Case("noise", name, f"{dbov} dBov", played, heard, np.zeros(len(heard), bool))
+        noise = self._noise(name, dbov)
+        return self._case("noise", name, f"{dbov} dBov", self._agent(), noise)
 
     def echo(self, loss_db: int, delay_ms: int) -> Case:
         agent = self._agent()
         name, dbov = [("quiet", -65.0), ("office", -60.0)][self._random.integers(2)]
-        heard = levels(self._echo(agent, loss_db, delay_ms) + self._noise(name, dbov))
-        return Case("echo", f"{loss_db} dB", f"{delay_ms} ms, {name}", levels(agent), heard, np.zeros(len(heard), bool))
+        heard = self._echo(agent, loss_db, delay_ms) + self._noise(name, dbov)
+        return self._case("echo", f"{loss_db} dB", f"{delay_ms} ms, {name}", agent, heard)
 
     def speech(self, name: str, dbov: float, loudness: float, echo_db: int | None = None) -> Case:
         clean = np.zeros(SECONDS * RATE)
@@ -92,10 +102,16 @@ class Maker:
             above = np.flatnonzero(loud[begin:end])
             if len(above):
                 onsets.append(begin + int(above[0]))
-        ratio = f"{loudness - dbov:.0f} dB"
-        group = f"{name} {ratio}" if echo_db is None else f"echo {echo_db} dB"
+        group = name if echo_db is None else f"echo {echo_db} dB"
         detail = f"noise {dbov}, speech {loudness} dBov"
-        return Case("onset", group, detail, levels(agent), levels(clean + around), speech, onsets)
+        case = self._case("onset", group, detail, agent, clean + around)
+        case.speech, case.onsets = speech, onsets
+        return case
+
+    def _case(self, kind: str, group: str, detail: str, agent: Sound, heard: Sound) -> Case:
+        level = levels(heard)
+        nobody = np.zeros(len(level), bool)
+        return Case(kind, group, detail, levels(agent), level, packets(heard, loss_percent=self._loss_percent), nobody)
 
     def _say(self, clean: Sound, loudness: float) -> Iterator[tuple[int, int]]:
         """Puts utterances into `clean`, pauses between them, and gives the frames that they lie in."""

@@ -1,4 +1,4 @@
-"""Speech and noise for the measures: the recordings beside the repository where they are, synthesised ones elsewhere.
+"""Speech and noise for the measures: the recordings in the folder `ANTIPHON_AUDIO`, synthesised ones without it.
 
 Sound is float, mono, 16 kHz, between -1 and 1. Recordings are split: what was looked at while the detector was made is
 not what it is judged by.
@@ -7,22 +7,22 @@ not what it is judged by.
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+import os
+from pathlib import Path
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 from tests.support.speech import say as synthesise
 
+from antiphon.opus import Encoder
 from loadtest.measuring.tools import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Sound = NDArray[np.float64]
 Levels = NDArray[np.int64]
 
 RATE = 16_000
+OPUS_RATE = 48_000
 FRAME = RATE // 50
 SILENT = 127
 NOISES = {
@@ -32,7 +32,7 @@ NOISES = {
     "keyboard": "noise_keyboard-typing.ogg",
     "office": "noise_office-ambience.ogg",
 }
-_RECORDINGS = ROOT.parent / "shared" / "audio"
+_RECORDINGS = Path(os.environ.get("ANTIPHON_AUDIO", ROOT / "recordings"))
 _TUNED_ON = ("talk_60s.wav", "commercial_mono.wav")
 _JUDGED_BY = (
     "jfk.flac", "katiesteve.wav", "two_channel_16k.wav", "dialogflow_230pm.wav", "dialogflow_book_a_room.wav",
@@ -48,6 +48,7 @@ _SENTENCES = (
     "Actually, my order number is seven four two nine.",
     "Hello? Is there anybody who listens to me?",
 )
+_LONGEST_DTX = 2
 _PAUSE_FRAMES = 15
 _SHORTEST_FRAMES = 10
 
@@ -62,6 +63,26 @@ def levels(sound: Sound) -> Levels:
     """Level of each 20 ms frame in -dBov."""
     frames = sound[: len(sound) // FRAME * FRAME].reshape(-1, FRAME)
     return power_to_level((frames**2).mean(axis=1))
+
+
+def packets(sound: Sound, *, loss_percent: int = 0) -> list[bytes]:
+    """What Chromium sends of each 20 ms frame with DTX: an Opus packet, nothing (`b""`) where silence goes on."""
+    encoder = Encoder(OPUS_RATE, complexity=9, dtx=True, loss_percent=loss_percent)
+    pcm = np.clip(np.round(upsampled(sound) * 32768), -32768, 32767).astype(np.int16)
+    sent: list[bytes] = []
+    silent = False
+    for at in range(len(sound) // FRAME):
+        packet = encoder.encode(pcm[at * encoder.samples : (at + 1) * encoder.samples])
+        dtx = len(packet) <= _LONGEST_DTX
+        sent.append(b"" if dtx and silent else packet)
+        silent = dtx
+    return sent
+
+
+def upsampled(sound: Sound) -> Sound:
+    """To 48 kHz."""
+    spectrum = np.fft.rfft(sound)
+    return np.fft.irfft(spectrum, len(sound) * OPUS_RATE // RATE) * (OPUS_RATE / RATE)
 
 
 def gain(db: float) -> float:
@@ -132,9 +153,9 @@ def _cut(sound: Sound) -> list[Sound]:
     found, at = [], 0
     while at < len(voiced):
         end = at
-        while end < len(voiced) and voiced[end : end + _PAUSE_FRAMES].any():
+        while voiced[at] and voiced[end : end + _PAUSE_FRAMES].any():
             end += 1
-        if voiced[at] and end - at >= _SHORTEST_FRAMES:
+        if end - at >= _SHORTEST_FRAMES:
             found.append(sound[max(0, at - 3) * FRAME : end * FRAME])
         at = max(end, at + 1)
     return found

@@ -23,7 +23,7 @@ SILENCE_20_MS = b"\xf8\xff\xfe"
 
 _MAX_PACKET = 1275
 _VOIP = 2048
-_SET_BITRATE, _SET_COMPLEXITY, _SET_INBAND_FEC, _SET_PACKET_LOSS = 4002, 4010, 4012, 4014
+_SET_BITRATE, _SET_COMPLEXITY, _SET_INBAND_FEC, _SET_PACKET_LOSS, _SET_DTX = 4002, 4010, 4012, 4014, 4016
 _PCM = ctypes.POINTER(ctypes.c_int16)
 
 Pcm = NDArray[np.int16]
@@ -102,9 +102,20 @@ def carries_fec(packet: bytes) -> bool:
 
 
 class Encoder:
-    """One mono stream of 20 ms packets, made for speech, with in-band FEC."""
+    """One mono stream of 20 ms packets, made for speech, with in-band FEC for `loss_percent`.
 
-    def __init__(self, rate: int = CLOCK_RATE, *, bitrate: int = 32_000, complexity: int = 5) -> None:
+    With `dtx` what is no voice for 200 ms becomes packets of one or two octets, which need not be sent.
+    """
+
+    def __init__(
+        self,
+        rate: int = CLOCK_RATE,
+        *,
+        bitrate: int = 32_000,
+        complexity: int = 5,
+        loss_percent: int = 5,
+        dtx: bool = False,
+    ) -> None:
         if rate not in NATIVE_RATES:
             raise OpusError(f"Opus encodes at {', '.join(map(str, NATIVE_RATES))} Hz, not at {rate}: resample first")
         self._library = _library()
@@ -113,7 +124,8 @@ class Encoder:
         self._state = self._library.opus_encoder_create(rate, 1, _VOIP, ctypes.byref(error))
         _check(error.value, "Opus encoder")
         for request, value in (
-            (_SET_BITRATE, bitrate), (_SET_COMPLEXITY, complexity), (_SET_INBAND_FEC, 1), (_SET_PACKET_LOSS, 5),
+            (_SET_BITRATE, bitrate), (_SET_COMPLEXITY, complexity), (_SET_INBAND_FEC, 1),
+            (_SET_PACKET_LOSS, loss_percent), (_SET_DTX, int(dtx)),
         ):  # fmt: skip
             self._library.opus_encoder_ctl(ctypes.c_void_p(self._state), request, ctypes.c_int32(value))
         self._packet = ctypes.create_string_buffer(_MAX_PACKET)

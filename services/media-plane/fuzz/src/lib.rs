@@ -174,7 +174,7 @@ pub fn opus(data: &[u8]) {
         assert!((120..=5_760).contains(&samples) && samples % 120 == 0);
     }
     let _ = opus_packet::is_dtx(data);
-    if opus_packet::carries_fec(data) {
+    if opus_packet::signal_type(data).is_some() || opus_packet::carries_fec(data) {
         assert!(data[0] < 0x80 && opus_packet::duration(data).is_some());
     }
 }

@@ -3,6 +3,7 @@
 use std::io::BufRead;
 
 use antiphon_engine::Time;
+use antiphon_engine::opus::signal_type;
 use antiphon_engine::voice::{Change, Detector, Heard};
 use serde::Serialize;
 
@@ -20,8 +21,10 @@ pub struct Trace {
     pub speech: Vec<u8>,
     /// What was played to the caller.
     pub played: Vec<u8>,
-    /// What the caller's device sends.
+    /// What the caller's device hears.
     pub heard: Vec<u8>,
+    /// The first octets of the packets that it sends; empty where DTX sends none.
+    pub sent: Vec<Vec<u8>>,
 }
 
 /// What the detector made of a trace.
@@ -35,12 +38,12 @@ pub struct Onsets {
 
 /// Why a trace cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("trace {line}: expected three columns of levels, divided by semicolons, of one length")]
+#[error("trace {line}: expected columns of one length, divided by semicolons: three of numbers, one of packets in hex")]
 pub struct BadTrace {
     line: usize,
 }
 
-/// Reads traces, one a line: `speech;played;heard`, numbers divided by commas.
+/// Reads traces, one a line: `speech;played;heard;sent`, numbers and packets divided by commas.
 ///
 /// # Errors
 /// [`BadTrace`], or that of the input.
@@ -49,17 +52,32 @@ pub fn read(input: impl BufRead) -> Result<Vec<Trace>, Box<dyn std::error::Error
     for (at, line) in input.lines().enumerate() {
         let bad = || BadTrace { line: at + 1 };
         let line = line?;
-        let columns: Option<Vec<Vec<u8>>> = line
-            .split(';')
-            .map(|column| column.split(',').map(|number| number.parse().ok()).collect())
-            .collect();
-        let [speech, played, heard] = columns.and_then(|columns| columns.try_into().ok()).ok_or_else(bad)?;
-        if speech.len() != heard.len() || played.len() != heard.len() {
+        let columns: Vec<&str> = line.split(';').collect();
+        let [speech, played, heard, sent] = columns.try_into().map_err(|_| bad())?;
+        let numbers = |column: &str| {
+            column
+                .split(',')
+                .map(|number| number.parse().ok())
+                .collect::<Option<Vec<u8>>>()
+        };
+        let trace = Trace {
+            speech: numbers(speech).ok_or_else(bad)?,
+            played: numbers(played).ok_or_else(bad)?,
+            heard: numbers(heard).ok_or_else(bad)?,
+            sent: sent.split(',').map(octets).collect::<Option<_>>().ok_or_else(bad)?,
+        };
+        let frames = trace.heard.len();
+        if [trace.speech.len(), trace.played.len(), trace.sent.len()] != [frames; 3] {
             return Err(bad().into());
         }
-        traces.push(Trace { speech, played, heard });
+        traces.push(trace);
     }
     Ok(traces)
+}
+
+fn octets(hex: &str) -> Option<Vec<u8>> {
+    let octet = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
+    (0..hex.len()).step_by(2).map(octet).collect()
 }
 
 /// Runs a trace in virtual time, with a worker that tells mistakes from voice after 300 ms.
@@ -75,8 +93,9 @@ pub fn run(trace: &Trace) -> Onsets {
             timestamp: at as u64 * u64::from(FRAME_SAMPLES),
             duration: FRAME_SAMPLES,
             level: *level,
+            signal: signal_type(&trace.sent[at]),
         };
-        if detector.hear(&heard) == Some(Change::Onset) {
+        if !trace.sent[at].is_empty() && detector.hear(&heard) == Some(Change::Onset) {
             onsets.push(at);
         }
         if let Some(onset) = onsets.last().filter(|onset| *onset + VERDICT == at)

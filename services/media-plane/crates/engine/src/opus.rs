@@ -10,6 +10,8 @@ const MAX_DURATION: u32 = 5_760;
 const MAX_FRAME: usize = 1_275;
 /// A SILK frame of the LP layer lasts 20 ms, but for the one of a 10 ms packet.
 const SILK_FRAME: u32 = 960;
+/// Of 256, an active frame's chances to be unvoiced (RFC 6716 table 9): 24 and 74.
+const VOICED_FROM: u16 = 98;
 
 /// Samples at 48 kHz that a packet plays for: 120 to 5,760. `None` when the packet is not valid Opus.
 #[must_use]
@@ -36,6 +38,26 @@ pub fn carries_fec(packet: &[u8]) -> bool {
 #[must_use]
 pub fn duration_and_fec(packet: &[u8]) -> Option<(u32, bool)> {
     Packet::parse(packet).map(|parsed| (parsed.duration(), parsed.carries_fec()))
+}
+
+/// What the encoder took a frame for (RFC 6716 4.2.7.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignalType {
+    /// No voice.
+    Inactive,
+    /// Noise: a consonant, or a key.
+    Unvoiced,
+    /// It has a pitch.
+    Voiced,
+}
+
+/// The signal type of a packet's first SILK frame, or of the frame's LBRR before it; `None` where it cannot be told.
+///
+/// Behind the bits for voice and LBRR comes the frame's type (RFC 6716 4.2.3, 4.2.7.3). As each of these bits halves the range,
+/// what the range decoder compares with the type's probabilities are the next eight bits as they stand.
+#[must_use]
+pub fn signal_type(packet: &[u8]) -> Option<SignalType> {
+    Packet::parse(packet)?.signal_type()
 }
 
 /// A packet's framing.
@@ -81,6 +103,24 @@ impl<'a> Packet<'a> {
         let frames = (self.frame / SILK_FRAME).max(1);
         let set = |at: u32| bits >> (7 - at) & 1 == 1;
         set(frames) || (self.stereo && set(2 * frames + 1))
+    }
+
+    fn signal_type(&self) -> Option<SignalType> {
+        let [first, second, ..] = *self.first else { return None };
+        // Between a stereo frame's flags and its type are predictions; between those of 40 ms with LBRR its flags.
+        let frames = (self.frame / SILK_FRAME).max(1);
+        let bits = u16::from_be_bytes([first, second]);
+        let redundant = bits >> (15 - frames) & 1 == 1;
+        if !self.is_lp() || self.stereo || (redundant && frames > 1) {
+            return None;
+        }
+        let active = redundant || bits >> 15 == 1;
+        let symbol = bits << (frames + 1) >> 8;
+        Some(match (active, symbol < VOICED_FROM) {
+            (false, _) => SignalType::Inactive,
+            (true, true) => SignalType::Unvoiced,
+            (true, false) => SignalType::Voiced,
+        })
     }
 
     fn duration(&self) -> u32 {

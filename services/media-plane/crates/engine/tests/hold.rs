@@ -9,6 +9,11 @@ use support::{Call, CallConfig, frame, opus};
 /// How speech sets in, in dB of its later loudness, a frame each.
 const SET_IN: [i8; 8] = [-14, -6, -3, 0, -2, 0, -4, -1];
 
+/// What the caller's encoder takes a frame for: the first octet of SILK.
+const INACTIVE: u8 = 0x00;
+const UNVOICED: u8 = 0x80;
+const VOICED: u8 = 0xbf;
+
 /// A call whose caller is heard to be silent, or as loud as that, and whose agent is in the middle of a long utterance.
 fn spoken_to(noise: i8, random: &mut Random) -> Call {
     let mut call = Call::connected(CallConfig::default());
@@ -33,12 +38,12 @@ fn spoken_to(noise: i8, random: &mut Random) -> Call {
 /// The caller sends 20 ms of noise.
 fn listen(call: &mut Call, noise: i8, random: &mut Random) {
     let spread = i8::try_from(random.below(5)).expect("small") - 2;
-    send(call, noise.saturating_add(spread));
+    send(call, noise.saturating_add(spread), INACTIVE);
 }
 
-fn send(call: &mut Call, level: i8) {
+fn send(call: &mut Call, level: i8, signal: u8) {
     call.level = level.max(-127);
-    call.say(&[0x48; 40]);
+    call.say(&[&[0x48, signal], &[0; 38][..]].concat());
 }
 
 /// The caller speaks for half a second from now on. Returns when that began.
@@ -50,6 +55,7 @@ fn speak(call: &mut Call, loudness: i8) -> Time {
         send(
             call,
             loudness + SET_IN[at % SET_IN.len()].min(if at < SET_IN.len() { 0 } else { -1 }),
+            if at == 0 { UNVOICED } else { VOICED },
         );
     }
     onset
@@ -186,7 +192,7 @@ fn a_single_loud_frame_is_no_voice() {
     let mut random = Random::new(Seed::or(17).value());
     let mut call = spoken_to(-60, &mut random);
     for _ in 0..10 {
-        send(&mut call, -12);
+        send(&mut call, -12, UNVOICED);
         for _ in 0..5 {
             listen(&mut call, -60, &mut random);
         }

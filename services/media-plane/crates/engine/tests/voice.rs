@@ -1,8 +1,9 @@
-//! The detector on traces of levels: noise, keys, and the agent's own voice coming back are no voice; a minute of each.
+//! The detector on traces of levels and signal types: noise, keys, and the agent's own voice coming back are no voice; a minute of each.
 
 use std::collections::VecDeque;
 
 use antiphon_engine::Time;
+use antiphon_engine::opus::SignalType;
 use antiphon_engine::voice::{Change, Detector, Heard, SILENT};
 use antiphon_netsim::{Random, Seed};
 
@@ -56,8 +57,13 @@ fn mixed(one: u8, other: u8) -> u8 {
 
 /// Feeds a trace of (played, heard) levels to a detector whose every onset is a mistake. Returns the onsets.
 fn mistakes(detector: &mut Detector, trace: impl Iterator<Item = (u8, u8)>) -> Vec<usize> {
+    mistakes_of(detector, trace.map(|(played, heard)| (played, heard, None)))
+}
+
+/// The same with what the encoder took the frames for.
+fn mistakes_of(detector: &mut Detector, trace: impl Iterator<Item = (u8, u8, Option<SignalType>)>) -> Vec<usize> {
     let mut onsets: Vec<usize> = Vec::new();
-    for (at, (played, heard)) in trace.enumerate() {
+    for (at, (played, heard, signal)) in trace.enumerate() {
         let now = Time(1_000_000_000 + at as u64 * FRAME_US);
         detector.played(now, 960, played);
         let heard = Heard {
@@ -65,6 +71,7 @@ fn mistakes(detector: &mut Detector, trace: impl Iterator<Item = (u8, u8)>) -> V
             timestamp: at as u64 * 960,
             duration: 960,
             level: heard,
+            signal,
         };
         if detector.hear(&heard) == Some(Change::Onset) {
             onsets.push(at);
@@ -148,6 +155,60 @@ fn keys_are_no_voice_more_than_once_a_minute() {
     assert!(onsets.len() <= 1, "{onsets:?}, {seed:?}");
 }
 
+/// Typing as loud as speech: between the keys the encoder believes in a pitch now and then.
+fn typing(random: &mut Random) -> impl Iterator<Item = (u8, u8, Option<SignalType>)> {
+    let mut rings = 0_u32;
+    std::iter::repeat_with(move || {
+        rings = if rings == 0 && random.below(9) == 0 { 3 } else { rings };
+        let (level, signal) = match (rings, random.below(100)) {
+            (0, 0) => (56, SignalType::Voiced),
+            (0, _) => (58 + random.below(6), SignalType::Inactive),
+            _ => (24 + random.below(12), SignalType::Unvoiced),
+        };
+        rings = rings.saturating_sub(1);
+        (SILENT, u8::try_from(level).expect("small"), Some(signal))
+    })
+}
+
+#[test]
+fn a_voice_softer_than_the_keys_is_heard_by_its_pitch() {
+    let seed = Seed::or(25);
+    let mut random = Random::new(seed.value());
+    let keys: Vec<_> = typing(&mut random).take(2 * MINUTE).collect();
+    // It sets in with a consonant.
+    let consonant = (SILENT, 44, Some(SignalType::Unvoiced));
+    let vowels = [40, 38, 38, 37].map(|level| (SILENT, level, Some(SignalType::Voiced)));
+    let trace: Vec<_> = keys.into_iter().chain([consonant]).chain(vowels).collect();
+    let onsets = mistakes_of(&mut Detector::new(), trace.iter().copied());
+    let begin = 2 * MINUTE;
+    assert!((1..=3).contains(&onsets.len()), "{onsets:?}, {seed:?}");
+    assert!(
+        onsets.last().is_some_and(|onset| (begin..begin + 3).contains(onset)),
+        "{onsets:?}, {seed:?}"
+    );
+    // By their levels alone they are no voice.
+    let levels = trace.into_iter().map(|(played, heard, _)| (played, heard));
+    let onsets = mistakes(&mut Detector::new(), levels);
+    assert!(onsets.iter().all(|onset| *onset < begin), "{onsets:?}, {seed:?}");
+}
+
+#[test]
+fn voices_in_the_background_are_no_voice_more_than_once_a_minute() {
+    let seed = Seed::or(26);
+    let mut talk: Vec<_> = (0..3).map(|voice| Speech::new(seed.value() + voice, 44)).collect();
+    let trace = std::iter::repeat_with(|| {
+        let heard = talk.iter_mut().map(Speech::next).fold(60, mixed);
+        let signal = if heard < 55 {
+            SignalType::Voiced
+        } else {
+            SignalType::Inactive
+        };
+        (SILENT, heard, Some(signal))
+    });
+    let onsets = mistakes_of(&mut Detector::new(), trace.take(3 * MINUTE));
+    assert!(onsets.len() <= 3, "{onsets:?}, {seed:?}");
+}
+
 #[test]
 fn noise_that_sets_in_is_learnt_from_one_mistake() {
     let seed = Seed::or(24);
@@ -161,6 +222,29 @@ fn noise_that_sets_in_is_learnt_from_one_mistake() {
 }
 
 #[test]
+fn a_voice_is_over_when_its_encoder_sends_nothing_more() {
+    let mut detector = Detector::new();
+    let mut hear = |frame: u64, level| {
+        detector.hear(&Heard {
+            at: Time(1_000_000_000 + frame * FRAME_US),
+            timestamp: frame * 960,
+            duration: 960,
+            level,
+            signal: None,
+        })
+    };
+    let changes: Vec<_> = (0..130)
+        .filter_map(|frame| hear(frame, if frame < 100 { 70 } else { 20 }))
+        .collect();
+    assert_eq!(changes, [Change::Onset]);
+    // A pause of 60 ms is of it; of 400 ms, with DTX, is not.
+    assert_eq!(hear(133, 20), None);
+    assert_eq!(hear(155, 60), Some(Change::Offset));
+    assert_eq!(hear(176, 20), None);
+    assert_eq!(hear(177, 20), Some(Change::Onset));
+}
+
+#[test]
 fn what_is_missing_late_or_of_another_length_is_no_voice() {
     let mut detector = Detector::new();
     let mut timestamp = 0;
@@ -171,6 +255,7 @@ fn what_is_missing_late_or_of_another_length_is_no_voice() {
             timestamp,
             duration,
             level: 70,
+            signal: None,
         };
         assert_eq!(detector.hear(&heard), None);
         // An old frame again, as loud as can be.

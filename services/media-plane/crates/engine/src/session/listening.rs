@@ -2,6 +2,7 @@
 
 use super::Session;
 use super::holds::{Cause, Step};
+use crate::opus::signal_type;
 use crate::output::{Event, Gap, IngestFrame, IngestQuality, Output, PlayoutReport, VoiceEvent};
 use crate::playout::Packet;
 use crate::remote::Remote;
@@ -48,6 +49,7 @@ impl<O: Output> Output for Ear<'_, O> {
             timestamp: frame.timestamp,
             duration: frame.duration,
             level,
+            signal: signal_type(frame.payload),
         };
         if let Some(change) = self.detector.hear(&heard) {
             self.heard = Some(Noticed {

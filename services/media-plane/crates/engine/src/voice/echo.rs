@@ -25,6 +25,8 @@ const DECAY: Dbov = 3.0;
 const TAIL: usize = 8;
 /// Before an echo was ever measured it is taken to be this much softer than what was played.
 const UNMEASURED: Dbov = -10.0;
+/// Of 256 parts of what came back, so many are softer less.
+const LOUDER: u32 = 5;
 /// Bins that measure it.
 const MEASURED: u32 = 25;
 
@@ -59,7 +61,7 @@ impl Echo {
             products: [0.0; LAGS],
             compared: 0,
             lag: None,
-            coupling: Histogram::new(),
+            coupling: Histogram::new(LOUDER),
             measured: 0,
         }
     }
@@ -166,7 +168,7 @@ impl Echo {
             .or(self.lag.filter(|lag| self.correlation(*lag) > BELIEVED / 2.0));
         let turned = found.is_some() != self.lag.is_some();
         if turned {
-            self.coupling = Histogram::new();
+            self.coupling = Histogram::new(LOUDER);
             self.measured = 0;
         }
         self.lag = found;

@@ -45,7 +45,9 @@ pub(super) struct Histogram {
     counts: [u16; Self::STEPS],
     since_halved: u16,
     since_asked: u16,
+    louder: u32,
     loud: Dbov,
+    median: Dbov,
 }
 
 impl Histogram {
@@ -54,15 +56,16 @@ impl Histogram {
     const LOWEST: Dbov = -96.0;
     const HALVED_AFTER: u16 = 1_000;
     const ASKED_AFTER: u16 = 8;
-    /// This share of what was heard, of 256, is louder than [`Self::loud`].
-    const LOUDER: u32 = 5;
 
-    pub(super) const fn new() -> Self {
+    /// `louder` of 256 parts of what is heard exceed [`Self::loud`].
+    pub(super) const fn new(louder: u32) -> Self {
         Self {
             counts: [0; Self::STEPS],
             since_halved: 0,
             since_asked: 0,
+            louder,
             loud: Self::LOWEST,
+            median: Self::LOWEST,
         }
     }
 
@@ -79,7 +82,7 @@ impl Histogram {
         }
         if self.since_asked >= Self::ASKED_AFTER {
             self.since_asked = 0;
-            self.loud = self.quantile();
+            self.ask();
         }
     }
 
@@ -88,16 +91,27 @@ impl Histogram {
         self.loud
     }
 
-    fn quantile(&self) -> Dbov {
+    /// The level that half of it exceeds.
+    pub(super) fn median(&self) -> Dbov {
+        self.median
+    }
+
+    fn ask(&mut self) {
         let all: u32 = self.counts.iter().map(|count| u32::from(*count)).sum();
         let mut louder = 0;
+        self.loud = Self::LOWEST;
+        self.median = Self::LOWEST;
         for (step, count) in self.counts.iter().enumerate().rev() {
             louder += u32::from(*count);
-            if louder * 256 > all * Self::LOUDER {
-                return Self::LOWEST + Self::STEP * (step + 1) as f32;
+            let level = Self::LOWEST + Self::STEP * (step + 1) as f32;
+            if louder * 256 > all * self.louder {
+                self.loud = self.loud.max(level);
+            }
+            if louder * 2 > all {
+                self.median = level;
+                return;
             }
         }
-        Self::LOWEST
     }
 }
 

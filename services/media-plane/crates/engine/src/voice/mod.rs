@@ -1,17 +1,23 @@
-//! Whether the caller speaks, by nothing but the levels that their device sends (RFC 6464): within 60 ms, and not because of noise or echo.
+//! Whether the caller speaks, by the levels that their device sends (RFC 6464) and what its encoder took each frame for, without
+//! decoding: within 60 ms, and not because of noise or echo.
 //!
 //! What counts is the level that two 20 ms bins in a row hold, since a key or a door is over sooner. It is voice when it stands out of
-//! all that was not voice in the last minute: the floor, the loudest noise, and the agent's own voice on its way back. What comes
-//! within 300 ms before voice is not learnt as noise. Somebody who knows better (the worker's model) may say afterwards that it was none.
+//! all that was not voice in the last minute: the floor, the loudest noise, and the agent's own voice on its way back. A frame that has
+//! a pitch is voice when it stands out of all else that had one, and of the usual noise: keys and traffic, however loud, have none.
+//! What comes within 300 ms before voice is not learnt as noise. Somebody who knows better (the worker's model) may say afterwards
+//! that it was none.
 
 mod echo;
 mod envelope;
+mod known;
 
 use std::time::Duration;
 
 use echo::Echo;
-use envelope::{Floor, Histogram};
+use envelope::Floor;
+use known::{Known, Margins};
 
+use crate::opus::SignalType;
 use crate::time::Time;
 
 /// A level in dB below or above overload; digital silence is -127.
@@ -22,17 +28,25 @@ pub const SILENT: u8 = 127;
 const BIN: Duration = Duration::from_millis(20);
 /// Samples of a bin at 48 kHz.
 const BIN_SAMPLES: u32 = 960;
-/// Voice stands this far out of the floor,
+/// Voice stands this far out of the floor.
 const ABOVE_FLOOR: Dbov = 10.0;
-/// out of the loudest noise,
-const ABOVE_NOISE: Dbov = 7.0;
-/// out of the agent's own voice on its way back,
-const ABOVE_ECHO: Dbov = 7.0;
-/// and this much farther for a minute after a mistake.
-const CAUTION: Dbov = 4.0;
-const CAUTIOUS_BINS: u32 = 3_000;
-/// Meanwhile it has to be louder than the mistake was, too.
-const ABOVE_MISTAKE: Dbov = 1.0;
+/// What has a pitch stands this far out of the usual noise.
+const ABOVE_USUAL: Dbov = 10.0;
+/// What is loud enough, whatever it is.
+const LOUD: Margins = Margins {
+    rare: 5,
+    noise: 7.0,
+    echo: 7.0,
+};
+/// What has a pitch.
+const PITCHED: Margins = Margins {
+    rare: 1,
+    noise: 4.0,
+    echo: 5.0,
+};
+/// What the encoder took for no voice, or for a noise, has to be this much louder.
+const INACTIVE: Dbov = 3.0;
+const UNVOICED: Dbov = 1.0;
 /// Three bins in a row may be this much softer than two.
 const THIRD: Dbov = 2.5;
 /// Nothing below this is voice.
@@ -45,7 +59,11 @@ const HANGOVER_BINS: u32 = 15;
 const GUARD: u32 = 15;
 /// What was heard becomes noise once it is this many bins old.
 const RECENT: usize = 15;
-const NOTHING: (Dbov, Dbov) = (Dbov::NEG_INFINITY, Dbov::NEG_INFINITY);
+const NOTHING: Sound = Sound {
+    sustained: Dbov::NEG_INFINITY,
+    returning: Dbov::NEG_INFINITY,
+    signal: None,
+};
 /// Bins after which the floor and the noise are known.
 const SETTLED: u32 = 25;
 
@@ -60,6 +78,8 @@ pub struct Heard {
     pub duration: u32,
     /// In -dBov: 0 is overload, 127 digital silence.
     pub level: u8,
+    /// What the caller's encoder took it for, where its packet tells.
+    pub signal: Option<SignalType>,
 }
 
 /// What changed with a frame.
@@ -81,15 +101,31 @@ enum State {
     },
 }
 
-/// Listens to one caller's levels.
+/// A bin as it is kept until it is known what it was.
+#[derive(Clone, Copy, Debug)]
+struct Sound {
+    sustained: Dbov,
+    /// What of the agent may be in it.
+    returning: Dbov,
+    signal: Option<SignalType>,
+}
+
+impl Sound {
+    fn is_pitched(self) -> bool {
+        self.signal == Some(SignalType::Voiced)
+    }
+}
+
+/// Listens to one caller.
 #[derive(Clone, Debug)]
 pub struct Detector {
     state: State,
     floor: Floor,
-    noise: Histogram,
+    loud: Known,
+    pitched: Known,
     echo: Echo,
-    /// Sustained levels of the last bins and what was played for them: not yet noise.
-    recent: [(Dbov, Dbov); RECENT],
+    /// The last bins: not yet noise.
+    recent: [Sound; RECENT],
     recent_at: usize,
     /// The bin in the making: power times samples, and samples.
     power: f32,
@@ -99,10 +135,9 @@ pub struct Detector {
     /// Smallest difference of arrival and timestamp, in microseconds.
     offset: i64,
     bins: u32,
-    cautious: u32,
-    /// What stood out most since the last onset, and what was played for it.
+    /// What stood out most since the last onset, and whether that had a pitch.
     peak: Dbov,
-    mistaken: Dbov,
+    with_pitch: bool,
     guard: u32,
 }
 
@@ -119,7 +154,8 @@ impl Detector {
         Self {
             state: State::Quiet,
             floor: Floor::new(),
-            noise: Histogram::new(),
+            loud: Known::new(LOUD),
+            pitched: Known::new(PITCHED),
             echo: Echo::new(),
             recent: [NOTHING; RECENT],
             recent_at: 0,
@@ -129,9 +165,8 @@ impl Detector {
             next: 0,
             offset: i64::MAX,
             bins: 0,
-            cautious: 0,
             peak: -127.0,
-            mistaken: -127.0,
+            with_pitch: false,
             guard: 0,
         }
     }
@@ -146,13 +181,14 @@ impl Detector {
         if heard.timestamp < self.next {
             return None;
         }
+        let mut change = None;
         if heard.timestamp > self.next {
-            // Nothing is known of what is missing; a silence of DTX is none of it, and none is voice.
+            // What is missing is lost, or a silence of DTX: it is no voice, and says nothing of noise.
             (self.power, self.samples, self.before) = (0.0, 0, [-127.0; 2]);
+            change = self.miss((heard.timestamp - self.next) / u64::from(BIN_SAMPLES));
         }
         self.next = heard.timestamp + u64::from(heard.duration);
         let at = self.moment(heard);
-        let mut change = None;
         let mut rest = heard.duration;
         let power = power(heard.level);
         while rest > 0 {
@@ -163,7 +199,7 @@ impl Detector {
             if self.samples == BIN_SAMPLES {
                 let level = level(self.power / BIN_SAMPLES as f32);
                 (self.power, self.samples) = (0.0, 0);
-                change = self.bin(at, level).or(change);
+                change = self.bin(at, level, heard.signal).or(change);
             }
         }
         change
@@ -171,9 +207,10 @@ impl Detector {
 
     /// It was no voice: what was heard since the last onset is noise, or echo.
     pub fn mistaken(&mut self) {
-        let before = if self.cautious > 0 { self.mistaken } else { self.peak };
-        self.mistaken = before.max(self.peak);
-        self.cautious = CAUTIOUS_BINS;
+        self.loud.mistake(self.peak);
+        if self.with_pitch {
+            self.pitched.mistake(self.peak);
+        }
         self.state = State::Quiet;
         for kept in std::mem::replace(&mut self.recent, [NOTHING; RECENT]) {
             self.attribute(kept);
@@ -195,7 +232,7 @@ impl Detector {
     /// The floor and the loudest noise, in dBov.
     #[must_use]
     pub fn noise(&self) -> (f32, f32) {
-        (self.floor.level(), self.noise.loud())
+        (self.floor.level(), self.loud.noise().loud())
     }
 
     /// When the frame would have come without jitter: arrival minima, which a drifting clock may slowly raise.
@@ -206,74 +243,93 @@ impl Detector {
         Time(u64::try_from(media + self.offset).unwrap_or(0))
     }
 
-    fn bin(&mut self, at: Time, level: Dbov) -> Option<Change> {
+    fn bin(&mut self, at: Time, level: Dbov, signal: Option<SignalType>) -> Option<Change> {
         let [second, third] = self.before;
-        let sustained = level.min(second);
+        let returning = self.echo.returning(at);
+        let sound = Sound {
+            sustained: level.min(second),
+            returning,
+            signal,
+        };
         self.before = [level, second];
         self.bins = self.bins.saturating_add(1);
-        self.cautious = self.cautious.saturating_sub(1);
+        self.loud.pass();
+        self.pitched.pass();
         self.floor.hear(level);
-        let returning = self.echo.returning(at);
         match self.state {
             State::Quiet => {
-                let threshold = self.threshold(returning);
+                let longer = sound.sustained.min(third) + THIRD;
+                let onset = self.onset(sound, sound.sustained.max(longer));
                 if self.echo.compare(at, level) {
-                    self.noise = Histogram::new();
+                    self.loud.forget_noise();
+                    self.pitched.forget_noise();
                 }
-                let evidence = sustained.max(sustained.min(third) + THIRD);
-                if evidence >= threshold && self.bins > SETTLED {
+                if let Some((evidence, threshold)) = onset.filter(|_| self.bins > SETTLED) {
                     self.state = State::Voice {
                         end: threshold - HYSTERESIS,
                         quiet: 0,
                     };
                     self.recent = [NOTHING; RECENT];
                     self.peak = evidence;
+                    self.with_pitch = sound.is_pitched();
                     return Some(Change::Onset);
                 }
-                self.learn(sustained, returning);
+                self.learn(sound);
                 None
             }
             State::Voice { end, quiet } => {
-                self.peak = self.peak.max(sustained);
-                self.remember(sustained, returning);
+                self.peak = self.peak.max(sound.sustained);
+                self.remember(sound);
                 let end = end
                     .max(self.floor.level() + ABOVE_FLOOR - FLOOR_HYSTERESIS)
-                    .max(self.noise.loud());
-                let quiet = if level < end { quiet + 1 } else { 0 };
-                let over = quiet >= HANGOVER_BINS;
-                if over {
-                    self.guard = GUARD;
-                    self.recent = [NOTHING; RECENT];
-                }
-                self.state = if over {
-                    State::Quiet
-                } else {
-                    State::Voice { end, quiet }
-                };
-                over.then_some(Change::Offset)
+                    .max(self.loud.noise().loud());
+                self.quieten(end, if level < end { quiet + 1 } else { 0 })
             }
         }
     }
 
-    fn threshold(&self, returning: Dbov) -> Dbov {
-        let caution = CAUTION * self.cautious as f32 / CAUTIOUS_BINS as f32;
-        let mistaken = if self.cautious > 0 {
-            self.mistaken + ABOVE_MISTAKE
-        } else {
-            FAINTEST
+    /// So many bins did not come.
+    fn miss(&mut self, bins: u64) -> Option<Change> {
+        let State::Voice { end, quiet } = self.state else {
+            return None;
         };
-        let noise = self.noise.loud() + ABOVE_NOISE + caution;
-        let echo = self.echo.expected(returning) + ABOVE_ECHO + caution;
-        (self.floor.level() + ABOVE_FLOOR)
-            .max(noise)
-            .max(echo)
-            .max(FAINTEST)
-            .max(mistaken)
+        let bins = u32::try_from(bins).unwrap_or(HANGOVER_BINS).min(HANGOVER_BINS);
+        self.quieten(end, quiet + bins)
+    }
+
+    /// So many bins in a row were softer than voice is.
+    fn quieten(&mut self, end: Dbov, quiet: u32) -> Option<Change> {
+        self.state = State::Voice { end, quiet };
+        if quiet < HANGOVER_BINS {
+            return None;
+        }
+        self.state = State::Quiet;
+        self.guard = GUARD;
+        self.recent = [NOTHING; RECENT];
+        Some(Change::Offset)
+    }
+
+    /// What makes a bin voice, and the threshold that it reached; `None` where it is none.
+    fn onset(&self, sound: Sound, evidence: Dbov) -> Option<(Dbov, Dbov)> {
+        let echo = self.echo.expected(sound.returning);
+        let least = FAINTEST.max(self.floor.level() + ABOVE_FLOOR);
+        let doubt = match sound.signal {
+            Some(SignalType::Inactive) => INACTIVE,
+            Some(SignalType::Unvoiced) => UNVOICED,
+            Some(SignalType::Voiced) | None => 0.0,
+        };
+        let threshold = self.loud.threshold(echo).max(least);
+        if evidence >= threshold + doubt {
+            return Some((evidence, threshold));
+        }
+        let usual = self.loud.noise().median() + ABOVE_USUAL;
+        let threshold = self.pitched.threshold(echo).max(least).max(usual);
+        (sound.is_pitched() && sound.sustained >= threshold).then_some((sound.sustained, threshold))
     }
 
     /// What is old enough becomes noise, or echo.
-    fn learn(&mut self, sustained: Dbov, returning: Dbov) {
-        let old = self.remember(sustained, returning);
+    fn learn(&mut self, sound: Sound) {
+        let old = self.remember(sound);
         if self.guard > 0 {
             self.guard -= 1;
         } else {
@@ -282,15 +338,25 @@ impl Detector {
     }
 
     /// Keeps what is heard until it is known what it was. Returns what was kept longest.
-    fn remember(&mut self, sustained: Dbov, returning: Dbov) -> (Dbov, Dbov) {
-        let old = std::mem::replace(&mut self.recent[self.recent_at], (sustained, returning));
+    fn remember(&mut self, sound: Sound) -> Sound {
+        let old = std::mem::replace(&mut self.recent[self.recent_at], sound);
         self.recent_at = (self.recent_at + 1) % RECENT;
         old
     }
 
-    fn attribute(&mut self, (sustained, returning): (Dbov, Dbov)) {
-        if sustained.is_finite() && !self.echo.learn(sustained, returning, sustained <= self.noise.loud()) {
-            self.noise.learn(sustained);
+    fn attribute(&mut self, sound: Sound) {
+        let Sound {
+            sustained,
+            returning,
+            signal,
+        } = sound;
+        let explained = sustained <= self.loud.noise().loud();
+        if !sustained.is_finite() || self.echo.learn(sustained, returning, explained) {
+            return;
+        }
+        self.loud.learn(sustained);
+        if signal.is_some() {
+            self.pitched.learn(if sound.is_pitched() { sustained } else { -127.0 });
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Opus packets from outside.
 
-use antiphon_engine::opus::{SILENCE, carries_fec, duration, is_dtx};
+use antiphon_engine::opus::{SILENCE, SignalType, carries_fec, duration, is_dtx, signal_type};
 use proptest::prelude::*;
 
 /// A table-of-contents octet.
@@ -124,7 +124,120 @@ fn celt_silence_and_frames_that_were_not_sent_carry_no_fec() {
     }
 }
 
+/// The range decoder as RFC 6716 4.1 writes it, of a SILK frame's first symbols.
+struct RangeDecoder<'a> {
+    frame: &'a [u8],
+    read: usize,
+    last: u32,
+    range: u32,
+    value: u32,
+}
+
+impl<'a> RangeDecoder<'a> {
+    fn new(frame: &'a [u8]) -> Self {
+        let first = u32::from(frame[0]);
+        let mut decoder = Self {
+            frame,
+            read: 1,
+            last: first,
+            range: 128,
+            value: 127 - (first >> 1),
+        };
+        decoder.normalise();
+        decoder
+    }
+
+    fn normalise(&mut self) {
+        while self.range <= 1 << 23 {
+            let octet = u32::from(self.frame.get(self.read).copied().unwrap_or(0));
+            self.read += 1;
+            let symbol = (self.last << 8 | octet) >> 1 & 0xff;
+            self.last = octet;
+            self.range <<= 8;
+            self.value = ((self.value << 8) + (255 - symbol)) & 0x7fff_ffff;
+        }
+    }
+
+    /// A symbol by the chances of each, of 256.
+    fn symbol(&mut self, chances: &[u32]) -> usize {
+        let unit = self.range / 256;
+        let reached = 256 - (self.value / unit + 1).min(256);
+        let mut below = 0;
+        let mut symbol = 0;
+        while below + chances[symbol] <= reached {
+            below += chances[symbol];
+            symbol += 1;
+        }
+        let above = 256 - below - chances[symbol];
+        self.value -= unit * above;
+        self.range = if below == 0 {
+            self.range - unit * above
+        } else {
+            unit * chances[symbol]
+        };
+        self.normalise();
+        symbol
+    }
+}
+
+/// RFC 6716 table 9.
+const INACTIVE: [u32; 2] = [26, 230];
+const ACTIVE: [u32; 6] = [0, 0, 24, 74, 148, 10];
+
+fn decoded(frame: &[u8], frames: usize) -> SignalType {
+    let mut decoder = RangeDecoder::new(frame);
+    let flags: Vec<usize> = (0..=frames).map(|_| decoder.symbol(&[128, 128])).collect();
+    let active = flags[0] == 1 || flags[frames] == 1;
+    let frame_type = decoder.symbol(if active { &ACTIVE } else { &INACTIVE });
+    match frame_type {
+        0 | 1 => SignalType::Inactive,
+        2 | 3 => SignalType::Unvoiced,
+        _ => SignalType::Voiced,
+    }
+}
+
+#[test]
+fn what_has_no_mono_silk_frame_has_no_signal_type() {
+    for packet in [
+        &SILENCE[..],
+        &[0x4c, 0x80, 0xff],
+        &[0x48, 0x80],
+        &[0x48],
+        &[0x4b, 0x80 | 2, 1, 0xff, 0xff],
+        // 40 and 60 ms with LBRR, whose flags come first.
+        &[0x50, 0x20, 0xff],
+        &[0x58, 0x10, 0xff],
+        &[],
+    ] {
+        assert_eq!(signal_type(packet), None, "{packet:02x?}");
+    }
+}
+
 proptest! {
+    #[test]
+    fn a_signal_type_is_what_a_range_decoder_makes_of_it(
+        config in 0..16_u8,
+        frame in prop::collection::vec(any::<u8>(), 2..12),
+    ) {
+        let packet = [&[config << 3], &frame[..]].concat();
+        let frames = duration(&packet).expect("valid") as usize / 960;
+        let told = signal_type(&packet);
+        let redundant = frame[0] >> (7 - frames.max(1)) & 1 == 1;
+        if redundant && frames > 1 {
+            prop_assert_eq!(told, None);
+        } else {
+            prop_assert_eq!(told, Some(decoded(&frame, frames.max(1))));
+        }
+    }
+
+    #[test]
+    fn hostile_packets_have_a_signal_type_or_none(packet in prop::collection::vec(any::<u8>(), 0..200)) {
+        if signal_type(&packet).is_some() {
+            prop_assert!(packet[0] >> 3 < 16);
+            prop_assert!(duration(&packet).is_some());
+        }
+    }
+
     #[test]
     fn only_valid_packets_with_an_lp_layer_carry_fec(packet in prop::collection::vec(any::<u8>(), 0..200)) {
         if carries_fec(&packet) {
