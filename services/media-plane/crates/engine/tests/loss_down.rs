@@ -129,7 +129,7 @@ fn jitter_and_reordering_cost_little() {
 #[test]
 fn every_nack_is_answered_or_counted() {
     let lossy = LinkConfig {
-        delay_us: 20_000,
+        delay_us: 10_000,
         loss: Loss::Random(0.10),
         ..LinkConfig::default()
     };

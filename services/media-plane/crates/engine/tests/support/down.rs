@@ -72,6 +72,14 @@ pub fn bursts(share: f64, mean: f64) -> Loss {
     }
 }
 
+/// As much loss, without bursts.
+fn scattered(loss: Loss) -> Loss {
+    match loss {
+        Loss::Bursts { begin, end, loss } => Loss::Random(loss * begin / (begin + end)),
+        other => other,
+    }
+}
+
 pub fn run(scenario: &Scenario) -> Outcome {
     let way = LinkConfig {
         delay_us: scenario.round_trip_ms * 500,
@@ -81,8 +89,13 @@ pub fn run(scenario: &Scenario) -> Outcome {
         reorder_us: 30_000,
         ..LinkConfig::default()
     };
+    // So little goes up that a burst, counted in packets, would last for seconds.
+    let up = LinkConfig {
+        loss: scattered(scenario.loss),
+        ..way
+    };
     let mut listener = Listener::connected(ListenerConfig {
-        up: way,
+        up,
         down: way,
         red: matches!(scenario.mechanism, Mechanism::Red | Mechanism::RedNack),
         nack: matches!(scenario.mechanism, Mechanism::Nack | Mechanism::RedNack),
