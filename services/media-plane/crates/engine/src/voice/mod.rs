@@ -189,6 +189,9 @@ impl Detector {
         }
         self.next = heard.timestamp + u64::from(heard.duration);
         let at = self.moment(heard);
+        if self.samples == 0 && heard.duration == BIN_SAMPLES {
+            return self.bin(at, -Dbov::from(heard.level), heard.signal).or(change);
+        }
         let mut rest = heard.duration;
         let power = power(heard.level);
         while rest > 0 {
