@@ -115,6 +115,7 @@ def test_a_hold_with_no_turn_behind_it_is_released_after_300_ms(in_virtual_time:
     async def story() -> None:
         talk = Talk()
         await talk.begin()
+        await talk.hear(QUIET, 0.1)
         begin = talk.notice(held=True)
         await talk.hear(QUIET, 1.0)
         assert talk.edge.since(begin) == [(0.3, "release")]
@@ -156,6 +157,7 @@ def test_the_agent_s_own_hold_outlasts_the_edge_s(in_virtual_time: Callable[[Sto
     async def story() -> None:
         talk = Talk()
         await talk.begin()
+        await talk.hear(QUIET, 0.1)
         begin = talk.notice(held=True)
         talk.session.hold()
         await talk.hear(QUIET, 1.0)
@@ -189,7 +191,7 @@ def test_without_interruptions_the_agent_speaks_on(in_virtual_time: Callable[[St
     async def story() -> None:
         talk = Talk()
         await talk.begin()
-        talk.session.interruptions = False
+        talk.session.interruptions = "never"
         begin = round(asyncio.get_running_loop().time(), 3)
         await talk.hear(VOICE, 1.0)
         assert talk.edge.since(begin) == [(0.0, "policy False")]

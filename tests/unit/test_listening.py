@@ -8,8 +8,10 @@ import pytest
 from antiphon.frames import REPAIR, Frame
 from antiphon.opus import SILENCE_20_MS
 from antiphon.testing import VirtualTimeLoop
-from antiphon.turns import HintedVoice, TurnDetector
-from antiphon.worker.listening import Listener, Stretch
+from antiphon.turns import HintedVoice, TurnPolicy
+from antiphon.turns.actions import Action, Committed, TurnStarted
+from antiphon.worker.listening import Listener
+from antiphon.worker.stretch import Stretch  # noqa: TC001 - pytest reads hints
 
 VOICE, QUIET = 0x190, 0x17F
 
@@ -25,10 +27,14 @@ class Ear:
     def __init__(self) -> None:
         self.started: list[float] = []
         self.ended: list[tuple[float, Stretch]] = []
-        self.listener = Listener(HintedVoice(), TurnDetector(), self.started.append, self._ended)
+        self.listener = Listener(HintedVoice(), TurnPolicy(), self._act)
 
-    def _ended(self, stretch: Stretch) -> None:
-        self.ended.append((asyncio.get_running_loop().time(), stretch))
+    def _act(self, action: Action) -> None:
+        if isinstance(action, TurnStarted):
+            self.started.append(action.began_s)
+        elif isinstance(action, Committed):
+            stretch = self.listener.cut_out(action.started_s, action.ended_s)
+            self.ended.append((asyncio.get_running_loop().time(), stretch))
 
     async def hear(self, frames: list[Frame]) -> None:
         for one in frames:

@@ -9,9 +9,10 @@ import pytest
 
 from antiphon.frames import Frame
 from antiphon.opus import Encoder, Pcm
-from antiphon.turns import TurnDetector, TurnEnded, TurnStarted
+from antiphon.turns.actions import Committed, TurnStarted
 from antiphon.turns.silero import SileroVoice
 from tests.support.eventually import eventually
+from tests.support.floor import Story
 from tests.support.speech import say, silence
 
 Judgement = tuple[int, int, float]
@@ -46,13 +47,12 @@ async def judge(voice: SileroVoice, frames: list[Frame]) -> list[Judgement]:
 async def test_speech_is_one_turn_found_where_it_is(voice: SileroVoice) -> None:
     speech = say("Please tell me about the weather in Lisbon tomorrow.")
     judgements = await judge(voice, frames_of(np.concatenate([silence(1.0), speech, silence(1.0)])))
-    detector = TurnDetector()
-    events = [detector.hear(start / 48000, end / 48000, p) for start, end, p in judgements]
-    started, ended = [event for event in events if event is not None]
-    assert isinstance(started, TurnStarted)
-    assert isinstance(ended, TurnEnded)
+    story = Story()
+    for start, end, p in judgements:
+        story.hear(start / 48000, end / 48000, p)
+    (started,), (ended,) = story.of(TurnStarted), story.of(Committed)
     loud = np.flatnonzero(np.abs(speech.astype(int)) > 1000) / 16000
-    assert abs(started.at_s - (1.0 + loud[0])) < 0.15
+    assert abs(started.began_s - (1.0 + loud[0])) < 0.15
     assert abs(ended.ended_s - (1.0 + loud[-1])) < 0.25
 
 

@@ -192,13 +192,17 @@ async def test_speaking_over_an_utterance_flushes_it_and_tells_what_was_heard(wo
         await link.media_message(voice(1, 0, 40, spoken=range(10)))
         assert await frames_until(link, 51) == 51
         await link.report(1, 1, queued=48000, sent=9600, heard=4800)
-        await link.media_message(voice(1, 40, 5, spoken=range(40, 45)))
+        await link.media_message(voice(1, 40, 20, spoken=range(40, 60)))
         answer = await link.next_media()
-        assert list(answer.commands.command) == [2]
-        assert list(answer.commands.generation) == [1]
+        commands = list(zip(answer.commands.command, answer.commands.generation, strict=True))
+        assert commands[0][0] == 0  # held at once
+        if len(commands) == 1:
+            answer = await link.next_media()
+            commands += zip(answer.commands.command, answer.commands.generation, strict=True)
+        assert commands[1:] == [(2, 1)]
         await link.report(1, 1, queued=48000, sent=9600, heard=7200, state=3, basis=1)
         await eventually(lambda: bool(HEARD))
-        await link.media_message(voice(1, 45, 40, spoken=()))
+        await link.media_message(voice(1, 60, 40, spoken=()))
         answer = await link.next_media()
         assert set(answer.frames.generation) == {1}
         assert HEARD[0].cut == "interrupted"  # type: ignore[attr-defined]

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from antiphon.opus import Pcm
     from antiphon.worker.agent import Agent
-    from antiphon.worker.listening import Stretch
     from antiphon.worker.quality import Quality
+    from antiphon.worker.stretch import Stretch
 
 
 class AgentFailedError(AssertionError):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping
 
     from antiphon.opus import Pcm
-    from antiphon.worker.listening import Stretch
+    from antiphon.worker.stretch import Stretch
 
 FRAME_S = 0.02
 _FRAME_TICKS = 960

@@ -9,57 +9,47 @@ from __future__ import annotations
 import asyncio
 import json
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from antiphon.frames import CLOCK_RATE, TELEPHONE_EVENT, Frame, Gap, VoiceHint
 from antiphon.telemetry import get_logger
-from antiphon.turns import TurnDetector, TurnPolicy, VoiceDetector
+from antiphon.turns import Cause, TurnPolicy, VoiceDetector
+from antiphon.turns import actions as do
+from antiphon.turns.evidence import AgentEnds, AgentStarts, Hint, ReplyEnded
 from antiphon.worker import data, metrics
 from antiphon.worker.audio import Audio, packets
 from antiphon.worker.dtmf import PATIENCE_S, Dtmf, Keypad
-from antiphon.worker.listening import Listener, Stretch, gap_wait_s
+from antiphon.worker.listening import Listener, gap_wait_s
 from antiphon.worker.quality import Quality, TurnQuality
+from antiphon.worker.reply import Reply, current_reply
 from antiphon.worker.speaker import Said, Speaker, Utterance
+from antiphon.worker.trace_file import TraceRecorder
 from antiphon.worker.turn import Turn
+from antiphon.worker.turn_taking import TurnTaking
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from antiphon.turns.actions import Action
+    from antiphon.worker.audio import Packet
     from antiphon.worker.ingest import Reader
+    from antiphon.worker.stretch import Stretch
     from antiphon.worker.transport import CallInfo, Transport
 
 MessageHandler = Callable[[Any], Awaitable[None] | None]
 DataHandler = Callable[[str, bytes, bool], Awaitable[None] | None]
 TurnHandler = Callable[[Turn], Awaitable[None]]
 DtmfHandler = Callable[[Dtmf], Awaitable[None] | None]
+IdleHandler = Callable[[int], Awaitable[None] | None]
+LateHandler = Callable[[], Awaitable[None] | None]
 
 _UNSENT_MESSAGES = 64
-_DOUBT_S = 0.1
 _MOST_TASKS = 256
+_IDLE_S = 10.0
+_LATE_S = 1.5
 _log = get_logger("worker")
-
-
-@dataclass(eq=False, slots=True)
-class Reply:
-    """The agent's answer to a turn. Once it lost the floor, nothing more of it is said."""
-
-    turn: Turn
-    spoke: bool = False
-    lost: str | None = None
-    task: asyncio.Task[None] | None = None
-
-    def take_floor(self) -> str | None:
-        """Returns why it may not speak, or None."""
-        self.spoke = self.spoke or self.lost is None
-        return self.lost
-
-
-def _free_floor() -> None:
-    """Speech outside of replies may always be said."""
-
-
-_reply: ContextVar[Reply | None] = ContextVar("reply", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,32 +66,37 @@ class Call:
     def __init__(self, info: CallInfo, transport: Transport, hearing: Hearing, ended: Callable[[Call], None]) -> None:
         self.info = info
         self.log = _log.bind(session=info.id, agent=info.agent)
-        self.speaker = Speaker(transport, self._tell_utterance)
+        self.speaker = Speaker(transport, self._tell_utterance, self._speaks)
         self.closed = asyncio.Event()
         self.error: BaseException | None = None
         self.turn_handler: TurnHandler | None = None
         self.message_handler: MessageHandler | None = None
         self.data_handler: DataHandler | None = None
         self.dtmf_handler: DtmfHandler | None = None
+        self.idle_handler: IdleHandler | None = None
+        self.late_handler: LateHandler | None = None
+        self.listener: Listener | None = None
+        self.turn_policy = hearing.policy
+        """As the agent wants it; what is protected makes it stricter for a while."""
+        self.turns = TurnTaking(self)
         self.quality = Quality()
         self._transport = transport
         self._hearing = hearing
         self._ended = ended
         self._readers: list[weakref.ref[Reader]] = []  # one that the agent dropped is dropped here, too
-        self._listener: Listener | None = None
         self._keypad = Keypad()
         self._key_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._connected = asyncio.Event()
         self._unsent: list[tuple[str, bytes, bool]] = []
         self._turns = 0
-        self._withdrawn: Stretch | None = None
+        self._speculative = False
+        self._ahead: Reply | None = None
+        """The reply to a turn that only seems to be over."""
         self._replies: set[Reply] = set()
         self._reason: str | None = None
-        self.interruptions = True
         self._protection: object | None = None
-        self._policy = False
-        self._judgement: asyncio.TimerHandle | None = None
+        self._edge_may_hold = False
 
     # what the edge tells
 
@@ -128,43 +123,23 @@ class Call:
         self._keypad.begin(frame.timestamp)
         for reader in self._listening():
             reader.put(frame)
-        if self._listener is not None:
-            self._listener.hear(frame)
+        if self.listener is not None:
+            self.listener.hear(frame)
 
     def noticed(self, hint: VoiceHint) -> None:
         """The edge noticed that the caller speaks or has stopped. It is judged by whether a turn comes of it."""
-        if self._listener is None or self.closed.is_set():
+        if self.listener is None or self.closed.is_set():
             return
-        self._listener.expect_voice(hint.onset)
-        if not hint.onset:
-            return
-        if hint.held:
+        if hint.onset and hint.held:
             self.speaker.held_by_edge()
-        if not self.interruptible:
-            self.speaker.release()
-        elif self._judgement is None:
-            self._judge_in(self._hearing.policy.confirm_s)
-
-    def _judge_in(self, seconds: float) -> None:
-        self._judgement = asyncio.get_running_loop().call_later(seconds, self._judge)
-
-    def _judge(self) -> None:
-        """A turn has cut what the edge held; if there is none by now, it was no voice."""
-        self._judgement = None
-        if self._listener is None or self.closed.is_set():
-            return
-        if self._listener.in_doubt:
-            self._judge_in(_DOUBT_S)
-        elif self.speaker.is_held_by_edge or not self._listener.talking:
-            self._listener.expect_voice(False)
-            self.speaker.release()
+        self.listener.tell(Hint(self.listener.now_s, hint.onset, hint.held))
 
     def miss(self, gap: Gap) -> None:
         metrics.MISSING.labels("lost" if gap.lost else "announced").inc(gap.missing)
         for reader in self._listening():
             reader.put_gap(gap)
-        if self._listener is not None:
-            self._listener.miss(gap)
+        if self.listener is not None:
+            self.listener.miss(gap)
 
     def measured(self, quality: Quality) -> None:
         quality.count_since(self.quality)
@@ -172,7 +147,7 @@ class Call:
 
     def gap_wait_s(self) -> float:
         """For how long a gap is waited for, at most: about a round trip, within the policy's bound."""
-        return gap_wait_s(self._hearing.policy, self.quality.rtt_s)
+        return gap_wait_s(self.turn_policy, self.quality.rtt_s)
 
     def _press(self, frame: Frame) -> None:
         """A packet of a key. If it was missing, nobody need wait for it any more."""
@@ -187,8 +162,8 @@ class Call:
             nothing = Gap(frame.sequence, 1, lost=True)
             for reader in self._listening():
                 reader.put_gap(nothing)
-            if self._listener is not None:
-                self._listener.miss(nothing)
+            if self.listener is not None:
+                self.listener.miss(nothing)
 
     def _tell_keys(self, keys: list[Dtmf]) -> None:
         for key in keys:
@@ -226,10 +201,8 @@ class Call:
         self.speaker.close()
         if self._key_timer is not None:
             self._key_timer.cancel()
-        if self._listener is not None:
-            self._listener.close()
-        if self._judgement is not None:
-            self._judgement.cancel()
+        if self.listener is not None:
+            self.listener.close()
         for reader in self._listening():
             reader.close()
         for task in self._tasks:
@@ -252,29 +225,37 @@ class Call:
     @property
     def interruptible(self) -> bool:
         """Whether the caller's voice may hold and cut what is being said."""
-        return self.interruptions and self._protection is None
+        return self.turn_policy.interruptions != "never" and self._protection is None
 
     def apply_policy(self) -> None:
-        """Tells the edge what it may do by itself, where that has changed."""
-        policy = self._listener is not None and self.interruptible
-        if policy != self._policy and not self.closed.is_set():
-            self._policy = policy
-            self._transport.set_policy(hold_on_voice=policy)
+        """Tells the listener and the edge what they may do by themselves, where that has changed."""
+        if self.closed.is_set():
+            return
+        if self.listener is not None:
+            protected = self._protection is not None
+            self.listener.policy = replace(self.turn_policy, interruptions="never") if protected else self.turn_policy
+        may_hold = self.listener is not None and self.interruptible
+        if may_hold != self._edge_may_hold:
+            self._edge_may_hold = may_hold
+            self._transport.set_policy(hold_on_voice=may_hold)
 
     def _protect(self, what: object | None) -> None:
         self._protection = what
         self.apply_policy()
 
-    def _doubt(self, begins: bool) -> None:  # noqa: FBT001 - as the listener tells it
-        if self.interruptible or not begins:
-            self.speaker.doubt(begins)
-
     async def say(self, audio: Audio, rate: int | None, *, protected: bool = False) -> Said:
         await self._connected.wait()
-        reply = _reply.get()
-        may_speak = reply.take_floor if reply is not None else _free_floor
+        reply = current_reply()
+        if reply is None:
+            return await self._say(packets(audio, rate), lambda: None, protected=protected)
+        async with reply.ready(packets(audio, rate)) as ready:
+            return await self._say(ready, reply.take_floor, protected=protected)
+
+    async def _say(
+        self, spoken: AsyncIterator[Packet], may_speak: Callable[[], str | None], *, protected: bool
+    ) -> Said:
         if not protected:
-            return await self.speaker.say(packets(audio, rate), may_speak)
+            return await self.speaker.say(spoken, may_speak)
         protection = object()
 
         def take_floor() -> str | None:
@@ -284,10 +265,15 @@ class Call:
             return reason
 
         try:
-            return await self.speaker.say(packets(audio, rate), take_floor)
+            return await self.speaker.say(spoken, take_floor)
         finally:
             if self._protection is protection:
                 self._protect(None)
+
+    def _speaks(self, begins: bool) -> None:  # noqa: FBT001 - as the speaker tells it
+        if self.listener is not None and not self.closed.is_set():
+            now_s = self.listener.now_s
+            self.listener.tell(AgentStarts(now_s) if begins else AgentEnds(now_s))
 
     def read(self, reader: Reader) -> None:
         if self.closed.is_set():
@@ -298,14 +284,30 @@ class Call:
     def _listening(self) -> list[Reader]:
         return [reader for ref in tuple(self._readers) if (reader := ref()) is not None]
 
-    def listen(self, handler: TurnHandler) -> None:
-        self.turn_handler = handler
-        if self._listener is None and not self.closed.is_set():
-            detector = TurnDetector(self._hearing.policy)
-            self._listener = Listener(
-                self._hearing.voice, detector, self._turn_started, self._turn_ended, self._doubt, self.gap_wait_s
-            )
-            self.apply_policy()
+    def listen(self, handler: TurnHandler, *, speculative: bool = False) -> None:
+        self.turn_handler, self._speculative = handler, speculative
+        self._open_ears()
+
+    def on_idle(self, handler: IdleHandler) -> None:
+        self.idle_handler = handler
+        self.turn_policy = replace(self.turn_policy, idle_s=self.turn_policy.idle_s or _IDLE_S)
+        self._open_ears()
+
+    def on_late(self, handler: LateHandler) -> None:
+        self.late_handler = handler
+        self.turn_policy = replace(self.turn_policy, late_s=self.turn_policy.late_s or _LATE_S)
+        self._open_ears()
+
+    def _open_ears(self) -> None:
+        if self.listener is None and not self.closed.is_set():
+            self.listener = Listener(self._hearing.voice, self.turn_policy, self._act, self.gap_wait_s)
+        self.apply_policy()
+
+    def record_turns(self, path: Path) -> None:
+        """To be replayed: see `antiphon.turns.replay`."""
+        self._open_ears()
+        if self.listener is not None:
+            self.listener.recorder = TraceRecorder(path, self.listener.policy)
 
     def send_data(self, label: str, payload: bytes, *, binary: bool) -> None:
         if len(payload) > data.MOST_BYTES:
@@ -334,54 +336,110 @@ class Call:
 
     # turns
 
-    def _turn_started(self, at_s: float) -> None:
-        for reply in tuple(self._replies):
-            if reply.spoke:
-                reply.lost = reply.lost or ("interrupted" if self.interruptible else None)
-            elif reply.lost is None:
-                self._withdraw(reply)
-        if self.interruptible:
-            self.speaker.stop("interrupted")
+    def _act(self, action: Action) -> None:  # noqa: C901 - a line for each kind of action
+        """Does what the machine of turns wants done."""
+        match action:
+            case do.TurnStarted():
+                self._turn_started(action.began_s)
+            case do.Tentative():
+                self._think_ahead(action)
+            case do.Withdrawn():
+                self._withdraw(action)
+            case do.Committed():
+                self._commit(action)
+            case do.Hold():
+                self.speaker.doubt(True)
+            case do.Resume():
+                self.speaker.doubt(False)
+                if self.speaker.is_held_by_edge:
+                    self.speaker.release()
+            case do.Release():
+                self.speaker.release()
+            case do.Flush():
+                self.speaker.stop("interrupted")
+            case do.Idle() if self.idle_handler is not None:
+                self._handle(self.idle_handler, action.count)
+            case do.AgentLate() if self.late_handler is not None:
+                self._handle(self.late_handler)
+
+    def _turn_started(self, began_s: float) -> None:
+        for reply in self._replies:
+            if reply.spoke and self.interruptible:
+                reply.lose("interrupted")
         metrics.TURNS.labels("started").inc()
-        self.tell("callerTurn", {"turn": self._turns + 1, "state": "started", "atMs": _ms(at_s)})
+        self.tell("callerTurn", {"turn": self._turns + 1, "state": "started", "atMs": _ms(began_s)})
 
-    def _withdraw(self, reply: Reply) -> None:
-        """The caller went on before the agent said a word: the turn was none; its audio joins the next one."""
-        reply.lost = "withdrawn"
-        if reply.task is not None:
-            reply.task.cancel()
-        turn = reply.turn
-        self._withdrawn = Stretch(turn.audio, turn.started, turn.ended)
-        metrics.TURNS.labels("withdrawn").inc()
-        self.tell("callerTurn", {"turn": turn.number, "state": "withdrawn", "atMs": _ms(turn.started)})
+    def _think_ahead(self, action: do.Tentative) -> None:
+        """The turn seems to be over: a speculative reply begins, and waits with what it says."""
+        if self._speculative and self.turn_handler is not None:
+            turn = self._turn(self._turns + 1, action.started_s, action.ended_s, asyncio.Event())
+            self._ahead = self._reply(turn, self.turn_handler)
 
-    def _turn_ended(self, stretch: Stretch) -> None:
-        if self._withdrawn is not None:
-            before, self._withdrawn = self._withdrawn, None
-            behind = before.frames[-1].sequence if before.frames else -1
-            frames = before.frames + tuple(frame for frame in stretch.frames if frame.sequence > behind)
-            stretch = Stretch(frames, before.started_s, stretch.ended_s)
+    def _withdraw(self, action: do.Withdrawn) -> None:
+        """The turn was none. Where the caller went on, its audio is part of the turn that goes on."""
+        metrics.WITHDRAWN.labels(action.cause.value).inc()
+        if self._ahead is not None:
+            self._ahead.withdraw()
+            self._ahead = None
+        number = self._turns + 1
+        if action.committed:
+            number = self._turns
+            for reply in self._replies:
+                if not reply.spoke:
+                    reply.withdraw()
+        if action.committed or action.cause is not Cause.WENT_ON:
+            metrics.TURNS.labels("withdrawn").inc()
+            self.tell("callerTurn", {"turn": number, "state": "withdrawn", "atMs": _ms(action.at_s)})
+
+    def _commit(self, action: do.Committed) -> None:
         self._turns += 1
+        metrics.TURNS.labels("ended").inc()
+        metrics.COMMITS.labels(action.reason.value).inc()
+        audio_ms = _ms(action.ended_s - action.started_s)
+        body = {"turn": self._turns, "state": "ended", "atMs": _ms(action.ended_s), "audioMs": audio_ms}
+        self.tell("callerTurn", body)
+        if self.turn_handler is None:
+            self._reply_over()
+            return
+        ahead, self._ahead = self._ahead, None
+        for reply in self._replies:
+            if reply is not ahead and (self.interruptible or not reply.spoke):
+                reply.cancel()
+        if ahead is None:
+            turn = self._turn(self._turns, action.started_s, action.ended_s)
+            self._reply(turn, self.turn_handler)
+        else:
+            ahead.confirm()
+            if ahead not in self._replies:
+                self._reply_over()  # it had nothing to say
+
+    def _turn(self, number: int, started_s: float, ended_s: float, commitment: asyncio.Event | None = None) -> Turn:
+        if self.listener is None:
+            raise RuntimeError("a turn without a listener")
+        stretch = self.listener.cut_out(started_s, ended_s)
         words = self._hearing.words(self.info.id, stretch)
         quality = TurnQuality.of(stretch.frames, self._keypad.packets_within(stretch.frames))
-        turn = Turn(self._turns, stretch.frames, stretch.started_s, stretch.ended_s, words, quality)
-        metrics.TURNS.labels("ended").inc()
-        body = {"turn": turn.number, "state": "ended", "atMs": _ms(turn.ended), "audioMs": _ms(turn.seconds)}
-        self.tell("callerTurn", body)
-        if self.turn_handler is not None:
-            for reply in tuple(self._replies):
-                if reply.task is not None and (self.interruptible or not reply.spoke):
-                    reply.task.cancel()
-            reply = Reply(turn)
-            self._replies.add(reply)
-            reply.task = self._spawn(self._reply_to(reply, self.turn_handler), "turn")
+        return Turn(number, stretch.frames, started_s, ended_s, words, quality, commitment)
+
+    def _reply(self, turn: Turn, handler: TurnHandler) -> Reply:
+        reply = Reply(turn)
+        self._replies.add(reply)
+        reply.task = self._spawn(self._reply_to(reply, handler), "turn")
+        return reply
 
     async def _reply_to(self, reply: Reply, handler: TurnHandler) -> None:
-        _reply.set(reply)
         try:
-            await handler(reply.turn)
+            with reply.current():
+                await handler(reply.turn)
         finally:
             self._replies.discard(reply)
+            if not self._replies:
+                self._reply_over()
+
+    def _reply_over(self) -> None:
+        """The agent has nothing more to say for now."""
+        if self.listener is not None:
+            self.listener.tell(ReplyEnded(self.listener.now_s))
 
     def _tell_utterance(self, utterance: Utterance, state: str) -> None:
         heard, length = (_ms(ticks / CLOCK_RATE) for ticks in (utterance.heard, utterance.length))
@@ -418,7 +476,9 @@ class Call:
 
     async def _run(self, agent: Coroutine[Any, Any, None]) -> None:
         await agent
-        handlers = (self.turn_handler, self.message_handler, self.data_handler, self.dtmf_handler)
+        handlers = (
+            self.turn_handler, self.message_handler, self.data_handler, self.dtmf_handler, self.idle_handler
+        )  # fmt: skip
         if not any(handlers):
             self.hang_up("hangup", after_playout=True)  # nothing of the agent is left that could act
 

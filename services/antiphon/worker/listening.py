@@ -1,40 +1,47 @@
-"""Finds a caller's turns: keeps their frames, has them judged for voice, and gives each turn's frames when it ended.
+"""Listens to one caller: has what it says judged, tells the machine of turns, and lets time pass for it.
 
-When frames of a turn that ended are missing and may still come, it is handed over once they came, or are lost, or about
-a round trip has passed.
+The machine (`antiphon.turns`) decides; what it wants done goes to `act`, but for its questions to the models, which
+are asked here.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from antiphon.frames import CLOCK_RATE, Frame, Gap
-from antiphon.turns.detector import TurnDetector, TurnEnded, TurnPolicy, TurnStarted
+from antiphon.turns import State, TurnPolicy, advance, wake_s
+from antiphon.turns.actions import AskEnd, AskKind, Committed
+from antiphon.turns.evidence import Clock, EndAnswer, KindAnswer, Missing, Window
+from antiphon.turns.states import (
+    Awaiting,
+    Contested,
+    Ignored,
+    Onset,
+    Open,
+    Paused,
+    Quiet,
+    Talking,
+    Tentative,
+    Thinking,
+)
 from antiphon.worker import metrics
+from antiphon.worker.session_clock import SessionClock
+from antiphon.worker.stretch import Reel, Stretch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from antiphon.turns.voice import VoiceDetector
+    from antiphon.frames import Frame, Gap
+    from antiphon.turns.actions import Action
+    from antiphon.turns.evidence import Evidence
+    from antiphon.turns.voice import Kind, VoiceDetector
+    from antiphon.worker.trace_file import TraceRecorder
 
-_PRE_ROLL = CLOCK_RATE // 5
-_POST_ROLL = CLOCK_RATE // 5
-_KEEP_FRAMES = 4096
-_STALL_S = 0.15
-_CHECK_S = 0.1
-_MOST_MISSING = 512
 _USUAL_RTT_S = 0.1
 _GAP_MARGIN_S = 0.02
-
-
-class Stretch(NamedTuple):
-    """A turn's audio, with a little before and behind it. Times in seconds since the caller's first frame."""
-
-    frames: tuple[Frame, ...]
-    started_s: float
-    ended_s: float
+_EARLIER_S = 0.001
+"""A timer that is due so much earlier is worth setting anew."""
 
 
 def gap_wait_s(policy: TurnPolicy, rtt_s: float | None) -> float:
@@ -43,162 +50,195 @@ def gap_wait_s(policy: TurnPolicy, rtt_s: float | None) -> float:
 
 
 class Listener:
-    """Listens to one caller. `started(at_s)` and `ended(stretch)` are called on the event loop.
-
-    `doubt(True)` says that a turn may be about to start; `doubt(False)` follows, after `started` where it did.
-    """
+    """Belongs to the event loop. `act(action)` is called in order; what it tells in turn is taken after that."""
 
     def __init__(
         self,
         voice: VoiceDetector,
-        detector: TurnDetector,
-        started: Callable[[float], None],
-        ended: Callable[[Stretch], None],
-        doubt: Callable[[bool], None] = lambda _: None,
+        policy: TurnPolicy,
+        act: Callable[[Action], None],
         wait_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        self._detector = detector
-        self._started = started
-        self._ended = ended
-        self._doubt = doubt
+        self.recorder: TraceRecorder | None = None
+        """Writes down what the machine is told, where that is wanted."""
+        self._policy = policy
+        self._act = act
         self._wait_s = wait_s
-        self._missing: dict[int, None] = {}
-        """Sequences of frames that may still come, oldest first."""
-        self._waiting: tuple[TurnEnded, asyncio.TimerHandle] | None = None
-        """A turn that ended with frames missing, until they came."""
-        self._frames: deque[Frame] = deque()
-        self._stream = voice.open(self._judged)
-        self._origin: int | None = None
-        self._heard_at = 0.0
+        self._state = State()
+        self._reel = Reel()
+        self._clock = SessionClock()
+        self._received_s = 0.0
+        """Session time at which the last frame came."""
+        self._told: deque[Evidence] = deque()
+        self._busy = False
+        self._closed = False
+        self._gap_outcome = "repaired"
         self._timer: asyncio.TimerHandle | None = None
+        self._stream = voice.open(self._judged)
+
+    # what comes
 
     def hear(self, frame: Frame) -> None:
-        if self._origin is None:
-            self._origin = frame.timestamp
-        self._heard_at = asyncio.get_running_loop().time()
-        self._keep(frame)
-        self._missing.pop(frame.sequence, None)
+        loop_s = asyncio.get_running_loop().time()
+        first = not self._reel.begun
+        self._reel.keep(frame)
+        self._clock.sync(loop_s, self._reel.seconds(frame.timestamp + frame.duration))
+        self._received_s = self.now_s
         self._stream.push(frame)
-        self._hand_over_if_whole("repaired")
+        self._count_missing("repaired")
+        if first:
+            self._pass()  # session time begins
+        if isinstance(self._state.caller, Quiet):
+            self._forget()
 
     def miss(self, gap: Gap) -> None:
-        for sequence in range(gap.first, gap.first + min(gap.missing, _MOST_MISSING)):
-            if gap.lost:
-                self._missing.pop(sequence, None)
-            else:
-                self._missing[sequence] = None
-        while len(self._missing) > _MOST_MISSING:
-            self._missing.pop(next(iter(self._missing)))
-        self._hand_over_if_whole("lost")
+        self._reel.miss(gap)
+        self._count_missing("lost")
+
+    def tell(self, evidence: Evidence) -> None:
+        """Moves the machine on. What an action tells while it is carried out comes after it."""
+        if self._closed:
+            return
+        self._told.append(evidence)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._told:
+                self._step(self._told.popleft())
+        finally:
+            self._busy = False
+        self._set_timer()
+
+    # what is known
 
     @property
-    def talking(self) -> bool:
-        """Whether a turn has begun and is not over."""
-        return self._detector.open and not self._detector.in_doubt
+    def now_s(self) -> float:
+        """Session time."""
+        return self._clock.at(asyncio.get_running_loop().time())
 
     @property
-    def in_doubt(self) -> bool:
-        """Whether a turn may be about to start."""
-        return self._detector.in_doubt
+    def state(self) -> State:
+        return self._state
 
-    def expect_voice(self, expected: bool) -> None:  # noqa: FBT001 - as the edge tells it
-        """The edge's ear says that the caller speaks, or has stopped: cheap evidence, so the model need not be sure."""
-        self._detector.expected = expected
+    @property
+    def policy(self) -> TurnPolicy:
+        return self._policy
+
+    @policy.setter
+    def policy(self, policy: TurnPolicy) -> None:
+        """Counts at once, for what is under way too."""
+        if policy != self._policy:
+            self._policy = policy
+            if self.recorder is not None:
+                self.recorder.policy(policy)
+            self._pass()
+
+    def cut_out(self, started_s: float, ended_s: float) -> Stretch:
+        """The audio of a turn that the machine has just told."""
+        return self._reel.cut_out(started_s, ended_s)
 
     def close(self) -> None:
+        self._closed = True
         self._stream.close()
-        if self._waiting is not None:
-            self._waiting[1].cancel()
-            self._waiting = None
         if self._timer is not None:
             self._timer.cancel()
+        if self.recorder is not None:
+            self.recorder.close()
 
-    def _keep(self, frame: Frame) -> None:
-        frames = self._frames
-        if not frames or frame.sequence > frames[-1].sequence:
-            frames.append(frame)
-        else:
-            at = len(frames)
-            while at and frames[at - 1].sequence > frame.sequence:
-                at -= 1
-            if at and frames[at - 1].sequence == frame.sequence:
-                return
-            frames.insert(at, frame)
-        if len(frames) > _KEEP_FRAMES:
-            frames.popleft()
-            metrics.dropped("frame", "turn_too_long")
-
-    def _seconds(self, tick: int) -> float:
-        return (tick - (self._origin or 0)) / CLOCK_RATE
+    # inside
 
     def _judged(self, start: int, end: int, probability: float) -> None:
-        self._advance(self._seconds(start), self._seconds(end), probability)
+        caller = self._state.caller
+        if isinstance(caller, Quiet) and caller.aside is None and probability < self._policy.voice:
+            return  # nothing comes of it, and an idle session should cost nothing
+        self.tell(Window(self.now_s, self._reel.seconds(start), self._reel.seconds(end), probability))
 
-    def _advance(self, start_s: float, end_s: float, probability: float) -> None:
-        in_doubt = self._detector.in_doubt
-        event = self._detector.hear(start_s, end_s, probability)
-        if isinstance(event, TurnStarted):
-            self._hand_over("next_turn")
-            self._started(event.at_s)
-        elif isinstance(event, TurnEnded):
-            self._end(event)
-        if self._detector.in_doubt != in_doubt:
-            self._doubt(not in_doubt)
-        if not self._detector.open:
-            if self._waiting is None:
-                self._forget(end_s)
-        elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_CHECK_S, self._check_stall)
+    def _step(self, evidence: Evidence) -> None:
+        awaited = isinstance(self._state.caller, Awaiting) and self._state.missing_wait_s > 0
+        self._state, actions = advance(self._state, self._policy, evidence)
+        if self.recorder is not None:
+            self.recorder.step(evidence, actions)
+        for action in actions:
+            match action:
+                case AskEnd():
+                    self._ask_end(action.at_s)
+                case AskKind():
+                    self._ask_kind(action)
+                case Committed() if awaited:
+                    metrics.GAP_WAITS.labels(self._gap_outcome).inc()
+                    self._act(action)
+                case _:
+                    self._act(action)
 
-    def _end(self, turn: TurnEnded) -> None:
-        wait_s = self._wait_s()
-        if wait_s <= 0 or not self._lacks(turn):
-            self._ended(self._cut_out(turn))
+    def _ask_end(self, asked_s: float) -> None:
+        def answered(probability: float | None) -> None:
+            metrics.END_ANSWERS.labels("none" if probability is None else "answered").inc()
+            self.tell(EndAnswer(self.now_s, asked_s, probability))
+
+        self._stream.ask_end(answered)
+
+    def _ask_kind(self, ask: AskKind) -> None:
+        def answered(kind: Kind | None) -> None:
+            metrics.KIND_ANSWERS.labels("none" if kind is None else kind.value).inc()
+            self.tell(KindAnswer(self.now_s, ask.at_s, kind))
+
+        self._stream.ask_kind(self._reel.tick(ask.since_s), answered)
+
+    def _count_missing(self, outcome: str) -> None:
+        caller = self._state.caller
+        if not isinstance(caller, Open):
             return
-        timer = asyncio.get_running_loop().call_later(wait_s, self._hand_over, "timeout")
-        self._waiting = (turn, timer)
+        frames = self._reel.missing(caller.turn.started_s, caller.turn.voice_s)
+        if frames != self._state.missing:
+            if self._state.missing and not frames:
+                self._gap_outcome = outcome
+            elif frames:
+                self._gap_outcome = "timeout"
+            self.tell(Missing(self.now_s, frames, self._wait_s()))
 
-    def _lacks(self, turn: TurnEnded) -> bool:
-        """Whether frames between those of the turn may still come."""
-        frames = self._cut_out(turn).frames
-        return bool(frames) and any(frames[0].sequence < one < frames[-1].sequence for one in self._missing)
+    def _forget(self) -> None:
+        self._reel.forget(min(_needed_since_s(self._state), self._received_s))
 
-    def _hand_over_if_whole(self, outcome: str) -> None:
-        if self._waiting is not None and not self._lacks(self._waiting[0]):
-            self._hand_over(outcome)
-
-    def _hand_over(self, outcome: str) -> None:
-        if self._waiting is not None:
-            turn, timer = self._waiting
-            timer.cancel()
-            self._waiting = None
-            metrics.GAP_WAITS.labels(outcome).inc()
-            self._ended(self._cut_out(turn))
-
-    def _check_stall(self) -> None:
-        """When a turn is open but no frames come (DTX, muted, lost), time itself is the silence."""
-        self._timer = None
-        if not self._detector.open:
+    def _set_timer(self) -> None:
+        wake = None if self._closed else wake_s(self._state, self._policy)
+        if wake is None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
             return
         loop = asyncio.get_running_loop()
-        stalled_s = loop.time() - self._heard_at - _STALL_S
-        now_s = self._detector.now_s
-        if stalled_s > 0:
-            self._advance(now_s, now_s + min(stalled_s, _CHECK_S), 0.0)
-        if self._detector.open and self._timer is None:
-            self._timer = loop.call_later(_CHECK_S, self._check_stall)
+        at = loop.time() + max(0.0, wake - self.now_s)
+        if self._timer is not None:
+            # One that comes too early looks again: cheaper than a new one for each frame.
+            if not self._timer.cancelled() and self._timer.when() <= at + _EARLIER_S:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_at(at, self._wake)
 
-    def _tick(self, seconds: float) -> int:
-        return (self._origin or 0) + round(seconds * CLOCK_RATE)
+    def _wake(self) -> None:
+        self._timer = None
+        wake = wake_s(self._state, self._policy)
+        if wake is not None and wake > self.now_s + _EARLIER_S:
+            self._set_timer()
+        else:
+            self._pass()
 
-    def _cut_out(self, turn: TurnEnded) -> Stretch:
-        first, last = self._tick(turn.started_s) - _PRE_ROLL, self._tick(turn.ended_s) + _POST_ROLL
-        frames = tuple(
-            frame for frame in self._frames if first < frame.timestamp + frame.duration and frame.timestamp < last
-        )
-        return Stretch(frames, turn.started_s, turn.ended_s)
+    def _pass(self) -> None:
+        self.tell(Clock(self.now_s, self._received_s))
 
-    def _forget(self, now_s: float) -> None:
-        oldest = self._tick(now_s) - _PRE_ROLL - CLOCK_RATE // 10
-        while self._frames and self._frames[0].timestamp < oldest:
-            self._frames.popleft()
+
+def _needed_since_s(state: State) -> float:
+    """From when on frames may still become part of a turn."""
+    caller, agent = state.caller, state.agent
+    needed_s = float("inf")
+    match caller:
+        case Quiet() if caller.aside is not None:
+            needed_s = caller.aside.since_s
+        case Onset() | Contested() | Ignored():
+            needed_s = caller.since_s
+        case Talking() | Paused() | Tentative() | Awaiting():
+            needed_s = caller.turn.started_s
+    if isinstance(agent, Thinking) and agent.turn is not None:
+        needed_s = min(needed_s, agent.turn.started_s)
+    return needed_s

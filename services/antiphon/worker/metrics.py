@@ -25,6 +25,12 @@ DROPPED = counter("worker_dropped", "What was dropped, and why.", ["what", "reas
 EDGE_DROPPED = counter("worker_edge_dropped_frames", "Frames an edge dropped because this worker fell behind.")
 MESSAGES = counter("worker_link_messages", "Messages on media streams.", ["direction"])
 LINK_RTT = gauge("worker_link_rtt_seconds", "Round trip of the link's pings.", ["edge"])
+END_ANSWERS = counter(
+    "worker_turn_end_answers", "Questions whether a turn is over, and whether a model answered.", ["outcome"]
+)
+KIND_ANSWERS = counter("worker_sound_answers", "Questions what a caller's sound is, and the answers.", ["kind"])
+COMMITS = counter("worker_turn_commits", "Turns of callers that were handed over, by what ended them.", ["reason"])
+WITHDRAWN = counter("worker_turns_withdrawn", "Turns taken back, tentative ones too, and why.", ["cause"])
 TURNS = counter("worker_turns", "Turns of callers.", ["state"])
 UTTERANCES = counter("worker_utterances", "Utterances of agents.", ["state"])
 EDGE_HOLDS = counter("worker_edge_holds", "Utterances that an edge held at the caller's voice.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from antiphon.worker import data
@@ -10,17 +11,27 @@ from antiphon.worker.ingest import Conceal, FrameQueue, GapQueue, PcmAssembler
 from antiphon.worker.order import in_order
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
     import structlog
 
     from antiphon.frames import Frame, Gap
     from antiphon.opus import Pcm
+    from antiphon.turns import Interruptions
     from antiphon.worker.audio import Audio
-    from antiphon.worker.call import Call, DataHandler, DtmfHandler, MessageHandler, TurnHandler
+    from antiphon.worker.call import (
+        Call,
+        DataHandler,
+        DtmfHandler,
+        IdleHandler,
+        LateHandler,
+        MessageHandler,
+        TurnHandler,
+    )
     from antiphon.worker.quality import Quality
     from antiphon.worker.speaker import Said
     from antiphon.worker.speech import Voice
+    from antiphon.worker.turn_taking import TurnTaking
 
 
 class Session:
@@ -77,14 +88,49 @@ class Session:
 
     # turns and messages: decorators
 
-    def on_turn(self, handler: TurnHandler) -> TurnHandler:
+    @overload
+    def on_turn(self, handler: TurnHandler) -> TurnHandler: ...
+    @overload
+    def on_turn(self, *, speculative: bool) -> Callable[[TurnHandler], TurnHandler]: ...
+    def on_turn(
+        self, handler: TurnHandler | None = None, *, speculative: bool = False
+    ) -> TurnHandler | Callable[[TurnHandler], TurnHandler]:
         """The caller has finished a turn: `await handler(turn)`.
 
         The task is cancelled when the turn is withdrawn (the caller went on before anything was said), when another
         turn ends, and when the caller leaves. When the caller speaks over it, what is being said is cut: `say` returns.
+
+        A `speculative` handler begins when the turn only seems to be over, so that it may think ahead: what it says is
+        made, but does not leave before the turn is committed, and is never heard if the turn is withdrawn.
+        `turn.tentative` tells, and `await turn.confirmed()` waits.
         """
-        self._call.listen(handler)
+
+        def listen(handler: TurnHandler) -> TurnHandler:
+            self._call.listen(handler, speculative=speculative)
+            return handler
+
+        return listen if handler is None else listen(handler)
+
+    def on_idle(self, handler: IdleHandler) -> IdleHandler:
+        """Nobody has said anything for a while: `handler(count)`, plain or async, from 1 since the caller's last turn.
+
+        Each time the silence is twice as long: `session.turns.policy.idle_s`, 10 s unless it is set.
+        """
+        self._call.on_idle(handler)
         return handler
+
+    def on_late(self, handler: LateHandler) -> LateHandler:
+        """The agent owes a reply for `session.turns.policy.late_s` (1.5 s unless it is set): `handler()`.
+
+        Plain or async; it may say something that fills the silence, which the reply then follows.
+        """
+        self._call.on_late(handler)
+        return handler
+
+    @property
+    def turns(self) -> TurnTaking:
+        """How turns are taken: eagerness, manual turns, time to think."""
+        return self._call.turns
 
     def on_message(self, handler: MessageHandler) -> MessageHandler:
         """The caller's application sent something: `handler(data)`, plain or async; data is any JSON value."""
@@ -119,14 +165,15 @@ class Session:
         return await self._call.say(audio, rate, protected=protected)
 
     @property
-    def interruptions(self) -> bool:
-        """Whether the caller's voice holds and cuts what the agent says. It does, unless this is set to False."""
-        return self._call.interruptions
+    def interruptions(self) -> Interruptions:
+        """What of the caller's holds and cuts what the agent says: `speech`, `never`, or only recognised `words`."""
+        return self._call.turn_policy.interruptions
 
     @interruptions.setter
-    def interruptions(self, allowed: bool) -> None:
-        self._call.interruptions = allowed
-        self._call.apply_policy()
+    def interruptions(self, what: Interruptions) -> None:
+        if what not in ("never", "speech", "words"):
+            raise ValueError(f"interruptions {what!r}: expected never, speech or words")
+        self.turns.policy = replace(self.turns.policy, interruptions=what)
 
     def forward(self, frame: Frame) -> None:
         """Plays one Opus frame at once, unpaced: for echoes and live sources, in the order that they have."""

@@ -93,17 +93,27 @@ class Utterance:
 
 
 class Speaker:
-    """Says one utterance after the other. `tell(utterance, state)` hears of each change of state."""
+    """Says one utterance after the other. `tell(utterance, state)` hears of each change of state.
 
-    def __init__(self, transport: Transport, tell: Callable[[Utterance, str], None]) -> None:
+    `begins(True)` is called before an utterance's first frame leaves, `begins(False)` when no more of it is played.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        tell: Callable[[Utterance, str], None],
+        begins: Callable[[bool], None] = lambda _: None,
+    ) -> None:
         self._transport = transport
         self._tell = tell
+        self._begins = begins
         self._floor = asyncio.Lock()
         self._numbers = 0
         self._generation = 0
         self._current: Utterance | None = None
         self._live = 0
         self._holds = Holds()
+        self._let_go_of = asyncio.Event()
         self._closed = False
 
     @property
@@ -122,6 +132,7 @@ class Speaker:
                 return await self._play(utterance, packets)
             finally:
                 self._current = None
+                self._begins(False)
 
     async def _play(self, utterance: Utterance, packets: AsyncIterator[Packet]) -> Said:
         producer = asyncio.create_task(self._produce(utterance, packets), name=_name_of_task())
@@ -146,6 +157,8 @@ class Speaker:
         async for payload, duration, level, words in packets:
             if utterance.length - utterance.sent >= CREDIT:
                 await self._credit(utterance)
+            if not count:
+                await self._begin()
             play(utterance.number, generation, duration, 0, payload, level)
             utterance.length += duration
             utterance.words += words
@@ -156,6 +169,13 @@ class Speaker:
             utterance.settled.set()
         else:
             play(utterance.number, generation, 0, LAST, b"")
+
+    async def _begin(self) -> None:
+        """Nothing leaves while it is not clear that the caller lets the agent speak."""
+        self._begins(True)
+        while Owner.WORKER in self._holds:
+            self._let_go_of.clear()
+            await self._let_go_of.wait()
 
     @staticmethod
     async def _credit(utterance: Utterance) -> None:
@@ -191,6 +211,7 @@ class Speaker:
         """The caller may be about to speak: what is being said waits until that is known, which is sooner silent."""
         if not begins:
             self._let_go(Owner.WORKER)
+            self._let_go_of.set()
         elif self._current is not None and self._current.cut is None:
             self._hold(Owner.WORKER)
 

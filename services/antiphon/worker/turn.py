@@ -11,6 +11,8 @@ from antiphon.worker.ingest import Conceal, PcmAssembler
 from antiphon.worker.quality import TurnQuality
 
 if TYPE_CHECKING:
+    import asyncio
+
     from antiphon.frames import Frame
     from antiphon.opus import Pcm
 
@@ -29,6 +31,18 @@ class Turn:
     """Its words, where something recognises them."""
     quality: TurnQuality = field(default_factory=TurnQuality)
     """How well its audio came."""
+    commitment: asyncio.Event | None = field(default=None, repr=False, compare=False)
+    """Of a turn that was tentative when it was made: set once it is committed."""
+
+    @property
+    def tentative(self) -> bool:
+        """Whether the caller may yet go on. What is said meanwhile waits, and is never heard if they do."""
+        return self.commitment is not None and not self.commitment.is_set()
+
+    async def confirmed(self) -> None:
+        """Returns once the turn is committed. If it is withdrawn instead, the task of its reply is cancelled."""
+        if self.commitment is not None:
+            await self.commitment.wait()
 
     @property
     def seconds(self) -> float:

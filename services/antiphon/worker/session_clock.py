@@ -1,0 +1,28 @@
+"""Session time at this moment: how far a caller's frames are, told between two of them by the machine's clock."""
+
+from __future__ import annotations
+
+_DRIFT = 0.0005
+"""Of two clocks against each other, at most: so much the offset is let go per second."""
+
+
+class SessionClock:
+    """Seconds since the caller's first frame. Never behind the audio that came; it goes back by no more than drift."""
+
+    def __init__(self) -> None:
+        self._offset_s: float | None = None
+        self._synced_s = 0.0
+
+    def sync(self, now_s: float, audio_s: float) -> None:
+        """At `now_s` of the machine's clock there came audio up to `audio_s`."""
+        offset_s = now_s - audio_s
+        if self._offset_s is None:
+            self._offset_s = offset_s
+        else:
+            # The frame that travelled fastest tells best; an old one less, since clocks drift.
+            self._offset_s = min(offset_s, self._offset_s + _DRIFT * (now_s - self._synced_s))
+        self._synced_s = now_s
+
+    def at(self, now_s: float) -> float:
+        """Session time; 0 before the first frame."""
+        return 0.0 if self._offset_s is None else now_s - self._offset_s

@@ -1,0 +1,93 @@
+"""What an agent's code can say about turns in mid-call: how patient to be, who ends turns, what the words are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from antiphon.turns import EnglishRules, with_eagerness
+from antiphon.turns.evidence import Clear, Commit, HoldFloor, Talk, Words
+
+if TYPE_CHECKING:
+    from antiphon.turns import Eagerness, Mode, TurnPolicy, WordRules
+    from antiphon.turns.evidence import Evidence
+    from antiphon.worker.call import Call
+
+
+class TurnTaking:
+    """`session.turns`. All of it works before `on_turn`, too, but for what ends or clears a turn."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._eagerness: Eagerness = "medium"
+        self.rules: WordRules = EnglishRules()
+        """What judges `words`."""
+
+    @property
+    def eagerness(self) -> Eagerness:
+        """How soon the agent takes the floor: low, medium, high, or auto (adapts most to the caller's own pauses)."""
+        return self._eagerness
+
+    @eagerness.setter
+    def eagerness(self, eagerness: Eagerness) -> None:
+        self.policy = with_eagerness(self.policy, eagerness)
+        self._eagerness = eagerness
+
+    @property
+    def mode(self) -> Mode:
+        """`automatic`, or `manual`: only `commit` and the caller's talk button end turns."""
+        return self.policy.mode
+
+    @mode.setter
+    def mode(self, mode: Mode) -> None:
+        if mode not in ("automatic", "manual"):
+            raise ValueError(f"mode {mode!r}: expected automatic or manual")
+        self.policy = replace(self.policy, mode=mode)
+
+    @property
+    def policy(self) -> TurnPolicy:
+        """All numbers of turn-taking. Set another one to change them in mid-call."""
+        return self._call.turn_policy
+
+    @policy.setter
+    def policy(self, policy: TurnPolicy) -> None:
+        self._call.turn_policy = policy
+        self._call.apply_policy()
+
+    def commit(self) -> None:
+        """The caller's turn is over now."""
+        self._tell(Commit(self._now_s))
+
+    def clear(self) -> None:
+        """The caller's turn so far is to be forgotten."""
+        self._tell(Clear(self._now_s))
+
+    def talk(self, begins: bool) -> None:  # noqa: FBT001 - as a button goes
+        """Push-to-talk: the caller presses the button, or lets it go."""
+        self._tell(Talk(self._now_s, begins))
+
+    def hold_floor(self, seconds: float) -> None:
+        """Gives the caller time to think: until then, no silence ends the turn or counts as idle."""
+        if not seconds >= 0:
+            raise ValueError(f"{seconds} seconds: expected 0 or more")
+        self._tell(HoldFloor(self._now_s, seconds))
+
+    def words(self, text: str) -> None:
+        """What a recogniser made of the open turn so far: evidence for its end, and for an interruption by words."""
+        if text.strip():
+            verdict = self.rules.judge(text)
+            self._tell(Words(self._now_s, verdict.ending, verdict.interrupts))
+
+    def record(self, path: Path | str) -> None:
+        """Writes at the end of the call what turn-taking was told and did, for `python -m antiphon.turns.replay`."""
+        self._call.record_turns(Path(path))
+
+    @property
+    def _now_s(self) -> float:
+        listener = self._call.listener
+        return 0.0 if listener is None else listener.now_s
+
+    def _tell(self, evidence: Evidence) -> None:
+        if self._call.listener is not None:
+            self._call.listener.tell(evidence)

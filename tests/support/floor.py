@@ -1,0 +1,86 @@
+"""The machine of turns on its own: tell it a story in session time, and look at what it wants done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from antiphon.turns import State, TurnPolicy, advance, wake_s
+from antiphon.turns.actions import Action, AskEnd, AskKind, Committed
+from antiphon.turns.evidence import (
+    AgentEnds,
+    AgentStarts,
+    Clock,
+    EndAnswer,
+    Evidence,
+    KindAnswer,
+    ReplyEnded,
+    Window,
+)
+
+if TYPE_CHECKING:
+    from antiphon.turns import Kind
+
+A = TypeVar("A", bound=Action)
+WINDOW_S = 0.032
+
+
+class Story:
+    """Audio comes as it is spoken; questions are answered as `end` and `kind` say, at once. Replies take no time."""
+
+    def __init__(
+        self,
+        policy: TurnPolicy | None = None,
+        *,
+        end: float | None = None,
+        kind: Kind | None = None,
+        replies: bool = False,
+    ) -> None:
+        self.policy = policy or TurnPolicy()
+        self.end, self.kind, self.replies = end, kind, replies
+        self.state = State()
+        self.actions: list[Action] = []
+        self.now_s = 0.0
+
+    def tell(self, evidence: Evidence) -> None:
+        self.state, actions = advance(self.state, self.policy, evidence)
+        self.actions += actions
+        for action in actions:
+            if isinstance(action, AskEnd):
+                self.tell(EndAnswer(self.now_s, action.at_s, self.end))
+            elif isinstance(action, AskKind):
+                self.tell(KindAnswer(self.now_s, action.at_s, self.kind))
+            elif isinstance(action, Committed) and not self.replies:
+                self.tell(ReplyEnded(self.now_s))
+
+    def hear(self, start_s: float, end_s: float, probability: float) -> None:
+        self.now_s = max(self.now_s, end_s)
+        self.tell(Window(self.now_s, start_s, end_s, probability))
+
+    def voice(self, seconds: float, probability: float = 0.95) -> None:
+        for _ in range(round(seconds / WINDOW_S)):
+            self.hear(self.now_s, self.now_s + WINDOW_S, probability)
+
+    def silence(self, seconds: float) -> None:
+        self.voice(seconds, 0.02)
+
+    def nothing(self, seconds: float) -> None:
+        """No frames come; the machine is woken when it wants to be."""
+        received_s, until_s = self.now_s, self.now_s + seconds
+        while (wake := wake_s(self.state, self.policy)) is not None and wake < until_s:
+            self.now_s = max(wake, self.now_s + 0.001)
+            self.tell(Clock(self.now_s, received_s))
+        self.now_s = until_s
+        self.tell(Clock(self.now_s, received_s))
+
+    def agent_speaks(self) -> None:
+        self.tell(AgentStarts(self.now_s))
+
+    def agent_ends(self) -> None:
+        self.tell(AgentEnds(self.now_s))
+
+    def of(self, kind: type[A]) -> list[A]:
+        return [action for action in self.actions if isinstance(action, kind)]
+
+    def names(self) -> list[str]:
+        """What was wanted done, but for questions."""
+        return [type(one).__name__ for one in self.actions if not isinstance(one, AskEnd | AskKind)]
