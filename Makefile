@@ -19,7 +19,7 @@ run: build ## start a two-region cluster on this machine: http://127.0.0.1:8080
 	@$(BIN)/antiphon up $(ARGS)
 
 .PHONY: build
-build: $(NATIVE) ## virtual environment and native module, as far as they are out of date
+build: $(NATIVE) $(VENV)/.models ## virtual environment, native module and models, as far as they are out of date
 
 .PHONY: tools
 tools:
@@ -42,6 +42,9 @@ $(NATIVE): $(VENV)/.ready $(RUST_SOURCES)
 	@echo "building the media plane (the first time takes a few minutes)"
 	@source $(BIN)/activate && maturin develop --release > $(VENV)/build.log 2>&1 || { cat $(VENV)/build.log >&2; exit 1; }
 	@touch $@
+
+$(VENV)/.models: services/antiphon/turns/models.py $(NATIVE)
+	@$(BIN)/antiphon models > $@.log && touch $@ || echo "without it turns end by silence alone: later, antiphon models" >&2
 
 .PHONY: test
 test: build lint test-rust test-python test-js ## build, lint, check types and run all tests

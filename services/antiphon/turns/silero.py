@@ -1,6 +1,7 @@
 """Voice activity by silero's ONNX model (MIT), for all callers of a process in batches on one thread.
 
 Frames are decoded on that thread, too: libopus and onnxruntime release the GIL, so the event loop goes on meanwhile.
+The last seconds of what was decoded are kept for the end-of-turn model (`smart_turn`), which has a thread of its own.
 A window is 512 samples at 16 kHz (32 ms) behind 64 samples of context; the model's state is a row of each stream.
 """
 
@@ -21,12 +22,17 @@ from antiphon.errors import AntiphonError
 from antiphon.frames import CLOCK_RATE
 from antiphon.opus import Decoder, OpusError, frame_duration
 from antiphon.telemetry import get_logger
+from antiphon.turns.smart_turn import SAMPLES, SmartTurn
 from antiphon.turns.voice import Unasked
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from antiphon.frames import Frame
     from antiphon.opus import Pcm
     from antiphon.turns.voice import Judged, VoiceStream
+
+    EndAnswered = Callable[[float | None], None]
 
 _log = get_logger("worker.voice")
 _RATE = 16_000
@@ -72,7 +78,8 @@ class SileroVoice:
     """A VoiceDetector. Its thread starts with `start`, or the first stream, and ends with `close`."""
 
     def __init__(self) -> None:
-        self._queue: deque[tuple[_Stream, Frame]] = deque()
+        self._queue: deque[tuple[_Stream, Frame | EndAnswered]] = deque()
+        self.ends = SmartTurn()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -86,6 +93,7 @@ class SileroVoice:
             self._loop = asyncio.get_running_loop()
             self._thread = threading.Thread(target=self._run, name="silero", daemon=True)
             self._thread.start()
+            self.ends.start()
 
     def open(self, judged: Judged) -> VoiceStream:
         self.start()
@@ -96,8 +104,10 @@ class SileroVoice:
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
+        self.ends.close()
 
-    def push(self, stream: _Stream, frame: Frame) -> None:
+    def push(self, stream: _Stream, frame: Frame | EndAnswered) -> None:
+        """A frame, or who wants to know whether the turn is over with the frames before."""
         if len(self._queue) >= _QUEUE_FRAMES:
             self._queue.popleft()
             _DROPPED.labels("overload").inc()
@@ -132,7 +142,9 @@ class SileroVoice:
         while self._queue:
             stream, frame = self._queue.popleft()
             try:
-                if stream.decode(frame):
+                if callable(frame):
+                    self.ends.ask(stream.heard(), frame)
+                elif stream.decode(frame):
                     ready[stream] = None
             except Exception:  # noqa: BLE001 - behind it are frames of other callers
                 _DROPPED.labels("failed").inc()
@@ -174,9 +186,24 @@ class _Stream(Unasked):
         """Tick behind the last sample."""
         self._sequence = 0
         """Of the last frame."""
+        self._recent: deque[Pcm] = deque()
+        self._kept = 0
 
     def push(self, frame: Frame) -> None:
         self._voice.push(self, frame)
+
+    def ask_end(self, answered: EndAnswered) -> None:
+        self._voice.push(self, lambda probability: None if self.closed else answered(probability))
+
+    def heard(self) -> Pcm:
+        """The last seconds, for the end-of-turn model."""
+        return np.concatenate([np.zeros(0, np.int16), *self._recent])[-SAMPLES:]
+
+    def _keep(self, heard: Pcm) -> None:
+        self._recent.append(heard)
+        self._kept += len(heard)
+        while self._kept - len(self._recent[0]) >= SAMPLES:
+            self._kept -= len(self._recent.popleft())
 
     @property
     def ready(self) -> bool:
@@ -194,8 +221,9 @@ class _Stream(Unasked):
             _DROPPED.labels("not_opus").inc()
             return False
         fill = np.zeros(min(missing - len(recovered), _LONGEST_FILL), np.int16)
-        heard = np.concatenate([fill, recovered, pcm]).astype(np.float32) / 32768
-        self._samples = np.concatenate([self._samples, heard])
+        heard = np.concatenate([fill, recovered, pcm])
+        self._keep(heard)
+        self._samples = np.concatenate([self._samples, heard.astype(np.float32) / 32768])
         self._sequence = frame.sequence
         self._next = frame.timestamp + len(pcm) * _TICKS
         return self.ready

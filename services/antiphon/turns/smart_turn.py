@@ -1,0 +1,189 @@
+"""Is a caller's turn over? smart-turn v3.2 (BSD-2) by ONNX, for all callers of a process, in batches on one thread.
+
+It hears the last 8 s of audio as 80 mel bands of 800 frames, made as for Whisper (Radford et al., 2022), and says how
+likely the speaker has finished. Who asks has an answer within a deadline, or None: silence decides then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import onnxruntime
+from prometheus_client import Counter, Histogram
+
+from antiphon.telemetry import get_logger
+from antiphon.turns.models import SMART_TURN, model_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
+_log = get_logger("worker.turns")
+RATE = 16_000
+SAMPLES = 8 * RATE
+"""As much audio as the model hears."""
+_FFT, _HOP, _BANDS = 400, 160, 80
+_DEADLINE_S = 0.25
+_MOST_WAITING = 64
+_BATCH = 4
+
+_ANSWERS = Counter("antiphon_end_of_turn_answers", "Questions to the end-of-turn model.", ["outcome"])
+_SECONDS = Histogram(
+    "antiphon_end_of_turn_seconds",
+    "From the question to the answer.",
+    buckets=(0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5),
+)
+
+
+def features(audio: NDArray[np.int16]) -> Floats:
+    """Of the last 8 s of mono audio at 16 kHz, silence before it where it is shorter: shape (80, 800)."""
+    samples = np.zeros(SAMPLES, np.float32)
+    tail = audio[-SAMPLES:]
+    samples[SAMPLES - len(tail) :] = tail.astype(np.float32) / 32768
+    samples = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
+    padded = np.pad(samples, _FFT // 2, mode="reflect")
+    frames = np.lib.stride_tricks.sliding_window_view(padded, _FFT)[::_HOP][: SAMPLES // _HOP]
+    power = np.abs(np.fft.rfft(frames * _window(), axis=1).astype(np.complex64)) ** 2
+    log = np.log10(np.maximum(power @ _mel(), 1e-10)).T
+    scaled: Floats = ((np.maximum(log, log.max() - 8.0) + 4.0) / 4.0).astype(np.float32)
+    return scaled
+
+
+@cache
+def _window() -> Floats:
+    return np.hanning(_FFT + 1)[:-1].astype(np.float32)
+
+
+@cache
+def _mel() -> Floats:
+    """Slaney's mel filters, each of the same area: shape (201, 80)."""
+    edges = _hertz(np.linspace(0.0, _mels(RATE / 2), _BANDS + 2))
+    bins = np.linspace(0.0, RATE / 2, _FFT // 2 + 1)[:, None]
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    filters = np.maximum(0.0, np.minimum(rising, falling)) * (2.0 / (edges[2:] - edges[:-2]))
+    return filters.astype(np.float32)
+
+
+_BREAK_HZ, _BREAK_MEL, _LINEAR = 1000.0, 15.0, 200.0 / 3
+_LOG_STEP = np.log(6.4) / 27
+
+
+def _mels(hertz: float) -> float:
+    return float(_BREAK_MEL + np.log(hertz / _BREAK_HZ) / _LOG_STEP)
+
+
+def _hertz(mels: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(mels < _BREAK_MEL, mels * _LINEAR, _BREAK_HZ * np.exp(_LOG_STEP * (mels - _BREAK_MEL)))
+
+
+class SmartTurnModel:
+    """The model for a batch: pure arrays in, pure arrays out."""
+
+    def __init__(self, path: Path) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def judge(self, inputs: Floats) -> Floats:
+        """Features (n, 80, 800) in, probabilities (n,) of an end out."""
+        output: Floats = self._session.run(None, {"input_features": inputs})[0]
+        return output[:, 0]
+
+
+class _Question(NamedTuple):
+    audio: NDArray[np.int16]
+    answered: Callable[[float | None], None]
+    asked_s: float
+
+
+class SmartTurn:
+    """Answers questions from any thread, on the event loop that `start` was called on."""
+
+    def __init__(self) -> None:
+        self._queue: deque[_Question] = deque()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = False
+
+    def start(self) -> None:
+        """Loads the model, if it is there. Call it on the event loop."""
+        path = model_path(SMART_TURN)
+        if self._thread is not None:
+            return
+        self._loop = asyncio.get_running_loop()
+        if not path.exists():
+            _log.warning(
+                "no end-of-turn model: turns end by silence alone; get it with `antiphon models`", path=str(path)
+            )
+            return
+        self._thread = threading.Thread(target=self._run, args=(path,), name="smart-turn", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stopping = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def ask(self, audio: NDArray[np.int16], answered: Callable[[float | None], None]) -> None:
+        """Audio: the caller's last seconds, mono, 16 kHz, up to now. None where nobody answers in time."""
+        question = _Question(audio, answered, time.monotonic())
+        if self._thread is None:
+            self._answer([(question, None, "no_model")])
+        elif len(self._queue) >= _MOST_WAITING:
+            self._answer([(question, None, "overload")])
+        else:
+            self._queue.append(question)
+            self._wake.set()
+
+    def _run(self, path: Path) -> None:
+        try:
+            model = SmartTurnModel(path)
+        except Exception:  # noqa: BLE001 - the log tells, and silence decides
+            _log.exception("the end-of-turn model cannot be loaded; turns end by silence alone")
+            self._thread = None
+            return
+        while not self._stopping:
+            self._wake.wait()
+            self._wake.clear()
+            while self._queue:
+                self._work(model)
+
+    def _work(self, model: SmartTurnModel) -> None:
+        batch: list[_Question] = []
+        late: list[_Question] = []
+        while self._queue and len(batch) < _BATCH:
+            question = self._queue.popleft()
+            (batch if time.monotonic() - question.asked_s < _DEADLINE_S else late).append(question)
+        self._answer([(question, None, "late") for question in late])
+        if not batch:
+            return
+        try:
+            said = model.judge(np.stack([features(question.audio) for question in batch]))
+        except Exception:  # noqa: BLE001 - all other callers still need this thread
+            _log.exception("the end-of-turn model failed on a batch; it goes on")
+            self._answer([(question, None, "failed") for question in batch])
+            return
+        for question in batch:
+            _SECONDS.observe(time.monotonic() - question.asked_s)
+        answers = zip(batch, said, strict=True)
+        self._answer([(question, float(probability), "answered") for question, probability in answers])
+
+    def _answer(self, answers: list[tuple[_Question, float | None, str]]) -> None:
+        for question, probability, outcome in answers:
+            _ANSWERS.labels(outcome).inc()
+            if self._loop is not None and not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(question.answered, probability)
