@@ -8,7 +8,7 @@ from typing import get_args
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from antiphon.turns import Kind, State, TurnPolicy, table, wake_s
+from antiphon.turns import Kind, State, TurnPolicy, drawing, table, wake_s
 from antiphon.turns import evidence as ev
 from antiphon.turns.actions import (
     Action,
@@ -217,4 +217,4 @@ def test_states_of_the_table_are_all_states_there_are() -> None:
 
 def test_the_docs_draw_the_table_as_it_is() -> None:
     text = (Path(__file__).parents[2] / "docs" / "turn-taking.md").read_text()
-    assert table.into(text) == text, "python -m antiphon.turns.table --into docs/turn-taking.md"
+    assert drawing.into(text) == text, "python -m antiphon.turns.drawing --into docs/turn-taking.md"
