@@ -220,6 +220,28 @@ class WorkerConfig(_Section):
     """Longest that the end of a turn waits for frames that are missing, in seconds; it waits for about a round trip."""
 
 
+class AssistantConfig(_Section):
+    model_url: str = ""
+    """Where an OpenAI-compatible language model answers, such as http://127.0.0.1:11434/v1. Empty: fixed rules."""
+    model: str = "gpt-4o-mini"
+    """The model's name there."""
+    model_key: SecretStr = SecretStr("")
+    """Its API key, where it needs one."""
+    model_timeout_s: float = Field(default=10.0, gt=0, le=120)
+    """Longest that the model may be silent, in seconds."""
+    voice_engine: Literal["auto", "espeak", "piper"] = "auto"
+    """What speaks: piper where it is installed, else espeak."""
+    voice: str = ""
+    """A voice of espeak's, such as en-us, or the path of a piper voice (.onnx). Empty: the engine's own."""
+    instructions: str = (
+        "You are a helpful assistant in a telephone call. Answer in one or two short spoken sentences, without lists, "
+        "symbols or formatting."
+    )
+    """The system message of the language model."""
+    greeting: str = "Hello! How can I help you?"
+    """Said when a caller comes; nothing where it is empty."""
+
+
 class LogConfig(_Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     """The least important lines to show: debug, info, warning or error."""
@@ -242,6 +264,7 @@ class Config(BaseSettings):
     signaling: SignalingConfig = SignalingConfig()
     edge: EdgeConfig = EdgeConfig()
     worker: WorkerConfig = WorkerConfig()
+    assistant: AssistantConfig = AssistantConfig()
     log: LogConfig = LogConfig()
 
     @classmethod

@@ -76,7 +76,7 @@ def _load(path: Path) -> dict[str, Agent]:
         raise ConfigError(f"agent file {path} cannot be loaded: {type(error).__name__}: {error}") from error
     workers = {id(value): value for value in vars(module).values() if isinstance(value, Worker)}
     agents = {name: function for worker in workers.values() for name, function in worker.agents.items()}
-    if not agents:
+    if not agents and path.parent != BUILT_IN:  # a built-in one may lack its extra
         raise ConfigError(f"agent file {path} has no agent: expected worker = Worker() and @worker.agent(name)")
     return agents
 

@@ -63,7 +63,7 @@ class Speech:
 class Voice(Protocol):
     """Says text: what `session.voice` takes."""
 
-    def speak(self, text: str) -> AsyncIterator[Speech]:
+    def speak(self, text: str, /) -> AsyncIterator[Speech]:
         """Speech of a text, piece after piece, as soon as each is made."""
         ...
 
