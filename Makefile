@@ -105,6 +105,10 @@ plots: $(VENV)/.ready ## the docs' tables and plots of loss, in virtual time; AR
 bench-hold: build ## measure: how soon playout is held when a caller speaks, and how often for nothing
 	@$(BIN)/python -m loadtest.hold $(ARGS)
 
+.PHONY: bench-turns
+bench-turns: build ## measure, offline: how often turns are cut off against how soon they are answered; ANTIPHON_AUDIO names recordings
+	@$(BIN)/python -m loadtest.turns $(ARGS)
+
 .PHONY: proto
 proto: $(VENV)/.ready ## generate services/antiphon/wire from proto/
 	@rm -rf services/antiphon/wire && mkdir -p services/antiphon/wire

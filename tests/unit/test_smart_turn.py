@@ -88,18 +88,20 @@ async def test_without_the_model_silence_decides(monkeypatch: pytest.MonkeyPatch
 
 async def test_a_model_that_is_too_slow_answers_nothing_and_never_late(monkeypatch: pytest.MonkeyPatch) -> None:
     fetch(SMART_TURN)
-    go = threading.Event()
+    begun, go = threading.Event(), threading.Event()
 
     def slow(_self: SmartTurnModel, inputs: np.ndarray) -> np.ndarray:
-        go.wait(10)
+        begun.set()
+        go.wait(30)
         return np.full(len(inputs), 0.5, np.float32)
 
     monkeypatch.setattr(SmartTurnModel, "judge", slow)
+    monkeypatch.setattr(smart_turn, "_DEADLINE_S", 1.0)
     turns = SmartTurn()
     turns.start()
     try:
         first = asyncio.create_task(ask(turns, sweep(0.1)))
-        await asyncio.sleep(0.1)
+        await asyncio.to_thread(begun.wait, 30)
         others = [asyncio.create_task(ask(turns, sweep(0.1))) for _ in range(smart_turn._MOST_WAITING + 3)]
         await asyncio.sleep(smart_turn._DEADLINE_S + 0.1)
         go.set()
