@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+import uvloop
 
 from antiphon.frames import REPAIR, Frame
 from antiphon.opus import SILENCE_20_MS
 from antiphon.testing import VirtualTimeLoop
 from antiphon.turns import HintedVoice, TurnPolicy
 from antiphon.turns.actions import Action, Committed, TurnStarted
+from antiphon.worker import listening
 from antiphon.worker.listening import Listener
 from antiphon.worker.stretch import Stretch  # noqa: TC001 - pytest reads hints
 
@@ -116,3 +118,16 @@ def test_a_turn_has_a_little_before_and_behind_it_but_not_more(in_virtual_time: 
     assert stretch.frames[0].sequence == 90
     assert stretch.frames[-1].sequence == 159
     assert (stretch.started_s, stretch.ended_s) == (2.0, 3.0)
+
+
+def test_frames_are_heard_while_something_is_due_on_uvloop_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its handle of what is due already knows no time."""
+    monkeypatch.setattr(listening, "wake_s", lambda _state, _policy: 0.0)
+
+    async def story() -> None:
+        ear = Ear()
+        for number in range(3):
+            ear.listener.hear(frame(number, voice=True))
+        ear.listener.close()
+
+    uvloop.run(story())

@@ -74,6 +74,8 @@ class Listener:
         self._closed = False
         self._gap_outcome = "repaired"
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        """When it is due, on the loop's clock: uvloop's handle of what is due already does not tell."""
         self._stream = voice.open(self._judged)
 
     # what comes
@@ -211,10 +213,10 @@ class Listener:
         at = loop.time() + max(0.0, wake - self.now_s)
         if self._timer is not None:
             # One that comes too early looks again: cheaper than a new one for each frame.
-            if not self._timer.cancelled() and self._timer.when() <= at + _EARLIER_S:
+            if not self._timer.cancelled() and self._timer_at <= at + _EARLIER_S:
                 return
             self._timer.cancel()
-        self._timer = loop.call_at(at, self._wake)
+        self._timer, self._timer_at = loop.call_at(at, self._wake), at
 
     def _wake(self) -> None:
         self._timer = None
