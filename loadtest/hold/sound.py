@@ -6,15 +6,14 @@ not what it is judged by.
 
 from __future__ import annotations
 
-import itertools
 import os
 from pathlib import Path
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 from tests.support.speech import say as synthesise
 
+from antiphon.client import read_audio
 from antiphon.opus import Encoder
 from loadtest.measuring.tools import ROOT
 
@@ -139,11 +138,7 @@ def agents(*, held_out: bool) -> list[Sound]:
 
 
 def _load(path: Path) -> Sound:
-    with av.open(str(path)) as container:
-        resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
-        decoded = itertools.chain(container.decode(audio=0), (None,))
-        pieces = [piece.to_ndarray()[0] for frame in decoded for piece in resampler.resample(frame)]
-    return np.concatenate(pieces).astype(np.float64) / 32768
+    return read_audio(path, RATE).astype(np.float64) / 32768
 
 
 def _cut(sound: Sound) -> list[Sound]:

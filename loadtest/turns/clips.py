@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import av
 import numpy as np
 from tests.support.speech import say
+
+from antiphon.client import read_audio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,10 +56,10 @@ def clips() -> tuple[list[Clip], bool]:
 def _recorded(folder: Path) -> Iterator[Clip]:
     for name in _WHOLE:
         if (folder / name).exists():
-            yield Clip(name, _with_silence(_read(folder / name)))
+            yield Clip(name, _with_silence(read_audio(folder / name, RATE)))
     for labels in sorted(folder.glob("*.turns.tsv")):
         stem = labels.name.removesuffix(".turns.tsv")
-        audio = _read(folder / f"{stem}.wav")
+        audio = read_audio(folder / f"{stem}.wav", RATE)
         with labels.open(encoding="utf-8", newline="") as file:
             rows = [row for row in csv.reader(file, delimiter="\t") if row and not row[0].startswith("#")]
         for speaker, start, end in rows:
@@ -69,11 +70,3 @@ def _recorded(folder: Path) -> Iterator[Clip]:
 
 def _with_silence(audio: NDArray[np.int16]) -> NDArray[np.int16]:
     return np.concatenate([audio, np.zeros(round(SILENCE_S * RATE), np.int16)])
-
-
-def _read(path: Path) -> NDArray[np.int16]:
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
-    with av.open(str(path)) as container:
-        decoded = [one for frame in container.decode(audio=0) for one in resampler.resample(frame)]
-    decoded += resampler.resample(None)
-    return np.concatenate([one.to_ndarray()[0] for one in decoded])

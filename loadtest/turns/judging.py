@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from tests.support.floor import Story
 
-from antiphon.turns import State, TurnPolicy, advance
-from antiphon.turns.actions import AskEnd, AskKind, Committed
-from antiphon.turns.evidence import EndAnswer, Evidence, KindAnswer, ReplyEnded, Window
+from antiphon.turns.actions import Committed
 from antiphon.turns.models import SMART_TURN, fetch
 from antiphon.turns.silero import SileroModel
 from antiphon.turns.smart_turn import SmartTurnModel, features
 from loadtest.turns.clips import RATE, SILENCE_S
 
 if TYPE_CHECKING:
+    from antiphon.turns import TurnPolicy
     from loadtest.turns.clips import Clip
 
 _WINDOW, _CONTEXT = 512, 64
@@ -89,20 +89,8 @@ def judge(policy: TurnPolicy, ears: Ears, clips: list[Heard], *, asks: bool) -> 
 
 
 def _commits(policy: TurnPolicy, ears: Ears, heard: Heard, *, asks: bool) -> list[Committed]:
-    state, found = State(), []
+    story = Story(policy, end=(lambda at_s: ears.ends(heard, at_s)) if asks else None)
     for index, probability in enumerate(heard.voice):
         start_s = index * _WINDOW / RATE
-        now_s = start_s + _WINDOW / RATE
-        told: list[Evidence] = [Window(now_s, start_s, now_s, probability)]
-        while told:
-            state, actions = advance(state, policy, told.pop(0))
-            for action in actions:
-                match action:
-                    case AskEnd():
-                        told.append(EndAnswer(now_s, action.at_s, ears.ends(heard, now_s) if asks else None))
-                    case AskKind():
-                        told.append(KindAnswer(now_s, action.at_s, None))
-                    case Committed():
-                        found.append(action)
-                        told.append(ReplyEnded(now_s))
-    return found
+        story.hear(start_s, start_s + _WINDOW / RATE, probability)
+    return story.of(Committed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from antiphon.turns import State, TurnPolicy, advance, wake_s
 from antiphon.turns.actions import Action, AskEnd, AskKind, Committed
@@ -18,20 +18,45 @@ from antiphon.turns.evidence import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from antiphon.turns import Kind
 
 A = TypeVar("A", bound=Action)
 WINDOW_S = 0.032
 
 
+class Told(Protocol):
+    """What time passes for."""
+
+    state: State
+    policy: TurnPolicy
+    now_s: float
+
+    def tell(self, evidence: Evidence) -> None: ...
+
+
+def pass_time(told: Told, seconds: float) -> None:
+    """No frames come for so long; the machine is woken when it wants to be."""
+    received_s, until_s = told.now_s, told.now_s + seconds
+    while (wake := wake_s(told.state, told.policy)) is not None and wake < until_s:
+        told.now_s = max(wake, told.now_s + 0.001)
+        told.tell(Clock(told.now_s, received_s))
+    told.now_s = until_s
+    told.tell(Clock(told.now_s, received_s))
+
+
 class Story:
-    """Audio comes as it is spoken; questions are answered as `end` and `kind` say, at once. Replies take no time."""
+    """Audio comes as it is spoken; questions are answered as `end` and `kind` say, at once. Replies take no time.
+
+    `end` may be a function of the second at which the end-of-turn model is asked.
+    """
 
     def __init__(
         self,
         policy: TurnPolicy | None = None,
         *,
-        end: float | None = None,
+        end: float | Callable[[float], float] | None = None,
         kind: Kind | None = None,
         replies: bool = False,
     ) -> None:
@@ -46,7 +71,8 @@ class Story:
         self.actions += actions
         for action in actions:
             if isinstance(action, AskEnd):
-                self.tell(EndAnswer(self.now_s, action.at_s, self.end))
+                end = self.end(self.now_s) if callable(self.end) else self.end
+                self.tell(EndAnswer(self.now_s, action.at_s, end))
             elif isinstance(action, AskKind):
                 self.tell(KindAnswer(self.now_s, action.at_s, self.kind))
             elif isinstance(action, Committed) and not self.replies:
@@ -65,12 +91,7 @@ class Story:
 
     def nothing(self, seconds: float) -> None:
         """No frames come; the machine is woken when it wants to be."""
-        received_s, until_s = self.now_s, self.now_s + seconds
-        while (wake := wake_s(self.state, self.policy)) is not None and wake < until_s:
-            self.now_s = max(wake, self.now_s + 0.001)
-            self.tell(Clock(self.now_s, received_s))
-        self.now_s = until_s
-        self.tell(Clock(self.now_s, received_s))
+        pass_time(self, seconds)
 
     def agent_speaks(self) -> None:
         self.tell(AgentStarts(self.now_s))

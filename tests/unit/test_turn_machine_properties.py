@@ -25,6 +25,7 @@ from antiphon.turns.actions import (
 from antiphon.turns.machine import step
 from antiphon.turns.states import Awaiting, Held, Onset, Open, Quiet, Silent, Speaking, Talking, Thinking
 from antiphon.turns.words import Ending
+from tests.support.floor import pass_time
 
 policies = st.builds(
     TurnPolicy,
@@ -166,12 +167,8 @@ class World:
                 self.tell(ev.HoldFloor(self.now_s, 1.0))
 
     def pass_time(self, seconds: float) -> None:
-        received_s, until_s = self.now_s, self.now_s + seconds
-        while (wake := wake_s(self.state, self.policy)) is not None and wake < until_s:
-            self.now_s = max(wake, self.now_s + 0.001)
-            self.tell(ev.Clock(self.now_s, received_s))
-        self.now_s = self.audio_s = until_s
-        self.tell(ev.Clock(self.now_s, received_s))
+        pass_time(self, seconds)
+        self.audio_s = self.now_s
 
 
 @settings(max_examples=300, deadline=None)

@@ -21,11 +21,11 @@ FRAME = 960
 """Samples in a frame of 20 ms."""
 
 
-def read_audio(path: Path) -> NDArray[np.int16]:
-    """Reads any file that FFmpeg knows, as shape (samples,) at 48 kHz. Raises CallError when it is no sound."""
+def read_audio(path: Path, rate: int = RATE) -> NDArray[np.int16]:
+    """Reads any file that FFmpeg knows, as shape (samples,) at `rate`. Raises CallError when it is no sound."""
     try:
         with av.open(str(path)) as container:
-            resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
+            resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
             pieces = [
                 out.to_ndarray().reshape(-1)
                 for frame in (*container.decode(audio=0), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from antiphon.turns import ending, floor, opening, table
@@ -154,11 +155,12 @@ def _sound_over(work: Work) -> None:
     """It is asked one last time, unless an answer is on its way or only words would count."""
     sound = work.caller
     if isinstance(sound, Contested):
-        work.remember(caller=opening.ended(sound))
-        if work.policy.interruptions == "words" and not isinstance(work.agent, Thinking | Silent):
+        over = replace(sound, over=True)
+        work.remember(caller=over)
+        if opening.words_only(work):
             opening.too_short(work)
-        elif sound.asked_s is None:
-            opening.ask_kind(work, opening.ended(sound))
+        elif over.asked_s is None:
+            opening.ask_kind(work, over)
 
 
 def _decide(work: Work) -> None:
@@ -167,8 +169,7 @@ def _decide(work: Work) -> None:
     if not isinstance(sound, Contested):
         return
     long = sound.voice_s - sound.since_s >= policy.confirm_s or not sound.over
-    words_only = policy.interruptions == "words" and not isinstance(work.agent, Thinking | Silent)
-    if long and not words_only:
+    if long and not opening.words_only(work):
         opening.speech(work)
     else:
         opening.too_short(work)

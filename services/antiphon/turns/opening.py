@@ -141,12 +141,13 @@ def judge_by_length(work: Work) -> None:
     if not isinstance(sound, Contested) or sound.voice_s - sound.since_s < policy.confirm_s:
         return
     patient = sound.asked_s is not None and work.now_s < sound.opened_s + policy.confirm_s + policy.patience_s
-    if not patient and (policy.interruptions != "words" or isinstance(work.agent, Thinking | Silent)):
+    if not patient and not words_only(work):
         speech(work)
 
 
-def ended(sound: Contested) -> Contested:
-    return replace(sound, over=True)
+def words_only(work: Work) -> bool:
+    """Whether no sound interrupts, but only words that were recognised."""
+    return work.policy.interruptions == "words" and not isinstance(work.agent, Thinking | Silent)
 
 
 def too_short(work: Work) -> None:

@@ -7,21 +7,19 @@ A window is 512 samples at 16 kHz (32 ms) behind 64 samples of context; the mode
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
-import threading
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
 from prometheus_client import Counter, Histogram
 
 from antiphon.errors import AntiphonError
 from antiphon.frames import CLOCK_RATE
 from antiphon.opus import Decoder, OpusError, frame_duration
 from antiphon.telemetry import get_logger
+from antiphon.turns.model_thread import ModelThread, one_thread_session
 from antiphon.turns.smart_turn import SAMPLES, SmartTurn
 from antiphon.turns.voice import Unasked
 
@@ -62,10 +60,7 @@ class SileroModel:
     """The model for a batch: pure arrays in, pure arrays out."""
 
     def __init__(self) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(str(model_path()), options, providers=["CPUExecutionProvider"])
+        self._session = one_thread_session(model_path())
         self._rate = np.array(_RATE, np.int64)
 
     def judge(self, windows: np.ndarray, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -80,19 +75,17 @@ class SileroVoice:
     def __init__(self) -> None:
         self._queue: deque[tuple[_Stream, Frame | EndAnswered]] = deque()
         self.ends = SmartTurn()
-        self._wake = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping = False
-        self.ready = False
+        self._thread: ModelThread[SileroModel] = ModelThread("silero", self._work, _FAILED.inc)
+
+    @property
+    def ready(self) -> bool:
         """Whether the model is loaded."""
+        return self._thread.ready
 
     def start(self) -> None:
-        """Loads the model, so that the first caller need not wait for it. Call it on the event loop."""
-        if self._thread is None:
-            self._loop = asyncio.get_running_loop()
-            self._thread = threading.Thread(target=self._run, name="silero", daemon=True)
-            self._thread.start()
+        """Loads the models, so that the first caller need not wait for them. Call it on the event loop."""
+        if not self._thread.started:
+            self._thread.start(SileroModel)
             self.ends.start()
 
     def open(self, judged: Judged) -> VoiceStream:
@@ -100,10 +93,7 @@ class SileroVoice:
         return _Stream(self, judged)
 
     def close(self) -> None:
-        self._stopping = True
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._thread.close()
         self.ends.close()
 
     def push(self, stream: _Stream, frame: Frame | EndAnswered) -> None:
@@ -112,23 +102,7 @@ class SileroVoice:
             self._queue.popleft()
             _DROPPED.labels("overload").inc()
         self._queue.append((stream, frame))
-        self._wake.set()
-
-    def _run(self) -> None:
-        try:
-            model = SileroModel()
-        except Exception:  # noqa: BLE001 - readiness tells, and the log why
-            _log.exception("voice detection cannot start; agents hear no turns")
-            return
-        self.ready = True
-        while not self._stopping:
-            self._wake.wait()
-            self._wake.clear()
-            try:
-                self._work(model)
-            except Exception:  # noqa: BLE001 - all other callers still need this thread
-                _FAILED.inc()
-                _log.exception("voice detection failed on a batch; it goes on")
+        self._thread.wake()
 
     def _work(self, model: SileroModel) -> None:
         ready = self._decode()
@@ -159,8 +133,7 @@ class SileroVoice:
         for row, (stream, span) in enumerate(zip(batch, spans, strict=True)):
             stream.state = states[:, row]
             results.append((stream, *span, float(probabilities[row])))
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(_deliver, results)
+        self._thread.tell(_deliver, results)
 
 
 def _deliver(results: list[tuple[_Stream, int, int, float]]) -> None:

@@ -6,18 +6,16 @@ likely the speaker has finished. Who asks has an answer within a deadline, or No
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
 from collections import deque
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import onnxruntime
 from prometheus_client import Counter, Histogram
 
 from antiphon.telemetry import get_logger
+from antiphon.turns.model_thread import ModelThread, one_thread_session
 from antiphon.turns.models import SMART_TURN, model_path
 
 if TYPE_CHECKING:
@@ -91,10 +89,7 @@ class SmartTurnModel:
     """The model for a batch: pure arrays in, pure arrays out."""
 
     def __init__(self, path: Path) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._session = one_thread_session(path)
 
     def judge(self, inputs: Floats) -> Floats:
         """Features (n, 80, 800) in, probabilities (n,) of an end out."""
@@ -113,56 +108,37 @@ class SmartTurn:
 
     def __init__(self) -> None:
         self._queue: deque[_Question] = deque()
-        self._wake = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping = False
+        self._thread: ModelThread[SmartTurnModel] = ModelThread("smart-turn", self._work, lambda: None)
 
     def start(self) -> None:
-        """Loads the model, if it is there. Call it on the event loop."""
+        """Loads the model, if it is there; silence decides where it cannot be. Call it on the event loop."""
         path = model_path(SMART_TURN)
-        if self._thread is not None:
-            return
-        self._loop = asyncio.get_running_loop()
-        if not path.exists():
+        there = path.exists()
+        if not there:
             _log.warning(
                 "no end-of-turn model: turns end by silence alone; get it with `antiphon models`", path=str(path)
             )
-            return
-        self._thread = threading.Thread(target=self._run, args=(path,), name="smart-turn", daemon=True)
-        self._thread.start()
+        self._thread.start((lambda: SmartTurnModel(path)) if there else None)
 
     def close(self) -> None:
-        self._stopping = True
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._thread.close()
 
     def ask(self, audio: NDArray[np.int16], answered: Callable[[float | None], None]) -> None:
         """Audio: the caller's last seconds, mono, 16 kHz, up to now. None where nobody answers in time."""
         question = _Question(audio, answered, time.monotonic())
-        if self._thread is None:
+        if not self._thread.usable:
             self._answer([(question, None, "no_model")])
         elif len(self._queue) >= _MOST_WAITING:
             self._answer([(question, None, "overload")])
         else:
             self._queue.append(question)
-            self._wake.set()
-
-    def _run(self, path: Path) -> None:
-        try:
-            model = SmartTurnModel(path)
-        except Exception:  # noqa: BLE001 - the log tells, and silence decides
-            _log.exception("the end-of-turn model cannot be loaded; turns end by silence alone")
-            self._thread = None
-            return
-        while not self._stopping:
-            self._wake.wait()
-            self._wake.clear()
-            while self._queue:
-                self._work(model)
+            self._thread.wake()
 
     def _work(self, model: SmartTurnModel) -> None:
+        while self._queue:
+            self._judge(model)
+
+    def _judge(self, model: SmartTurnModel) -> None:
         batch: list[_Question] = []
         late: list[_Question] = []
         while self._queue and len(batch) < _BATCH:
@@ -185,5 +161,4 @@ class SmartTurn:
     def _answer(self, answers: list[tuple[_Question, float | None, str]]) -> None:
         for question, probability, outcome in answers:
             _ANSWERS.labels(outcome).inc()
-            if self._loop is not None and not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(question.answered, probability)
+            self._thread.tell(question.answered, probability)

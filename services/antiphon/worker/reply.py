@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from antiphon.frames import CLOCK_RATE
+from antiphon.worker.speaker import name_of_task
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -82,7 +83,7 @@ class Reply:
             yield packets
             return
         made: deque[Packet] = deque()
-        making = asyncio.create_task(self._make(packets, made), name=_name_of_task())
+        making = asyncio.create_task(self._make(packets, made), name=name_of_task())
         try:
             await self._decided.wait()
             yield _after(made, making, packets)
@@ -113,8 +114,3 @@ async def _after(
     if not making.result():
         async for packet in packets:
             yield packet
-
-
-def _name_of_task() -> str | None:
-    task = asyncio.current_task()
-    return task.get_name() if task is not None else None

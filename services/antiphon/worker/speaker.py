@@ -135,7 +135,7 @@ class Speaker:
                 self._begins(False)
 
     async def _play(self, utterance: Utterance, packets: AsyncIterator[Packet]) -> Said:
-        producer = asyncio.create_task(self._produce(utterance, packets), name=_name_of_task())
+        producer = asyncio.create_task(self._produce(utterance, packets), name=name_of_task())
         settled = asyncio.create_task(utterance.settled.wait())
         try:
             await asyncio.wait((producer, settled), return_when=asyncio.FIRST_COMPLETED)
@@ -312,7 +312,7 @@ class Speaker:
             self._change(utterance, "resumed")
 
 
-def _name_of_task() -> str | None:
+def name_of_task() -> str | None:
     """Tasks are named after their session: the watchdog tells whose code holds the loop."""
     task = asyncio.current_task()
     return task.get_name() if task is not None else None
