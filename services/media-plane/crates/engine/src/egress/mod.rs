@@ -77,7 +77,7 @@ impl Egress {
     /// Sends a packet, with earlier ones in it as far as redundancy is due.
     pub(crate) fn rtp(&mut self, now: Time, to: Remote, packet: &Packet<'_>, out: &mut impl Output) {
         let length = packet.payload.0.len() + packet.payload.1.len();
-        if self.redundancy.level() == 0 && length <= USUAL - MAX_WRITTEN_HEADER - MAX_OVERHEAD {
+        if self.redundancy.carried() == 0 && length <= USUAL - MAX_WRITTEN_HEADER - MAX_OVERHEAD {
             self.send(now, to, packet, &mut [0; USUAL], out);
         } else {
             self.send(now, to, packet, &mut [0; DATAGRAM], out);
@@ -87,13 +87,13 @@ impl Egress {
     #[inline]
     fn send(&mut self, now: Time, to: Remote, packet: &Packet<'_>, datagram: &mut [u8], out: &mut impl Output) {
         let Some(sender) = &mut self.sender else { return };
-        let level = self.redundancy.level();
+        let carried = self.redundancy.carried();
         let mut blocks = Blocks::default();
         let (red, count) = match self.red {
-            Some(red) if level > 0 => {
+            Some(red) if carried > 0 => {
                 let length = packet.payload.0.len() + packet.payload.1.len();
                 let room = MAX_PAYLOAD.saturating_sub(length + PRIMARY_HEADER);
-                (red, self.history.blocks(packet.timestamp, level, room, &mut blocks))
+                (red, self.history.blocks(packet.timestamp, carried, room, &mut blocks))
             }
             _ => (self.payload_type, 0),
         };
@@ -128,7 +128,7 @@ impl Egress {
         self.cache
             .push(now, packet.sequence, &datagram[..sealed], packet.utterance.is_some());
         self.redundancy.sent();
-        if level > 0 && self.red.is_some() {
+        if carried > 0 {
             self.history.push(packet.timestamp, packet.payload);
         }
         out.transmit(to, &datagram[..sealed]);

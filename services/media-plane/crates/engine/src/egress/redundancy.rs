@@ -120,6 +120,11 @@ impl Redundancy {
         }
     }
 
+    /// Earlier frames that each packet carries.
+    pub(crate) fn carried(&self) -> usize {
+        if self.repeats { 0 } else { self.level() }
+    }
+
     /// Earlier packets that go again with each.
     pub(crate) fn repeats(&self) -> u64 {
         if self.unasked() { self.level.into() } else { 0 }
