@@ -2,25 +2,18 @@
 //! since nothing else could send a packet again byte for byte.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use antiphon_engine::rtcp::{Packet, SenderInfo, Writer, compound};
 use antiphon_engine::rtp::{HeaderWriter, MAX_WRITTEN_HEADER};
-use antiphon_engine::sdp::Fingerprint;
-use antiphon_engine::srtp::{MAX_OVERHEAD, Profile, Receiver, Sender, Side, from_dtls};
-use antiphon_engine::stun::{Check, Kind, Role, classify};
-use antiphon_engine::{OpenSession, Session, SessionState, Time, red};
+use antiphon_engine::srtp::{MAX_OVERHEAD, Receiver, Sender};
+use antiphon_engine::stun::{Kind, classify};
+use antiphon_engine::{Session, Time, red};
 use antiphon_netsim::{Fate, Link, LinkConfig, Seed};
-use dimpl::{Dtls, Output};
 
-use super::{OUTSIDE, START, Said, address, engine, engine_config};
+use super::handshake::{Connected, OPUS, Offered, RED, SSRC};
+use super::{OUTSIDE, Said, address, engine};
 
-const OFFER: &str = include_str!("../offers/chromium.sdp");
-const UFRAG: &str = "wlO1";
-const SSRC: u32 = 521_683_957;
-const OPUS: u8 = 111;
-const RED: u8 = 63;
 /// `RtpPacketHistory` keeps packets for at least a second or three round trips, and for audio's few no longer than 3 s.
 const KEPT: Duration = Duration::from_secs(3);
 /// `RTPSender::OnReceivedNack` adds this to the round trip.
@@ -103,104 +96,24 @@ pub struct Browser {
     reported: Option<Time>,
 }
 
-fn peer_config() -> Arc<dimpl::Config> {
-    static CONFIG: OnceLock<Arc<dimpl::Config>> = OnceLock::new();
-    let make = || Arc::new(dimpl::Config::builder().build().expect("DTLS settings"));
-    Arc::clone(CONFIG.get_or_init(make))
-}
-
-/// The offer of Chromium with this certificate, with or without RED.
-fn offer(certificate: &dimpl::DtlsCertificate, red: bool, reduced_size: bool) -> String {
-    let fingerprint = Fingerprint::of(&certificate.certificate).to_string();
-    let with_ours = |line: &str| match line.strip_prefix("a=fingerprint:") {
-        Some(_) => format!("a=fingerprint:{fingerprint}"),
-        None if red => line.to_owned(),
-        None => line.replace("111 63 9", "111 9"),
-    };
-    let about_red = |line: &&str| line.starts_with("a=rtpmap:63") || line.starts_with("a=fmtp:63");
-    let lines = OFFER
-        .lines()
-        .filter(|line| red || !about_red(line))
-        .filter(|line| reduced_size || *line != "a=rtcp-rsize");
-    lines.map(with_ours).collect::<Vec<_>>().join("\r\n") + "\r\n"
-}
-
-/// Runs the handshake over a network that loses nothing. Returns the caller's keys, and when it is done.
-fn handshake(
-    session: &mut Session,
-    said: &mut Said,
-    dtls: &mut Dtls,
-    round_trip: Duration,
-) -> (Sender, Receiver, Time) {
-    let mut keys = None;
-    let mut now = START;
-    let mut record = [0; 2_048];
-    for _ in 0..64 {
-        loop {
-            match dtls.poll_output(&mut record) {
-                Output::Packet(datagram) => {
-                    let mut bytes = datagram.to_vec();
-                    session.receive(now, address(OUTSIDE), &mut bytes, said);
-                }
-                Output::KeyingMaterial(material, _) => keys = Some(material.to_vec()),
-                Output::Timeout(_) => break,
-                _ => {}
-            }
-        }
-        let waiting: Vec<_> = said.datagrams.drain(..).map(|(_, bytes)| bytes).collect();
-        for bytes in waiting.iter().filter(|bytes| classify(bytes) == Kind::Dtls) {
-            dtls.handle_packet(bytes).expect("a record of ours");
-        }
-        now = now + round_trip;
-        if waiting.is_empty() && session.stats().state == SessionState::Connected && keys.is_some() {
-            break;
-        }
-    }
-    let material = keys.expect("keying material");
-    let (sender, receiver) =
-        from_dtls(Profile::AeadAes128Gcm, &material, Side::Client).expect("AES-128-GCM was offered");
-    (sender, receiver, now)
-}
-
 impl Browser {
     /// A call that is up.
     pub fn connected(config: BrowserConfig) -> Self {
         let seed = Seed::or(config.seed);
-        let certificate = dimpl::certificate::generate_self_signed_certificate().expect("a certificate");
-        let offer = offer(&certificate, config.red > 0, config.reduced_size);
-        let open = OpenSession {
-            offer: &offer,
-            slot: 0x0100_0005,
-            epoch: 77,
-            data_channel: None,
-            room: false,
+        let offered = Offered {
+            red: config.red > 0,
+            reduced_size: config.reduced_size,
         };
-        let (mut session, answer) = Session::accept(&engine_config(), &open, START).expect("an answer");
-        let mut said = Said {
-            now: START,
-            ..Said::default()
-        };
-        let password = answer
-            .lines()
-            .find_map(|line| line.strip_prefix("a=ice-pwd:"))
-            .expect("a password");
-        let mut check = [0; 256];
-        let length = Check {
-            transaction: [7; 12],
-            username: format!("{}:{UFRAG}", session.ufrag()).as_bytes(),
-            password: password.as_bytes(),
-            priority: 1,
-            use_candidate: true,
-            role: Role::Controlling(1),
-        }
-        .write(&mut check);
-        let check = check[..length].to_vec();
-        session.receive(START, address(OUTSIDE), &mut check.clone(), &mut said);
-        let mut dtls = Dtls::new_auto(peer_config(), certificate, Instant::now());
-        dtls.set_active(true);
-        dtls.handle_timeout(Instant::now()).expect("a first flight");
-        let round_trip = Duration::from_micros(config.up.delay_us + config.down.delay_us);
-        let (sender, receiver, now) = handshake(&mut session, &mut said, &mut dtls, round_trip);
+        let connected = Connected::over(&config.up, &config.down, offered);
+        let (sender, receiver) = connected.keys();
+        let Connected {
+            session,
+            said,
+            answer,
+            check,
+            now,
+            ..
+        } = connected;
         Self {
             session,
             said,

@@ -2,26 +2,19 @@
 //! came out of a jitter buffer of 60 ms. An SDK on it may report what it plays. It holds its own keys and needs no other stack.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use antiphon_engine::device::DeviceReport;
 use antiphon_engine::rtcp::{Packet, ReportBlock, Writer, compound};
 use antiphon_engine::rtp::Header;
-use antiphon_engine::sdp::Fingerprint;
-use antiphon_engine::srtp::{Profile, Receiver, Sender, Side, from_dtls};
-use antiphon_engine::stun::{Check, Kind, Role, classify};
-use antiphon_engine::{OpenSession, PlayoutFrame, Session, SessionState, Time, red};
+use antiphon_engine::srtp::{Receiver, Sender};
+use antiphon_engine::stun::{Kind, classify};
+use antiphon_engine::{PlayoutFrame, Session, Time, red};
 use antiphon_netsim::{Link, LinkConfig, Loss, Random, Seed};
-use dimpl::{Dtls, Output};
 
-use super::{OUTSIDE, START, Said, address, engine, engine_config, frame};
+use super::handshake::{Connected, OPUS, Offered, RED, SSRC};
+use super::{OUTSIDE, Said, address, engine, frame};
 
-const OFFER: &str = include_str!("../offers/chromium.sdp");
-const UFRAG: &str = "wlO1";
-const SSRC: u32 = 521_683_957;
-const OPUS: u8 = 111;
-const RED: u8 = 63;
 pub const JITTER_BUFFER: Duration = Duration::from_millis(60);
 /// libwebrtc's interval of audio reports; the first comes after half of it.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
@@ -118,58 +111,11 @@ pub struct Listener {
     asked_at: Time,
     asked_last: u64,
     last_sr: Option<(u32, Time)>,
-    password: String,
+    check: Vec<u8>,
     check_at: Time,
     report_at: Time,
     device_at: Time,
     knows_round_trip: bool,
-}
-
-fn peer_config() -> Arc<dimpl::Config> {
-    static CONFIG: OnceLock<Arc<dimpl::Config>> = OnceLock::new();
-    let make = || Arc::new(dimpl::Config::builder().build().expect("DTLS settings"));
-    Arc::clone(CONFIG.get_or_init(make))
-}
-
-/// The offer of Chromium with this certificate, with or without RED.
-fn offer(certificate: &dimpl::DtlsCertificate, red: bool) -> String {
-    let fingerprint = Fingerprint::of(&certificate.certificate).to_string();
-    let with_ours = |line: &str| match line.strip_prefix("a=fingerprint:") {
-        Some(_) => format!("a=fingerprint:{fingerprint}"),
-        None if red => line.to_owned(),
-        None => line.replace("111 63 9", "111 9"),
-    };
-    let about_red = |line: &&str| line.starts_with("a=rtpmap:63") || line.starts_with("a=fmtp:63");
-    let lines = OFFER.lines().filter(|line| red || !about_red(line));
-    lines.map(with_ours).collect::<Vec<_>>().join("\r\n") + "\r\n"
-}
-
-/// Runs the handshake, a flight each way in a round trip. Returns the keying material, and when it was done.
-fn handshake(session: &mut Session, said: &mut Said, dtls: &mut Dtls, round_trip: Duration) -> (Vec<u8>, Time) {
-    let (mut keys, mut now) = (None, START);
-    let mut record = [0; 2_048];
-    for _ in 0..64 {
-        now = now + round_trip;
-        loop {
-            match dtls.poll_output(&mut record) {
-                Output::Packet(datagram) => {
-                    let mut bytes = datagram.to_vec();
-                    session.receive(now, address(OUTSIDE), &mut bytes, said);
-                }
-                Output::KeyingMaterial(material, _) => keys = Some(material.to_vec()),
-                Output::Timeout(_) => break,
-                _ => {}
-            }
-        }
-        let waiting: Vec<_> = said.datagrams.drain(..).map(|(_, bytes)| bytes).collect();
-        for bytes in waiting.iter().filter(|bytes| classify(bytes) == Kind::Dtls) {
-            dtls.handle_packet(bytes).expect("a record of ours");
-        }
-        if waiting.is_empty() && session.stats().state == SessionState::Connected && keys.is_some() {
-            break;
-        }
-    }
-    (keys.expect("keying material"), now)
 }
 
 /// A 20 ms packet with its number in it.
@@ -178,22 +124,6 @@ fn numbered(number: u32) -> Vec<u8> {
     packet.extend(number.to_be_bytes());
     packet.resize(NUMBERED, 0xa5);
     packet
-}
-
-/// An ICE check that nominates.
-fn check(session: &Session, password: &str) -> Vec<u8> {
-    let mut check = vec![0; 256];
-    let length = Check {
-        transaction: [7; 12],
-        username: format!("{}:{UFRAG}", session.ufrag()).as_bytes(),
-        password: password.as_bytes(),
-        priority: 1,
-        use_candidate: true,
-        role: Role::Controlling(1),
-    }
-    .write(&mut check);
-    check.truncate(length);
-    check
 }
 
 fn number_of(payload: &[u8]) -> Option<u32> {
@@ -205,34 +135,22 @@ impl Listener {
     /// A call that is up.
     pub fn connected(config: ListenerConfig) -> Self {
         let seed = Seed::or(config.seed);
-        let certificate = dimpl::certificate::generate_self_signed_certificate().expect("a certificate");
-        let offer = offer(&certificate, config.red);
-        let open = OpenSession {
-            offer: &offer,
-            slot: 0x0100_0005,
-            epoch: 77,
-            data_channel: None,
-            room: false,
-        };
-        let (mut session, answer) = Session::accept(&engine_config(), &open, START).expect("an answer");
-        let mut said = Said {
-            now: START,
-            ..Said::default()
-        };
-        let password = answer
-            .lines()
-            .find_map(|line| line.strip_prefix("a=ice-pwd:"))
-            .expect("a password");
-        let password = password.to_owned();
-        let mut check = check(&session, &password);
-        session.receive(START, address(OUTSIDE), &mut check, &mut said);
-        let mut dtls = Dtls::new_auto(peer_config(), certificate, Instant::now());
-        dtls.set_active(true);
-        dtls.handle_timeout(Instant::now()).expect("a first flight");
-        let round_trip = Duration::from_micros(config.up.delay_us + config.down.delay_us);
-        let (material, now) = handshake(&mut session, &mut said, &mut dtls, round_trip);
-        let keys = || from_dtls(Profile::AeadAes128Gcm, &material, Side::Client).expect("AES-128-GCM was offered");
-        let (sender, receiver) = keys();
+        let connected = Connected::over(
+            &config.up,
+            &config.down,
+            Offered {
+                red: config.red,
+                reduced_size: true,
+            },
+        );
+        let ((sender, receiver), (_, tap)) = (connected.keys(), connected.keys());
+        let Connected {
+            session,
+            said,
+            check,
+            now,
+            ..
+        } = connected;
         let device = LinkConfig {
             reorder: match config.up.loss {
                 Loss::Random(loss) => loss,
@@ -261,7 +179,7 @@ impl Listener {
             again: 0,
             sender,
             receiver,
-            tap: keys().1,
+            tap,
             next_number: 0,
             edge_ssrc: 0,
             highest: None,
@@ -274,7 +192,7 @@ impl Listener {
             asked_at: Time(0),
             asked_last: 0,
             last_sr: None,
-            password,
+            check,
             check_at: now + CHECK_EVERY,
             report_at: now + REPORT_EVERY / 2,
             device_at: now + DEVICE_EVERY,
@@ -394,8 +312,7 @@ impl Listener {
         }
         if self.check_at <= self.now {
             self.check_at = self.now + CHECK_EVERY;
-            let check = check(&self.session, &self.password);
-            self.up.send(self.now.as_micros(), check);
+            self.up.send(self.now.as_micros(), self.check.clone());
         }
         if self.report_at <= self.now {
             self.report();
@@ -555,6 +472,11 @@ impl Listener {
         self.up.send(self.now.as_micros(), buffer[..length].to_vec());
     }
 
+    /// What it says of so many losses.
+    fn told(&self, lost: u64) -> u64 {
+        if self.config.tells { lost } else { 0 }
+    }
+
     fn report(&mut self) {
         let varies = self.random.below(REPORT_EVERY.as_micros() as u64);
         self.report_at = self.now + REPORT_EVERY / 2 + Duration::from_micros(varies);
@@ -562,10 +484,7 @@ impl Listener {
         let expected = highest - self.base + 1;
         let (expected_before, received_before) = self.before;
         let interval = expected - expected_before;
-        let lost = match self.config.tells {
-            true => interval.saturating_sub(self.received - received_before),
-            false => 0,
-        };
+        let lost = self.told(interval.saturating_sub(self.received - received_before));
         self.before = (expected, self.received);
         let (last_sr, delay) = self.last_sr.map_or((0, 0), |(sr, at)| {
             (sr, (self.now.since(at).as_micros() * 65_536 / 1_000_000) as u32)
@@ -637,10 +556,7 @@ impl Listener {
             age_ms: (into / 48) as u16,
             output_ms: self.config.output_ms,
             received: self.received as u32,
-            lost: match self.config.tells {
-                true => (highest - self.base + 1).saturating_sub(self.received) as u32,
-                false => 0,
-            },
+            lost: self.told((highest - self.base + 1).saturating_sub(self.received)) as u32,
             ..DeviceReport::default()
         };
         self.device.send(self.now.as_micros(), report.write());

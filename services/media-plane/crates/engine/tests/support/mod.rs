@@ -3,6 +3,7 @@
 
 pub mod browser;
 pub mod down;
+pub mod handshake;
 pub mod listener;
 pub mod loss;
 pub mod recut;
