@@ -7,6 +7,7 @@ use dimpl::{Dtls, Output, ProtocolVersion, SrtpProfile};
 use crate::client_hello;
 use crate::config::EngineConfig;
 use crate::fragments::Fragments;
+use crate::last_flight::LastFlight;
 use crate::rsa;
 use crate::sdp::Fingerprint;
 use crate::srtp::{self, Profile, Receiver, Sender, Side};
@@ -80,6 +81,7 @@ pub(crate) struct Transport {
     renewals: u8,
     authentic: bool,
     keys: Option<(Sender, Receiver, Profile)>,
+    last_flight: LastFlight,
     deadline: Time,
 }
 
@@ -96,6 +98,7 @@ impl Transport {
             renewals: 0,
             authentic: false,
             keys: None,
+            last_flight: LastFlight::default(),
             deadline: now,
         }
     }
@@ -158,8 +161,15 @@ impl Transport {
         if self.state == State::Over {
             return;
         }
+        self.last_flight
+            .copy(now, |datagram| sink(DtlsEvent::Transmit(datagram)));
         let done = self.dtls.handle_timeout(config.instant(now));
         self.settle(config, now, done, sink);
+    }
+
+    /// The caller has used its keys, or the channel: it has our last flight.
+    pub(crate) fn understood(&mut self) {
+        self.last_flight.forget();
     }
 
     /// Queues application data; [`Self::drive`] sends it.
@@ -175,7 +185,7 @@ impl Transport {
     }
 
     pub(crate) fn deadline(&self) -> Time {
-        self.deadline
+        self.deadline.min(self.last_flight.deadline())
     }
 
     /// A server that has heard nothing that it could answer.
@@ -190,29 +200,33 @@ impl Transport {
         done: Result<(), dimpl::Error>,
         sink: &mut impl FnMut(DtlsEvent<'_>),
     ) {
-        let settled = done.map_err(Failure::from).and_then(|()| self.drain(config, sink));
+        let settled = done.map_err(Failure::from).and_then(|()| self.drain(config, now, sink));
         let Err(failure) = settled else { return };
         if failure == Failure::Protocol && self.awaits_hello() && self.renewals < MAX_RENEWALS {
             // Whoever sent that need not be the caller: its own ClientHello may still come.
             self.renewals += 1;
             self.dtls = begin(config, self.side, now);
             self.fragments = Fragments::default();
+            self.last_flight.forget();
             sink(DtlsEvent::Dropped);
         } else {
-            self.state = State::Over;
-            self.deadline = Time::NEVER;
+            self.over();
             sink(DtlsEvent::Failed(failure));
         }
     }
 
     /// Takes everything out of the library.
-    fn drain(&mut self, config: &EngineConfig, sink: &mut impl FnMut(DtlsEvent<'_>)) -> Result<(), Failure> {
+    fn drain(&mut self, config: &EngineConfig, now: Time, sink: &mut impl FnMut(DtlsEvent<'_>)) -> Result<(), Failure> {
         let mut record = [0; RECORD];
         let mut connected = false;
+        let keeps = self.state == State::Handshake && self.side == Side::Server;
         loop {
             match self.dtls.poll_output(&mut record) {
                 Output::Packet(datagram) => {
                     self.committed = true;
+                    if keeps {
+                        self.last_flight.keep(datagram);
+                    }
                     let requests = self.side == Side::Server && self.state == State::Handshake;
                     if requests && rsa::may_hold_request(datagram) {
                         let mut flight = datagram.to_vec();
@@ -236,12 +250,12 @@ impl Transport {
                 Output::Connected => connected = true,
                 Output::ApplicationData(data) => {
                     if self.state == State::Established {
+                        self.last_flight.forget();
                         sink(DtlsEvent::Data(data));
                     }
                 }
                 Output::CloseNotify => {
-                    self.state = State::Over;
-                    self.deadline = Time::NEVER;
+                    self.over();
                     sink(DtlsEvent::Closed);
                     return Ok(());
                 }
@@ -255,9 +269,21 @@ impl Transport {
                 self.establish(sink)?;
             }
         }
+        if keeps {
+            match self.state {
+                State::Established => self.last_flight.sent(now),
+                _ => self.last_flight.forget(),
+            }
+        }
         // Without keys there can be no media: the caller offered no SRTP profile that we know.
         let keyless = connected && self.state == State::Handshake;
         if keyless { Err(Failure::Protocol) } else { Ok(()) }
+    }
+
+    fn over(&mut self) {
+        self.state = State::Over;
+        self.deadline = Time::NEVER;
+        self.last_flight.forget();
     }
 
     /// Hands out the keys, once the library has named them: it may do so after it is connected.

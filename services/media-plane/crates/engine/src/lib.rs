@@ -16,6 +16,7 @@ pub mod fragments;
 pub mod framing;
 mod ice;
 mod ingest;
+mod last_flight;
 pub mod opus;
 pub mod output;
 mod playout;

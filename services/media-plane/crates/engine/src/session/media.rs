@@ -69,6 +69,9 @@ impl Session {
 
     /// Authentic media came from there.
     fn heard(&mut self, now: Time, from: Remote, newest: bool, out: &mut impl Output) {
+        if self.finishing {
+            self.understood();
+        }
         let heard = self.ice.media(now, from, newest);
         if heard.moved {
             self.path_selected(now, out);

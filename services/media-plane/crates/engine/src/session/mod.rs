@@ -92,6 +92,8 @@ pub struct Session {
     flight: Option<Time>,
     /// What the library below last said, so that the packet path need not ask.
     dtls_deadline: Time,
+    /// Whether the caller may still lack the last of the handshake.
+    finishing: bool,
     channels_deadline: Time,
     receiver: Option<Receiver>,
     security: Option<String>,
@@ -176,6 +178,7 @@ impl Session {
             dtls: None,
             flight: None,
             dtls_deadline: Time::NEVER,
+            finishing: false,
             channels_deadline: Time::NEVER,
             receiver: None,
             security: None,

@@ -119,8 +119,18 @@ impl Session {
         self.drive_channels(now, out);
     }
 
+    /// The caller uses the keys: nothing of the handshake need be sent again.
+    pub(super) fn understood(&mut self) {
+        self.finishing = false;
+        if let Some(dtls) = &mut self.dtls {
+            dtls.understood();
+            self.dtls_deadline = dtls.deadline();
+        }
+    }
+
     pub(crate) fn connect(&mut self, now: Time, keys: Keys, out: &mut impl Output) {
         self.state = SessionState::Connected;
+        self.finishing = true;
         once(&mut self.setup.dtls, now);
         // From the first check that was answered to the end of the handshake are two round trips: till RTCP tells better.
         let round_trip = now.since(self.setup.first_check.unwrap_or(now)) / 2;
