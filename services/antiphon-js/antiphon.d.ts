@@ -124,6 +124,22 @@ export interface Turn {
   audioMs: number;
 }
 
+export interface TurnTrace {
+  turn: number;
+  /** answered, silent, unheard, withdrawn, closed. */
+  outcome: string;
+  /** end_of_turn, silence, words, command, longest. */
+  endedBy: string;
+  /** From your last sound to the agent's first at your ear; null where there was none. */
+  responseMs: number | null;
+  /** How the last stages are known. */
+  playedBy: "device" | "estimate" | null;
+  /** In order; they add up to the whole. */
+  stages: { stage: string; atMs: number; tookMs: number }[];
+  /** What the agent's code marked besides, in milliseconds from your last sound. */
+  marks: Record<string, number>;
+}
+
 export interface Utterance {
   /** Counted from 1. */
   utterance: number;
@@ -176,6 +192,8 @@ export interface CallEventMap {
   sessionstarted: CustomEvent<SessionStarted>;
   turn: CustomEvent<Turn>;
   utterance: CustomEvent<Utterance>;
+  /** Where the time went until a turn was answered. */
+  trace: CustomEvent<TurnTrace>;
   /** Somebody came to the room, left it, was muted or unmuted. */
   members: CustomEvent<RoomState>;
   /** Somebody of the room began or ceased to speak, or a slot has another voice. */

@@ -12,6 +12,7 @@ const LONGEST_SILENCE_MS = 1000;
 const SILENCE_DBFS = -100;
 /** Voices of a room that are received at a time, where the page does not say; an edge takes eight at most. */
 const SLOTS = 3;
+const UNTRACED = { turn: 0, outcome: "", endedBy: "", responseMs: null, playedBy: null, stages: [], marks: {} };
 
 // ---- Errors: one class for each thing that a page tells its user -------------------------------------------------
 
@@ -809,8 +810,9 @@ export class Call extends EventTarget {
     } catch {
       return;
     }
-    const { sessionStarted, callerTurn, agentUtterance, app, sessionEnded, roomMembers, roomSpeakers } = message;
+    const { sessionStarted, callerTurn, agentUtterance, app, sessionEnded, roomMembers, roomSpeakers, turnTrace } = message;
     if (sessionStarted) this.#emit("sessionstarted", { session: "", agent: "", worker: "", edge: "", ...sessionStarted });
+    else if (turnTrace) this.#emit("trace", { ...UNTRACED, ...turnTrace });
     else if (roomMembers) this.#roomChanged(() => this.#room.takeMembers(roomMembers), "members");
     else if (roomSpeakers) this.#roomChanged(() => this.#room.takeSpeakers(roomSpeakers), "speakers");
     else if (callerTurn) this.#emit("turn", { turn: 0, state: "", atMs: 0, audioMs: 0, ...callerTurn });

@@ -9,7 +9,7 @@ import numpy as np
 from antiphon.worker import Worker
 
 if TYPE_CHECKING:
-    from antiphon.worker import Session
+    from antiphon.worker import Session, Turn
 
 worker = Worker()
 
@@ -62,3 +62,13 @@ async def orator(session: Session) -> None:
         tone = (8_000 * np.sin(2 * np.pi * (LOWEST * times + RISE / 2 * times**2))).astype(np.int16)
         said = await session.say(tone, rate=48_000)
         session.send({"heard": said.heard, "received": said.received, "by": said.heard_by, "cut": said.cut})
+
+
+@worker.agent("beeper")
+async def beeper(session: Session) -> None:
+    """Answers each turn with a loud tone."""
+
+    @session.on_turn
+    async def reply(_turn: Turn) -> None:
+        tone = 12_000 * np.sin(np.arange(24_000) * (2 * np.pi * 440 / 48_000))
+        await session.say(tone.astype(np.int16), rate=48_000)

@@ -22,6 +22,11 @@ def test_turns_and_utterances_are_folded_by_number() -> None:
     book.take(told(sessionStarted={"session": "s", "agent": "parrot", "worker": "w", "edge": "e"}), 0.1)
     book.take(told(callerTurn={"turn": 1, "state": "started", "atMs": 500}), 0.6)
     book.take(told(callerTurn={"turn": 1, "state": "ended", "atMs": 500, "audioMs": 900}), 2.0)
+    stages = [{"stage": "received", "atMs": 31, "tookMs": 31}, {"stage": "sounded", "atMs": 743, "tookMs": 712}]
+    trace = {"turn": 1, "outcome": "answered", "endedBy": "silence", "responseMs": 743, "playedBy": "device"}
+    book.take(told(turnTrace={**trace, "stages": stages, "marks": {"mine": 12.5}}), 2.0)
+    assert book.traces[1].stages == [("received", 31.0), ("sounded", 712.0)]
+    assert (book.traces[1].response_ms, book.traces[1].marks) == (743.0, {"mine": 12.5})
     book.take(told(agentUtterance={"utterance": 1, "state": "started", "lengthMs": 900}), 2.1)
     assert book.speaking()
     book.take(told(agentUtterance={"utterance": 1, "state": "flushed", "heardMs": 300, "lengthMs": 900}), 2.6)

@@ -53,6 +53,9 @@ class Edge:
 
     def mute(self, muted: bool) -> None: ...  # noqa: FBT001
 
+    def worker_s(self, edge_s: float) -> float:
+        return edge_s
+
     def hang_up(self, reason: str, *, after_playout: bool) -> None: ...
 
     def since(self, begin: float) -> list[tuple[float, str]]:

@@ -371,3 +371,21 @@ async def test_a_loss_of_redis_is_told_and_gets_over(valkey: EmbeddedValkey) -> 
             return reply.status_code == 201
 
         await until(placed)
+
+
+async def test_turns_of_a_session_are_told_the_oldest_first(valkey: EmbeddedValkey) -> None:
+    stages = [{"stage": "received", "at_ms": 31.0, "took_ms": 31.0}]
+    turn = {
+        "turn": 1, "outcome": "silent", "started_ms": 0.0, "ended_ms": 900.0, "ended_by": "silence",
+        "probability": None,        "response_ms": None, "played_by": None, "stages": stages, "marks": {"mine": 4.5},
+    }  # fmt: skip
+    async with site(valkey) as here:
+        id_ = (await here.call()).headers["location"].rpartition("/")[2]
+        assert (await here.http.get(f"/v1/sessions/{id_}/turns")).json() == {"session": id_, "turns": []}
+        await here.cluster.note_turns(id_, [turn, {**turn, "turn": 2}])
+        await here.cluster.note_turns(id_, [{**turn, "turn": number} for number in range(3, 204)])
+        told = (await here.http.get(f"/v1/sessions/{id_}/turns")).json()["turns"]
+        assert [one["turn"] for one in told] == list(range(4, 204)), "the last 200"
+        assert told[0] == {**turn, "turn": 4}
+        unknown = await here.http.get("/v1/sessions/ses_frankfurt_00000000000000000000/turns")
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_session")

@@ -46,6 +46,10 @@ class SilentEdge:
     def send_data(self, label: str, payload: bytes, *, binary: bool) -> None: ...
 
     def mute(self, muted: bool) -> None: ...  # noqa: FBT001
+
+    def worker_s(self, edge_s: float) -> float:
+        return edge_s
+
     def hang_up(self, reason: str, *, after_playout: bool) -> None: ...
 
     def say(self, count: int) -> asyncio.Task[Said]:

@@ -67,11 +67,12 @@ test("a call goes from the microphone to connected and tells each step", async (
 test("messages of the session become events, with zeros filled in", async () => {
   const browser = install();
   await connected(browser);
-  const seen = record(call, "sessionstarted", "turn", "utterance", "message");
+  const seen = record(call, "sessionstarted", "turn", "utterance", "trace", "message");
   const { channel } = browser.peer();
   channel.says({ sessionStarted: { session: "ses_a", agent: "parrot", worker: "w", edge: "e" } });
   channel.says({ callerTurn: { turn: 1, state: "started" } });
   channel.says({ agentUtterance: { utterance: 1, state: "ended", heardMs: 900.5, lengthMs: 1000 } });
+  channel.says({ turnTrace: { turn: 1, outcome: "silent", endedBy: "silence", stages: [{ stage: "received", atMs: 31, tookMs: 31 }] } });
   channel.says({ app: { data: { colour: "blue" } } });
   channel.says({ app: {} });
   channel.dispatchEvent(new MessageEvent("message", { data: "no JSON" }));
@@ -79,6 +80,10 @@ test("messages of the session become events, with zeros filled in", async () => 
     ["sessionstarted", { session: "ses_a", agent: "parrot", worker: "w", edge: "e" }],
     ["turn", { turn: 1, state: "started", atMs: 0, audioMs: 0 }],
     ["utterance", { utterance: 1, state: "ended", heardMs: 900.5, lengthMs: 1000 }],
+    [
+      "trace",
+      { turn: 1, outcome: "silent", endedBy: "silence", responseMs: null, playedBy: null, stages: [{ stage: "received", atMs: 31, tookMs: 31 }], marks: {} },
+    ],
     ["message", { data: { colour: "blue" } }],
     ["message", { data: null }],
   ]);

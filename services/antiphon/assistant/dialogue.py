@@ -48,6 +48,7 @@ class Dialogue:
             return
         if not text:
             return
+        turn.mark("transcript")
         thread = [Message("user", text)]
         try:
             for _ in range(_MOST_ROUNDS):
@@ -76,7 +77,7 @@ class Dialogue:
     async def _say_reply(self, turn: Turn, thread: list[Message]) -> tuple[ToolCall, ...]:
         """Says what the model answers, adds it to the thread as far as it was heard; returns what it calls."""
         calls: list[ToolCall] = []
-        async with aclosing(self._speech(thread, calls)) as speech:
+        async with aclosing(self._speech(turn, thread, calls)) as speech:
             said = await self._session.say(speech)
         if len(thread) == 1:
             await turn.confirmed()
@@ -90,8 +91,8 @@ class Dialogue:
             self._session.send({"assistant": heard[0].text, "cut": said.cut, "exact": said.text_exact})
         return ()
 
-    async def _speech(self, thread: list[Message], calls: list[ToolCall]) -> AsyncGenerator[Speech, None]:
-        async with aclosing(self._pieces(thread, calls)) as pieces:
+    async def _speech(self, turn: Turn, thread: list[Message], calls: list[ToolCall]) -> AsyncGenerator[Speech, None]:
+        async with aclosing(self._pieces(turn, thread, calls)) as pieces:
             async for piece in pieces:
                 began: float | None = time.monotonic()
                 async for speech in self._assistant.voice.speak(piece):
@@ -100,7 +101,7 @@ class Dialogue:
                         began = None
                     yield speech
 
-    async def _pieces(self, thread: list[Message], calls: list[ToolCall]) -> AsyncGenerator[str, None]:
+    async def _pieces(self, turn: Turn, thread: list[Message], calls: list[ToolCall]) -> AsyncGenerator[str, None]:
         instructions = self._assistant.instructions
         messages = [Message("system", instructions)] if instructions else []
         messages += [*self.history, *thread]
@@ -111,6 +112,7 @@ class Dialogue:
         async for piece in answer:
             if waiting:
                 metrics.FIRST_TOKEN.observe(time.monotonic() - began)
+                turn.mark("token")
                 waiting = False
             if isinstance(piece, ToolCall):
                 calls.append(piece)

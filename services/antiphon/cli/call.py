@@ -63,6 +63,8 @@ class Account:
     said: list[tuple[float, float]] = field(default_factory=list)
     heard: list[tuple[float, float]] = field(default_factory=list)
     turns: list[dict[str, Any]] = field(default_factory=list)
+    traces: list[dict[str, Any]] = field(default_factory=list)
+    """Of each turn: where the time went until the answer."""
     utterances: list[dict[str, Any]] = field(default_factory=list)
     end: str = ""
     statistics: dict[str, Any] = field(default_factory=dict)
@@ -133,6 +135,7 @@ async def _account(caller: Caller, wish: Wish, said: list[tuple[float, float]]) 
         said=said,
         heard=[(stretch.begin, stretch.end) for stretch in caller.hearing.stretches],
         turns=[asdict(turn) for turn in caller.journal.turns.values()],
+        traces=[asdict(trace) for trace in caller.journal.traces.values()],
         utterances=[asdict(utterance) for utterance in caller.journal.utterances.values()],
         end=caller.end_reason,
         statistics=asdict(await caller.statistics()),
@@ -153,6 +156,7 @@ def _in_words(account: Account, statistics: Statistics) -> str:
         f"turn {turn['number']:<5} {turn['state']} at {turn['said_at']:.2f} s, {turn['audio_ms'] / 1000:.2f} s of audio"
         for turn in account.turns
     ]
+    lines += [f"latency {trace['turn']:<2} {_latency(trace)}" for trace in account.traces]
     lines += [
         f"answer {utterance['number']:<3} {utterance['state']} from {utterance['began']:.2f} s, "
         f"heard {utterance['heard_ms'] / 1000:.2f} of {utterance['length_ms'] / 1000:.2f} s"
@@ -169,6 +173,14 @@ def _in_words(account: Account, statistics: Statistics) -> str:
         lines.append(f"recorded   {account.recording}")
     lines.append(f"ended      {account.end}")
     return "\n".join(lines)
+
+
+def _latency(trace: dict[str, Any]) -> str:
+    """Stages of less than a millisecond are left out."""
+    parts = ", ".join(f"{name} {took:.0f}" for name, took in trace["stages"] if took >= 1)
+    if trace["response_ms"] is None:
+        return f"{trace['outcome']}: {parts} ms" if parts else str(trace["outcome"])
+    return f"{trace['response_ms']:.0f} ms from the last sound to the answer: {parts}"
 
 
 def _setup(statistics: Statistics) -> str:

@@ -41,6 +41,22 @@ class Utterance:
 
 
 @dataclass
+class Trace:
+    """Where the time went between a turn's last sound and the answer."""
+
+    turn: int
+    outcome: str
+    """answered, silent, unheard, withdrawn, closed."""
+    ended_by: str
+    response_ms: float | None
+    """From the caller's last sound to the agent's first at the caller's ear."""
+    played_by: str | None
+    stages: list[tuple[str, float]]
+    """Name and milliseconds, in order; they add up to the whole."""
+    marks: dict[str, float]
+
+
+@dataclass
 class Journal:
     """Server messages in order of arrival, folded into what they mean."""
 
@@ -50,6 +66,7 @@ class Journal:
     end_reason: str = ""
     turns: dict[int, Turn] = field(default_factory=dict)
     utterances: dict[int, Utterance] = field(default_factory=dict)
+    traces: dict[int, Trace] = field(default_factory=dict)
     room: str = ""
     members: dict[str, bool] = field(default_factory=dict)
     """Sessions in the room, this one among them, and whether they are muted."""
@@ -67,6 +84,8 @@ class Journal:
             case "caller_turn":
                 turn = message.caller_turn
                 self.turns[turn.turn] = Turn(turn.turn, turn.state, turn.at_ms, turn.audio_ms, now)
+            case "turn_trace":
+                self._trace(message.turn_trace)
             case "agent_utterance":
                 self._utterance(message.agent_utterance, now)
             case "room_members":
@@ -81,6 +100,17 @@ class Journal:
     def speaking(self) -> bool:
         """Whether an utterance of the agent is under way."""
         return any(not utterance.over for utterance in self.utterances.values())
+
+    def _trace(self, told: channel_pb2.TurnTrace) -> None:
+        self.traces[told.turn] = Trace(
+            told.turn,
+            told.outcome,
+            told.ended_by,
+            told.response_ms if told.HasField("response_ms") else None,
+            told.played_by if told.HasField("played_by") else None,
+            [(stage.stage, stage.took_ms) for stage in told.stages],
+            dict(told.marks),
+        )
 
     def _utterance(self, told: channel_pb2.AgentUtterance, now: float) -> None:
         known = self.utterances.setdefault(told.utterance, Utterance(told.utterance, told.state, 0.0, 0.0, now))

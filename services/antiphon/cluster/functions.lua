@@ -9,6 +9,7 @@
 --   <cell>:reported:<kind>      id -> sessions that it says it has
 --   <cell>:slots:<kind>:<id>    its sessions by expiry (ms)
 --   <cell>:session:<id>         the session's record
+--   <cell>:turns:<id>           latency traces of its turns (JSON), the oldest first
 --   <cell>:live                 sessions by expiry of their slot (ms)
 --   <cell>:created, :expiry     sessions by creation, and by when their record goes (ms)
 --   <cell>:room:<name>          a room's edge, worker and agent, which its first member settles
@@ -360,6 +361,22 @@ local function sessions(keys, args)
   return list
 end
 
+-- note_turns: session, most, keep_ms, then traces (JSON) -> how many are kept. The oldest go.
+local function note_turns(keys, args)
+  local key = keys[1] .. ':turns:' .. args[1]
+  for at = 4, #args do redis.call('RPUSH', key, args[at]) end
+  redis.call('LTRIM', key, -tonumber(args[2]), -1)
+  redis.call('PEXPIRE', key, args[3])
+  return redis.call('LLEN', key)
+end
+
+-- turns: session -> traces (JSON), the oldest first.
+local function turns(keys, args)
+  return redis.call('LRANGE', keys[1] .. ':turns:' .. args[1], 0, -1)
+end
+
+redis.register_function('antiphon_note_turns_@VERSION@', note_turns)
+redis.register_function({ function_name = 'antiphon_turns_@VERSION@', callback = turns, flags = { 'no-writes' } })
 redis.register_function('antiphon_renew_@VERSION@', renew)
 redis.register_function('antiphon_leave_@VERSION@', leave)
 redis.register_function('antiphon_hold_@VERSION@', hold)

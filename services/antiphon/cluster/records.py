@@ -18,6 +18,9 @@ SLOT_S = 15.0
 RECORD_S = 3600.0
 """An ended session stays readable for this long."""
 
+MOST_TURNS = 200
+"""So many of a session's last turns keep their latency traces, for as long as the record."""
+
 
 @dataclass(frozen=True)
 class EdgeRecord:

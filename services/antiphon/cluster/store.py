@@ -13,6 +13,7 @@ from antiphon import telemetry
 from antiphon.cluster.functions import Functions
 from antiphon.cluster.records import (
     LEASE_S,
+    MOST_TURNS,
     NO_WORKER,
     RECORD_S,
     RENEW_S,
@@ -267,6 +268,15 @@ class Cluster:
     async def sessions(self, *, live: bool = False, limit: int = 100) -> list[SessionRecord]:
         """The newest sessions first; with `live` only those that an edge holds or sets up."""
         return [decode_session(text) for text in await self._functions.call("sessions", int(live), limit)]
+
+    async def note_turns(self, session: str, traces: Sequence[Mapping[str, Any]]) -> None:
+        """Adds turns' latency traces to a session's; the last MOST_TURNS are kept. Raises UnavailableError."""
+        texts = [json.dumps(trace, separators=(",", ":")) for trace in traces]
+        await self._functions.call("note_turns", session, MOST_TURNS, round(RECORD_S * 1000), *texts)
+
+    async def turns(self, session: str) -> list[dict[str, Any]]:
+        """Turns' latency traces, the oldest first. Raises UnavailableError."""
+        return [json.loads(text) for text in await self._functions.call("turns", session)]
 
     # Rooms
 

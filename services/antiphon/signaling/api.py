@@ -33,6 +33,7 @@ from antiphon.signaling.models import (
 from antiphon.signaling.placing import Placed, Wish, etag
 from antiphon.signaling.problems import Problem
 from antiphon.signaling.requests import media_type, read_body, read_text
+from antiphon.signaling.turn_models import TurnDocument, TurnList
 
 if TYPE_CHECKING:
     from antiphon.cluster import Cluster, WorkerRecord
@@ -143,6 +144,16 @@ def session_routes(config: SignalingConfig, placer: Placer, sessions: Sessions) 
         if record.ufrag:
             response.headers["ETag"] = etag(record.ufrag, record.epoch)
         return Session.of(record, live)
+
+    @router.get(
+        "/{session}/turns",
+        summary="Look at a session's turns: where the time went until each answer, stage by stage",
+        description="The last 200 turns that an agent was asked to answer, the oldest first; docs/latency.md defines "
+        "the stages. A turn appears when its answer is heard, or when it is clear that none will be.",
+        responses=problems_of(_404="unknown_session", _503="unavailable"),
+    )
+    async def get_turns(session: str) -> TurnList:
+        return TurnList(session=session, turns=[TurnDocument(**turn) for turn in await sessions.turns(session)])
 
     @router.patch(
         "/{session}",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, Response
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
@@ -100,8 +100,8 @@ def _health(cluster: Cluster) -> APIRouter:
         return PlainTextResponse("ok\n")
 
     @router.get("/metrics", summary="Figures for Prometheus")
-    async def metrics() -> Response:
-        page, kind = telemetry.metrics_page()
+    async def metrics(accept: Annotated[str, Header()] = "") -> Response:
+        page, kind = telemetry.metrics_page(accept)
         return Response(page, media_type=kind)
 
     return router

@@ -76,6 +76,11 @@ class Sessions:
         found = {session: state for one in told for session, state in one.items()}
         return [(record, found.get(record.id)) for record in records]
 
+    async def turns(self, session: str) -> list[dict[str, Any]]:
+        """Latency traces of its turns, the oldest first. Raises UnknownSessionError, UnavailableError."""
+        await self.record(session)
+        return await self._cluster.turns(session)
+
     async def restart_ice(self, session: str, fragment: str, if_match: str | None) -> tuple[str, str] | None:
         """The edge's fragment and the new ETag; None where the fragment only adds candidates, which ICE-lite ignores.
 

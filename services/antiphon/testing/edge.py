@@ -10,15 +10,15 @@ import numpy as np
 
 from antiphon.frames import CLOCK_RATE
 from antiphon.opus import Decoder
-from antiphon.worker.transport import LAST, LIVE, PlayoutState
+from antiphon.worker.transport import LAST, LIVE, HeardBasis, PlayoutState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from antiphon.opus import Pcm
 
-    Report = Callable[[int, int, int, int, int], None]
-    """(utterance, sent, heard, state, received), amounts in 48 kHz samples."""
+    Report = Callable[..., None]
+    """As `Speaker.report`."""
 
 REPORT_S = 0.1
 PATH_S = 0.04
@@ -137,6 +137,9 @@ class SimulatedEdge:
     def mute(self, muted: bool) -> None:  # noqa: FBT001
         self.muted = muted
 
+    def worker_s(self, edge_s: float) -> float:
+        return edge_s
+
     def hang_up(self, reason: str, *, after_playout: bool) -> None:
         self._farewell = reason
         if not after_playout:
@@ -200,7 +203,10 @@ class SimulatedEdge:
         in_flight = 0 if state == PlayoutState.ENDED else round(PATH_S * CLOCK_RATE)
         ticks = max(0, heard.sent_ticks - in_flight)
         sent = heard.sent_ticks
-        asyncio.get_running_loop().call_soon(self.report, heard.utterance, sent, ticks, state, sent)
+        began_us = round((heard.started_at or 0.0) * 1e6)
+        path_us = round(PATH_S * 1e6)
+        told = (heard.utterance, sent, ticks, state, sent, HeardBasis.ESTIMATE, 0, began_us, path_us // 2, path_us)
+        asyncio.get_running_loop().call_soon(self.report, *told)
 
     def _say_farewell(self) -> None:
         if self._farewell is not None and not self._queue and self._playing is None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from antiphon.turns.actions import Action
     from antiphon.worker.audio import Packet
     from antiphon.worker.ingest import Reader
+    from antiphon.worker.latency import TurnTrace
     from antiphon.worker.stretch import Stretch
     from antiphon.worker.transport import CallInfo, Transport
 
@@ -60,13 +61,15 @@ class Hearing:
     policy: TurnPolicy = field(default_factory=TurnPolicy)
     words: Callable[[str, Stretch], str | None] = lambda _session, _stretch: None
     """Recognises the words of a session's turn."""
+    traced: Callable[[CallInfo, TurnTrace, dict[str, Any]], None] = lambda _info, _trace, _document: None
+    """Takes the latency trace of each turn, as it is and as the API gives it."""
 
 
 class Call:
     def __init__(self, info: CallInfo, transport: Transport, hearing: Hearing, ended: Callable[[Call], None]) -> None:
         self.info = info
         self.log = _log.bind(session=info.id, agent=info.agent)
-        self.speaker = Speaker(transport, self._tell_utterance, self._speaks)
+        self.speaker = Speaker(transport, self._tell_utterance, self._speaks, self._answered)
         self.closed = asyncio.Event()
         self.error: BaseException | None = None
         self.turn_handler: TurnHandler | None = None
@@ -249,13 +252,18 @@ class Call:
         if reply is None:
             return await self._say(packets(audio, rate), lambda: None, protected=protected)
         async with reply.ready(packets(audio, rate)) as ready:
-            return await self._say(ready, reply.take_floor, protected=protected)
+            return await self._say(ready, reply.take_floor, reply.turn.trace, protected=protected)
 
     async def _say(
-        self, spoken: AsyncIterator[Packet], may_speak: Callable[[], str | None], *, protected: bool
+        self,
+        spoken: AsyncIterator[Packet],
+        may_speak: Callable[[], str | None],
+        trace: TurnTrace | None = None,
+        *,
+        protected: bool,
     ) -> Said:
         if not protected:
-            return await self.speaker.say(spoken, may_speak)
+            return await self.speaker.say(spoken, may_speak, trace)
         protection = object()
 
         def take_floor() -> str | None:
@@ -265,7 +273,7 @@ class Call:
             return reason
 
         try:
-            return await self.speaker.say(spoken, take_floor)
+            return await self.speaker.say(spoken, take_floor, trace)
         finally:
             if self._protection is protection:
                 self._protect(None)
@@ -407,10 +415,13 @@ class Call:
                 reply.cancel()
         if ahead is None:
             turn = self._turn(self._turns, action.started_s, action.ended_s)
+            self._trace(turn.trace, action)
             self._reply(turn, self.turn_handler)
         else:
+            self._trace(ahead.turn.trace, action)
             ahead.confirm()
             if ahead not in self._replies:
+                self._traced(ahead, "silent")
                 self._reply_over()  # it had nothing to say
 
     def _turn(self, number: int, started_s: float, ended_s: float, commitment: asyncio.Event | None = None) -> Turn:
@@ -433,8 +444,52 @@ class Call:
                 await handler(reply.turn)
         finally:
             self._replies.discard(reply)
+            self._traced(reply, self._outcome(reply))
             if not self._replies:
                 self._reply_over()
+
+    # latency
+
+    def _trace(self, trace: TurnTrace, commit: do.Committed) -> None:
+        """A turn is committed: its trace begins with what is known of its end."""
+        listener = self.listener
+        if listener is None:
+            return
+        earliest, received = listener.at_the_edge(commit.ended_s)
+        here = self._transport.worker_s
+        trace.committed(
+            commit,
+            spoke=here(earliest) - (self.quality.rtt_s or 0.0) / 2,
+            received=here(received),
+            detected=listener.when(commit.tentative_s),
+            at=listener.when(commit.at_s),
+        )
+
+    def _answered(self, trace: TurnTrace) -> None:
+        reply = next((reply for reply in self._replies if reply.turn.trace is trace), None)
+        if reply is not None:
+            self._traced(reply, "answered")
+
+    def _outcome(self, reply: Reply) -> str:
+        """Of a reply that ends before anything of it was heard."""
+        if reply.lost == "withdrawn":
+            return "withdrawn"
+        if self.closed.is_set():
+            return "closed"
+        return "unheard" if "frame" in reply.turn.trace.moments else "silent"
+
+    def _traced(self, reply: Reply, outcome: str) -> None:
+        """Publishes a turn's trace, once."""
+        trace = reply.turn.trace
+        if trace.commit is None or trace.over:
+            return
+        turn, ended = reply.turn, trace.commit.ended_s
+        if self.listener is not None and not self.closed.is_set():
+            trace.trim(ended - self.listener.last_sound_s(turn.audio, ended))
+        trace.over = True
+        document = trace.document(turn.number, outcome)
+        self._hearing.traced(self.info, trace, document)
+        self.tell("turnTrace", data.turn_trace(document))
 
     def _reply_over(self) -> None:
         """The agent has nothing more to say for now."""

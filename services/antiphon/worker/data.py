@@ -19,6 +19,21 @@ def server_message(kind: str, body: dict[str, Any]) -> bytes:
     return json.dumps({kind: body}, separators=(",", ":"), allow_nan=False).encode()
 
 
+def turn_trace(document: dict[str, Any]) -> dict[str, Any]:
+    """A turn's latency trace as the caller hears of it."""
+    return {
+        "turn": document["turn"],
+        "outcome": document["outcome"],
+        "endedBy": document["ended_by"],
+        "responseMs": document["response_ms"],
+        "playedBy": document["played_by"],
+        "stages": [
+            {"stage": one["stage"], "atMs": one["at_ms"], "tookMs": one["took_ms"]} for one in document["stages"]
+        ],
+        "marks": document["marks"],
+    }
+
+
 def parse_client_message(payload: bytes) -> tuple[str, Any]:
     """Returns ("app", the application's data) or ("bye", None)."""
     try:

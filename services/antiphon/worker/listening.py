@@ -26,11 +26,12 @@ from antiphon.turns.states import (
     Thinking,
 )
 from antiphon.worker import metrics
+from antiphon.worker.last_sound import last_sound
 from antiphon.worker.session_clock import SessionClock
 from antiphon.worker.stretch import Reel, Stretch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from antiphon.frames import Frame, Gap
     from antiphon.turns.actions import Action
@@ -67,6 +68,7 @@ class Listener:
         self._state = State()
         self._reel = Reel()
         self._clock = SessionClock()
+        self._edge_clock = SessionClock()
         self._received_s = 0.0
         """Session time at which the last frame came."""
         self._told: deque[Evidence] = deque()
@@ -84,7 +86,10 @@ class Listener:
         loop_s = asyncio.get_running_loop().time()
         first = not self._reel.begun
         self._reel.keep(frame)
-        self._clock.sync(loop_s, self._reel.seconds(frame.timestamp + frame.duration))
+        audio_s = self._reel.seconds(frame.timestamp + frame.duration)
+        self._clock.sync(loop_s, audio_s)
+        if not frame.repaired:
+            self._edge_clock.sync(frame.arrival_us / 1e6, audio_s)
         self._received_s = self.now_s
         self._stream.push(frame)
         self._count_missing("repaired")
@@ -139,6 +144,23 @@ class Listener:
     def cut_out(self, started_s: float, ended_s: float) -> Stretch:
         """The audio of a turn that the machine has just told."""
         return self._reel.cut_out(started_s, ended_s)
+
+    def when(self, session_s: float) -> float:
+        """The event loop's time at a session second."""
+        return self._clock.when(session_s)
+
+    def at_the_edge(self, session_s: float) -> tuple[float, float]:
+        """When a moment of the caller's audio could have come to the edge at the earliest, and when it did.
+
+        Seconds of the edge's clock. The first is the caller's own time and the network's least delay.
+        """
+        earliest = self._edge_clock.when(session_s)
+        arrival_us = self._reel.arrival_us(session_s)
+        return earliest, earliest if arrival_us is None else max(earliest, arrival_us / 1e6)
+
+    def last_sound_s(self, frames: Sequence[Frame], until_s: float) -> float:
+        """The session second of the last sound in these frames before `until_s`."""
+        return self._reel.seconds(last_sound(frames, self._reel.tick(until_s)))
 
     def close(self) -> None:
         self._closed = True

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from antiphon.telemetry import counter, gauge, histogram
 
+STAGE_BUCKETS = (
+    0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0
+)  # fmt: skip
+"""Seconds, close where a conversation's pauses lie."""
+
 LINKS = gauge("worker_links", "Edges that are linked.")
 SESSIONS = gauge("worker_sessions", "Live sessions.", ["agent"])
 ROOMS = gauge("worker_rooms", "Rooms that have an agent here.")
@@ -35,6 +40,21 @@ TURNS = counter("worker_turns", "Turns of callers.", ["state"])
 UTTERANCES = counter("worker_utterances", "Utterances of agents.", ["state"])
 EDGE_HOLDS = counter("worker_edge_holds", "Utterances that an edge held at the caller's voice.")
 EDGE_HOLDS_ENDED = counter("worker_edge_holds_ended", "How such holds were answered.", ["outcome"])
+STAGE_SECONDS = histogram(
+    "worker_turn_stage_seconds",
+    "What each stage took between a caller's last sound and the answer (docs/latency.md).",
+    ["stage"],
+    buckets=STAGE_BUCKETS,
+)
+RESPONSE_SECONDS = histogram(
+    "worker_turn_response_seconds",
+    "From a caller's last sound to the agent's first at the caller's ear.",
+    ["agent"],
+    buckets=STAGE_BUCKETS,
+)
+TRACED_TURNS = counter(
+    "worker_traced_turns", "Turns that an agent was asked to answer, by what came of them.", ["outcome"]
+)
 AGENT_ERRORS = counter("worker_agent_errors", "Exceptions that ended a session.", ["agent"])
 RELOADS = counter("worker_reloads", "Times that agents' code was loaded again.", ["outcome"])
 LOOP_HELD = counter("worker_loop_held", "Times that something held the event loop.")

@@ -18,6 +18,8 @@ from antiphon.worker.call import Hearing
 from antiphon.worker.catalogue import BUILT_IN, load_agents
 from antiphon.worker.host import Host
 from antiphon.worker.link import LinkServer
+from antiphon.worker.spans import configured
+from antiphon.worker.turn_log import TurnLog
 from antiphon.worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -38,7 +40,11 @@ async def run(config: Config, agent_files: Sequence[Path] = (), *, reload: bool 
         voice = SileroVoice()
         stack.push_async_callback(asyncio.to_thread, voice.close)  # it waits for a thread
         voice.start()
-        hearing = Hearing(voice, TurnPolicy(gap_wait_s=settings.gap_wait_s))
+        spans = configured(settings.id)
+        if spans is not None:
+            stack.push_async_callback(asyncio.to_thread, spans.close)  # it sends what waits
+        turn_log = TurnLog(spans)
+        hearing = Hearing(voice, TurnPolicy(gap_wait_s=settings.gap_wait_s), traced=turn_log.take)
         host = Host(agents, hearing, settings.capacity)
         server = LinkServer(settings.id, host, stripes=settings.stripes)
         stack.push_async_callback(server.stop)
@@ -59,6 +65,7 @@ async def run(config: Config, agent_files: Sequence[Path] = (), *, reload: bool 
         _log.info("worker started", id=settings.id, link=link, http_port=http_port, agents=" ".join(sorted(agents)))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(cluster.keep(record, lambda: host.sessions))
+            tasks.create_task(turn_log.keep(cluster))
             if reload:
                 tasks.create_task(_reload(host, agent_files))
 

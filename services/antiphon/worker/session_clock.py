@@ -1,4 +1,4 @@
-"""Session time at this moment: how far a caller's frames are, told between two of them by the machine's clock."""
+"""Session time at this moment: how far a caller's frames are, told between two of them by a monotonic clock."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class SessionClock:
         self._synced_s = 0.0
 
     def sync(self, now_s: float, audio_s: float) -> None:
-        """At `now_s` of the machine's clock there came audio up to `audio_s`."""
+        """At `now_s` of the clock there came audio up to `audio_s`."""
         offset_s = now_s - audio_s
         if self._offset_s is None:
             self._offset_s = offset_s
@@ -26,3 +26,7 @@ class SessionClock:
     def at(self, now_s: float) -> float:
         """Session time; 0 before the first frame."""
         return 0.0 if self._offset_s is None else now_s - self._offset_s
+
+    def when(self, session_s: float) -> float:
+        """The clock's time at which a session second was at hand, at the earliest."""
+        return session_s + (self._offset_s or 0.0)

@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING, Literal
 from antiphon.frames import CLOCK_RATE
 from antiphon.worker import metrics
 from antiphon.worker.holds import Command, Holds, Owner
+from antiphon.worker.latency import Playout
 from antiphon.worker.transport import LAST, LIVE, HeardBasis, PlayoutState, Transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from antiphon.worker.audio import Packet
+    from antiphon.worker.latency import TurnTrace
     from antiphon.worker.speech import Word
 
 CREDIT = 2 * CLOCK_RATE
 """So much may be at the edge unplayed."""
 _YIELD_EVERY = 5
 _FLUSH_REPORT_S = 1.0
+_SILENCE = 60
+"""In -dBov: what is quieter is no sound of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +76,14 @@ class Utterance:
         self.by_device = False
         self.underruns = 0
         self.words: list[Word] = []
+        self.silent = True
+        """Whether all of it so far is silence."""
         self.state = ""
         self.cut: str | None = None
         self.moved = asyncio.Event()
         self.settled = asyncio.Event()
+        self.trace: TurnTrace | None = None
+        """Of the turn that it is the first answer to."""
 
     def said(self) -> Said:
         heard_s = math.inf if self.cut is None else self.heard / CLOCK_RATE
@@ -95,6 +103,8 @@ class Utterance:
 class Speaker:
     """Says one utterance after the other. `tell(utterance, state)` hears of each change of state.
 
+    `answered(trace)` is called once the answer to a turn is at the caller's ear.
+
     `begins(True)` is called before an utterance's first frame leaves, `begins(False)` when no more of it is played.
     """
 
@@ -103,10 +113,12 @@ class Speaker:
         transport: Transport,
         tell: Callable[[Utterance, str], None],
         begins: Callable[[bool], None] = lambda _: None,
+        answered: Callable[[TurnTrace], None] = lambda _: None,
     ) -> None:
         self._transport = transport
         self._tell = tell
         self._begins = begins
+        self._answered = answered
         self._floor = asyncio.Lock()
         self._numbers = 0
         self._generation = 0
@@ -120,14 +132,21 @@ class Speaker:
     def speaking(self) -> bool:
         return self._current is not None
 
-    async def say(self, packets: AsyncIterator[Packet], take_floor: Callable[[], str | None]) -> Said:
-        """Returns when played, or cut. `take_floor` tells, once it is free, why this must not be said any more."""
+    async def say(
+        self, packets: AsyncIterator[Packet], take_floor: Callable[[], str | None], trace: TurnTrace | None = None
+    ) -> Said:
+        """Returns when played, or cut. `take_floor` tells, once it is free, why this must not be said any more.
+
+        `trace` is that of the turn that is answered; it hears of the first frame, and how it was played.
+        """
         async with self._floor:
             reason = "closed" if self._closed else take_floor()
             if reason is not None:
                 return Said(0, 0.0, 0.0, reason)
             self._numbers += 1
             utterance = self._current = Utterance(self._numbers)
+            if trace is not None and "frame" not in trace.moments:
+                utterance.trace = trace
             try:
                 return await self._play(utterance, packets)
             finally:
@@ -159,6 +178,12 @@ class Speaker:
                 await self._credit(utterance)
             if not count:
                 await self._begin()
+                if utterance.trace is not None:
+                    utterance.trace.mark("frame", asyncio.get_running_loop().time())
+            if utterance.silent:
+                utterance.silent = level >= _SILENCE
+                if utterance.trace is not None and not utterance.silent:
+                    utterance.trace.lead = utterance.length / CLOCK_RATE
             play(utterance.number, generation, duration, 0, payload, level)
             utterance.length += duration
             utterance.words += words
@@ -265,6 +290,12 @@ class Speaker:
         self._holds = Holds()  # as a flush does at the edge
         asyncio.get_running_loop().call_later(_FLUSH_REPORT_S, self._settle, utterance)
 
+    def _heard_first(self, utterance: Utterance) -> None:
+        """The answer is at the caller's ear."""
+        trace, utterance.trace = utterance.trace, None
+        if trace is not None:
+            self._answered(trace)
+
     def _settle(self, utterance: Utterance) -> None:
         if not utterance.settled.is_set():
             utterance.settled.set()
@@ -287,8 +318,15 @@ class Speaker:
         received: int = 0,
         basis: int = HeardBasis.ESTIMATE,
         underruns: int = 0,
+        began_us: int = 0,
+        way_us: int = 0,
+        to_the_ear_us: int = 0,
     ) -> None:
-        """The edge tells how far an utterance is; amounts in 48 kHz samples."""
+        """The edge tells how far an utterance is: amounts in 48 kHz samples.
+
+        `began_us` is when its first frame left, on the edge's clock, 0 where that is not known; the others are what a
+        frame takes from there to the caller's device, and to the caller's ear.
+        """
         utterance = self._current
         if utterance is None or utterance.number != number or utterance.settled.is_set():
             return
@@ -298,6 +336,11 @@ class Speaker:
         utterance.by_device = basis == HeardBasis.DEVICE
         utterance.underruns = underruns
         utterance.moved.set()
+        if began_us and utterance.trace is not None:
+            sent_s = self._transport.worker_s(began_us / 1e6)
+            utterance.trace.played(Playout(sent_s, way_us / 1e6, to_the_ear_us / 1e6, utterance.by_device))
+            if heard:
+                self._heard_first(utterance)
         if not utterance.state and sent:
             self._change(utterance, "started")
         if state == PlayoutState.ENDED:

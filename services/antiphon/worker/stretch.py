@@ -75,6 +75,16 @@ class Reel:
     def tick(self, seconds: float) -> int:
         return (self._origin or 0) + round(seconds * CLOCK_RATE)
 
+    def arrival_us(self, seconds: float) -> int | None:
+        """When the frame of this moment came to the edge, or where it is missing the next; None where none did."""
+        tick = self.tick(seconds)
+        for frame in reversed(self._frames):
+            if frame.timestamp < tick <= frame.timestamp + frame.duration:
+                return frame.arrival_us
+            if frame.timestamp + frame.duration < tick:
+                break
+        return next((frame.arrival_us for frame in self._frames if frame.timestamp >= tick), None)
+
     def missing(self, started_s: float, ended_s: float) -> int:
         """How many frames of a turn may still come."""
         if not self._missing:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from antiphon.worker.ingest import Conceal, PcmAssembler
+from antiphon.worker.latency import TurnTrace
 from antiphon.worker.quality import TurnQuality
 
 if TYPE_CHECKING:
-    import asyncio
-
     from antiphon.frames import Frame
     from antiphon.opus import Pcm
 
@@ -33,6 +33,16 @@ class Turn:
     """How well its audio came."""
     commitment: asyncio.Event | None = field(default=None, repr=False, compare=False)
     """Of a turn that was tentative when it was made: set once it is committed."""
+
+    trace: TurnTrace = field(default_factory=TurnTrace, repr=False, compare=False)
+    """Its latency, stage by stage: see docs/latency.md."""
+
+    def mark(self, name: str) -> None:
+        """Puts this moment into the turn's latency trace: `transcript` and `token` are stages, others stand beside.
+
+        The first of each name counts. Raises ValueError for a name over 32 characters, or more than 32 names.
+        """
+        self.trace.mark(name, asyncio.get_running_loop().time())
 
     @property
     def tentative(self) -> bool:

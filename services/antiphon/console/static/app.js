@@ -2,7 +2,7 @@
 
 import { Cluster, connect, devices } from "/sdk/antiphon.js";
 import { Meters } from "/meters.js";
-import { clearQuality, clearRoundTrips, element, EventList, showMoves, showQuality, showRoundTrips, showRoute, showSecurity, showSteps } from "/panels.js";
+import { clearQuality, clearRoundTrips, clearTraces, element, EventList, showMoves, showQuality, showRoundTrips, showRoute, showSecurity, showSteps, showTrace } from "/panels.js";
 import { RoomPanel, wishedRoom } from "/room.js";
 import { SessionTable } from "/sessions.js";
 import { Timeline } from "/timeline.js";
@@ -130,10 +130,12 @@ function talk() {
   lock(true);
   stage(placed.state);
   showSteps(placed.steps);
+  clearTraces();
   placed.addEventListener("state", ({ detail }) => stage(detail.state));
   placed.addEventListener("step", () => showSteps(placed.steps));
   placed.addEventListener("stats", ({ detail }) => showQuality(detail));
   placed.addEventListener("turn", ({ detail }) => events.turn(detail, timeline.turn(detail)));
+  placed.addEventListener("trace", ({ detail }) => showTrace(detail));
   placed.addEventListener("utterance", ({ detail }) => events.utterance(detail, timeline.utterance(detail)));
   placed.addEventListener("members", ({ detail }) => room.show(detail));
   placed.addEventListener("speakers", ({ detail }) => room.show(detail));

@@ -1,6 +1,6 @@
 // The boards beside the timeline: quality, the way of the voice with its reasons, the set-up's steps, and the list of turns.
 
-import { clock, ms, percent, plural, seconds, STEP_NAMES } from "/words.js";
+import { clock, ms, percent, OUTCOMES, plural, seconds, STAGE_NAMES, STEP_NAMES } from "/words.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -135,6 +135,29 @@ function duration(step) {
   if (step.endMs === null) return "…";
   if (step.name === "audio") return step.done ? `+ ${seconds(step.endMs - step.startMs)}` : "none";
   return step.done ? `${ms(step.endMs - step.startMs)} ms` : "failed";
+}
+
+// ---- latency
+
+/** The last turn's stages, a bar each, on one time line from the caller's last sound to the answer. */
+export function showTrace({ turn, outcome, responseMs, playedBy, stages }) {
+  const end = Math.max(1, ...stages.map(({ atMs }) => atMs));
+  const rows = stages.map(({ stage, atMs, tookMs }) => {
+    const fill = element("i");
+    fill.style.left = `min(${((atMs - tookMs) / end) * 100}%, 100% - 4px)`;
+    fill.style.width = `${(tookMs / end) * 100}%`;
+    const row = element("li", { className: stage });
+    row.append(element("span", { textContent: STAGE_NAMES[stage] ?? stage }), element("div", { className: "track" }, fill), element("b", { textContent: `${ms(tookMs)} ms` }));
+    return row;
+  });
+  byId("stages").replaceChildren(...rows);
+  const told = playedBy === "estimate" ? ", the last two estimated" : "";
+  byId("latency-total").textContent = responseMs === null ? `Turn ${turn}: ${OUTCOMES[outcome] ?? outcome}` : `Turn ${turn}: answered in ${ms(responseMs)} ms${told}`;
+}
+
+export function clearTraces() {
+  byId("stages").replaceChildren(element("li", { className: "none", textContent: "Once the agent answers, this says where the time went." }));
+  byId("latency-total").textContent = "";
 }
 
 // ---- turns as a list

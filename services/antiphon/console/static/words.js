@@ -51,6 +51,26 @@ export const STEP_NAMES = {
   audio: "First audio",
 };
 
+export const STAGE_NAMES = {
+  received: "Your last sound travels",
+  detected: "Silence noticed",
+  committed: "Turn decided",
+  transcript: "Words recognised",
+  token: "First word of the answer",
+  frame: "First sound made",
+  sent: "To the edge, and out",
+  arrived: "To your device",
+  played: "Buffered and played",
+  sounded: "Silence before the voice",
+};
+
+export const OUTCOMES = {
+  silent: "the agent had nothing to say",
+  unheard: "cut off before you heard it",
+  withdrawn: "you went on, so it was dropped",
+  closed: "the call ended first",
+};
+
 export const STATES = {
   preparing: "Asking for your microphone",
   connecting: "Connecting",

@@ -82,11 +82,15 @@ def drop_rows(drops: pb.IngestDrops) -> Iterator[tuple[int, int]]:
     return zip(drops.session, drops.count, strict=True)
 
 
-def report_rows(reports: pb.PlayoutReports) -> Iterator[tuple[int, int, int, int, int, int, int, int]]:
-    """Returns (session handle, utterance, sent, heard, state, received, basis, underruns) for each row."""
+def report_rows(reports: pb.PlayoutReports) -> Iterator[tuple[int, ...]]:
+    """Returns (session handle, then what `Speaker.report` takes in its order) for each row.
+
+    An edge of an older version tells no times: they are 0.
+    """
+    unknown = [0] * len(reports.session)
     columns = (
         reports.session, reports.utterance, reports.sent, reports.heard, reports.state, reports.received, reports.basis,
-        reports.underruns,
+        reports.underruns, reports.began_us or unknown, reports.way_us or unknown, reports.to_the_ear_us or unknown,
     )  # fmt: skip
     _check_lengths(reports.queued, *columns)
     return zip(*columns, strict=True)

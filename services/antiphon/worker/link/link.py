@@ -10,6 +10,7 @@ from antiphon.telemetry import get_logger
 from antiphon.wire.media.v1 import link_pb2 as pb
 from antiphon.worker import metrics
 from antiphon.worker.call import Call, parse_metadata
+from antiphon.worker.link.clocks import Clocks
 from antiphon.worker.link.columns import (
     FLUSH,
     HOLD,
@@ -135,6 +136,9 @@ class LinkTransport:
         message = pb.HangUp(session=self._handle, reason=reason, after_playout=after_playout)
         self._link.control(pb.ControlResponse(hang_up=message), urgent=True)
 
+    def worker_s(self, edge_s: float) -> float:
+        return self._link.clocks.here(edge_s)
+
 
 class Link:
     def __init__(self, hello: pb.Hello, worker: str, stripes: int, calls: Calls) -> None:
@@ -147,6 +151,7 @@ class Link:
         self._calls = calls
         self._sessions: dict[int, Call] = {}
         self.closed = asyncio.Event()
+        self.clocks = Clocks()
 
     def control(self, message: pb.ControlResponse, *, urgent: bool = False) -> None:
         """Queues a message. Data messages are dropped, and counted, when the edge does not read; urgent ones never."""
@@ -187,7 +192,9 @@ class Link:
             pong = pb.Pong(sent_us=message.ping.sent_us, received_us=now_us())
             self.control(pb.ControlResponse(pong=pong))
         elif kind == "pong":
-            metrics.LINK_RTT.labels(self.edge).set((now_us() - message.pong.sent_us) / 1e6)
+            now = now_us()
+            metrics.LINK_RTT.labels(self.edge).set((now - message.pong.sent_us) / 1e6)
+            self.clocks.answered(message.pong.sent_us / 1e6, message.pong.received_us / 1e6, now / 1e6)
         else:
             metrics.dropped("message", "unexpected")
 

@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ServerMessage(_message.Message):
-    __slots__ = ("session_started", "caller_turn", "agent_utterance", "app", "session_ended", "room_members", "room_speakers")
+    __slots__ = ("session_started", "caller_turn", "agent_utterance", "app", "session_ended", "room_members", "room_speakers", "turn_trace")
     SESSION_STARTED_FIELD_NUMBER: _ClassVar[int]
     CALLER_TURN_FIELD_NUMBER: _ClassVar[int]
     AGENT_UTTERANCE_FIELD_NUMBER: _ClassVar[int]
@@ -16,6 +16,7 @@ class ServerMessage(_message.Message):
     SESSION_ENDED_FIELD_NUMBER: _ClassVar[int]
     ROOM_MEMBERS_FIELD_NUMBER: _ClassVar[int]
     ROOM_SPEAKERS_FIELD_NUMBER: _ClassVar[int]
+    TURN_TRACE_FIELD_NUMBER: _ClassVar[int]
     session_started: SessionStarted
     caller_turn: CallerTurn
     agent_utterance: AgentUtterance
@@ -23,7 +24,8 @@ class ServerMessage(_message.Message):
     session_ended: SessionEnded
     room_members: RoomMembers
     room_speakers: RoomSpeakers
-    def __init__(self, session_started: _Optional[_Union[SessionStarted, _Mapping]] = ..., caller_turn: _Optional[_Union[CallerTurn, _Mapping]] = ..., agent_utterance: _Optional[_Union[AgentUtterance, _Mapping]] = ..., app: _Optional[_Union[AppMessage, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., room_members: _Optional[_Union[RoomMembers, _Mapping]] = ..., room_speakers: _Optional[_Union[RoomSpeakers, _Mapping]] = ...) -> None: ...
+    turn_trace: TurnTrace
+    def __init__(self, session_started: _Optional[_Union[SessionStarted, _Mapping]] = ..., caller_turn: _Optional[_Union[CallerTurn, _Mapping]] = ..., agent_utterance: _Optional[_Union[AgentUtterance, _Mapping]] = ..., app: _Optional[_Union[AppMessage, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., room_members: _Optional[_Union[RoomMembers, _Mapping]] = ..., room_speakers: _Optional[_Union[RoomSpeakers, _Mapping]] = ..., turn_trace: _Optional[_Union[TurnTrace, _Mapping]] = ...) -> None: ...
 
 class ClientMessage(_message.Message):
     __slots__ = ("app", "bye")
@@ -68,6 +70,41 @@ class AgentUtterance(_message.Message):
     heard_ms: float
     length_ms: float
     def __init__(self, utterance: _Optional[int] = ..., state: _Optional[str] = ..., heard_ms: _Optional[float] = ..., length_ms: _Optional[float] = ...) -> None: ...
+
+class TurnTrace(_message.Message):
+    __slots__ = ("turn", "outcome", "ended_by", "response_ms", "played_by", "stages", "marks")
+    class MarksEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    TURN_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    ENDED_BY_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_MS_FIELD_NUMBER: _ClassVar[int]
+    PLAYED_BY_FIELD_NUMBER: _ClassVar[int]
+    STAGES_FIELD_NUMBER: _ClassVar[int]
+    MARKS_FIELD_NUMBER: _ClassVar[int]
+    turn: int
+    outcome: str
+    ended_by: str
+    response_ms: float
+    played_by: str
+    stages: _containers.RepeatedCompositeFieldContainer[TurnStage]
+    marks: _containers.ScalarMap[str, float]
+    def __init__(self, turn: _Optional[int] = ..., outcome: _Optional[str] = ..., ended_by: _Optional[str] = ..., response_ms: _Optional[float] = ..., played_by: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[TurnStage, _Mapping]]] = ..., marks: _Optional[_Mapping[str, float]] = ...) -> None: ...
+
+class TurnStage(_message.Message):
+    __slots__ = ("stage", "at_ms", "took_ms")
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    TOOK_MS_FIELD_NUMBER: _ClassVar[int]
+    stage: str
+    at_ms: float
+    took_ms: float
+    def __init__(self, stage: _Optional[str] = ..., at_ms: _Optional[float] = ..., took_ms: _Optional[float] = ...) -> None: ...
 
 class AppMessage(_message.Message):
     __slots__ = ("data",)

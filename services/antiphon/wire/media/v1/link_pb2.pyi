@@ -290,7 +290,7 @@ class IngestDrops(_message.Message):
     def __init__(self, session: _Optional[_Iterable[int]] = ..., count: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class PlayoutReports(_message.Message):
-    __slots__ = ("session", "utterance", "queued", "sent", "heard", "state", "underruns", "received", "basis")
+    __slots__ = ("session", "utterance", "queued", "sent", "heard", "state", "underruns", "received", "basis", "began_us", "way_us", "to_the_ear_us")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     UTTERANCE_FIELD_NUMBER: _ClassVar[int]
     QUEUED_FIELD_NUMBER: _ClassVar[int]
@@ -300,6 +300,9 @@ class PlayoutReports(_message.Message):
     UNDERRUNS_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_FIELD_NUMBER: _ClassVar[int]
     BASIS_FIELD_NUMBER: _ClassVar[int]
+    BEGAN_US_FIELD_NUMBER: _ClassVar[int]
+    WAY_US_FIELD_NUMBER: _ClassVar[int]
+    TO_THE_EAR_US_FIELD_NUMBER: _ClassVar[int]
     session: _containers.RepeatedScalarFieldContainer[int]
     utterance: _containers.RepeatedScalarFieldContainer[int]
     queued: _containers.RepeatedScalarFieldContainer[int]
@@ -309,7 +312,10 @@ class PlayoutReports(_message.Message):
     underruns: _containers.RepeatedScalarFieldContainer[int]
     received: _containers.RepeatedScalarFieldContainer[int]
     basis: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, session: _Optional[_Iterable[int]] = ..., utterance: _Optional[_Iterable[int]] = ..., queued: _Optional[_Iterable[int]] = ..., sent: _Optional[_Iterable[int]] = ..., heard: _Optional[_Iterable[int]] = ..., state: _Optional[_Iterable[int]] = ..., underruns: _Optional[_Iterable[int]] = ..., received: _Optional[_Iterable[int]] = ..., basis: _Optional[_Iterable[int]] = ...) -> None: ...
+    began_us: _containers.RepeatedScalarFieldContainer[int]
+    way_us: _containers.RepeatedScalarFieldContainer[int]
+    to_the_ear_us: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, session: _Optional[_Iterable[int]] = ..., utterance: _Optional[_Iterable[int]] = ..., queued: _Optional[_Iterable[int]] = ..., sent: _Optional[_Iterable[int]] = ..., heard: _Optional[_Iterable[int]] = ..., state: _Optional[_Iterable[int]] = ..., underruns: _Optional[_Iterable[int]] = ..., received: _Optional[_Iterable[int]] = ..., basis: _Optional[_Iterable[int]] = ..., began_us: _Optional[_Iterable[int]] = ..., way_us: _Optional[_Iterable[int]] = ..., to_the_ear_us: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class VoiceHints(_message.Message):
     __slots__ = ("session", "at_us", "timestamp", "kind", "level", "held")

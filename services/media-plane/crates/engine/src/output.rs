@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::remote::Remote;
+use crate::time::Time;
 
 /// Takes what a session says while it is being driven. Nothing in it may be kept by reference.
 pub trait Output {
@@ -115,6 +116,12 @@ pub struct PlayoutReport {
     pub state: PlayoutState,
     /// Under-runs so far.
     pub underruns: u32,
+    /// When its first frame left; `None` while none has.
+    pub began: Option<Time>,
+    /// What a frame takes from there to the caller's device: half the round trip.
+    pub way: Duration,
+    /// And to the caller's ear.
+    pub to_the_ear: Duration,
 }
 
 /// How it is known what was heard.

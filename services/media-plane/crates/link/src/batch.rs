@@ -89,6 +89,12 @@ pub struct Playout {
     pub state: u32,
     /// Under-runs.
     pub underruns: u32,
+    /// When its first frame left, 0 while none has.
+    pub began_us: u64,
+    /// From leaving to the caller's device.
+    pub way_us: u32,
+    /// From leaving to the caller's ear.
+    pub to_the_ear_us: u32,
 }
 
 /// One hint as columns want it; see `VoiceHints` in the proto.
@@ -150,6 +156,7 @@ impl Parts {
         );
         reserve!(gaps: session, first, count, state);
         reserve!(playout: session, utterance, queued, sent, received, heard, basis, state, underruns);
+        reserve!(playout: began_us, way_us, to_the_ear_us);
         reserve!(hints: session, at_us, timestamp, kind, level, held);
         reserve!(quality: session, rtt_us, jitter_us, expected, lost_before_repair, repaired_red, repaired_nack);
         reserve!(quality: late, reordered, duplicates, lost);
@@ -235,6 +242,9 @@ impl Batch {
         columns.basis.push(report.basis);
         columns.state.push(report.state);
         columns.underruns.push(report.underruns);
+        columns.began_us.push(report.began_us);
+        columns.way_us.push(report.way_us);
+        columns.to_the_ear_us.push(report.to_the_ear_us);
     }
 
     /// Adds what came of a session's packets; an older row of it is of no use any more.
@@ -338,6 +348,9 @@ impl Batch {
                 basis: old.basis[at],
                 state: old.state[at],
                 underruns: old.underruns[at],
+                began_us: old.began_us[at],
+                way_us: old.way_us[at],
+                to_the_ear_us: old.to_the_ear_us[at],
             });
         }
         excess as u64
@@ -411,6 +424,9 @@ impl Drop for Batch {
             columns.basis.clear();
             columns.state.clear();
             columns.underruns.clear();
+            columns.began_us.clear();
+            columns.way_us.clear();
+            columns.to_the_ear_us.clear();
             parts.playout = columns;
         }
         if let Some(mut columns) = parts.message.drops.take() {

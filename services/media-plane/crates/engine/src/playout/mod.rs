@@ -325,6 +325,9 @@ impl Playout {
         }
         let utterance = &mut self.utterances[at];
         let first = utterance.sent == 0;
+        if first {
+            utterance.began = Some(now);
+        }
         utterance.sent += u64::from(duration);
         utterance.ends = self.line.due;
         utterance.state = PlayoutState::Playing;

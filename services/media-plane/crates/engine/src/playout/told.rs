@@ -54,6 +54,8 @@ impl FarEnd {
             confirmed: self.confirmed.highest,
             absent: (self.confirmed.to, self.confirmed.due.min(arrived)),
             basis,
+            way: self.delay.way(),
+            to_the_ear,
         }
     }
 }

@@ -26,6 +26,9 @@ pub(super) struct Place<'a> {
     /// Frames that begin behind the first and no later than the second have not come, though they should have.
     pub(super) absent: (u64, u64),
     pub(super) basis: HeardBasis,
+    /// From the edge to the device, and to the ear.
+    pub(super) way: Duration,
+    pub(super) to_the_ear: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +37,8 @@ pub(super) struct Utterance {
     pub(super) generation: u32,
     pub(super) queued: u64,
     pub(super) sent: u64,
+    /// When the first frame left.
+    pub(super) began: Option<Time>,
     /// Samples that the caller misses for good, besides those that `Missing` knows.
     pub(super) missing: u64,
     /// When the last frame that was sent ends.
@@ -53,6 +58,7 @@ impl Utterance {
             generation,
             queued: 0,
             sent: 0,
+            began: None,
             missing: 0,
             ends: now,
             complete: false,
@@ -86,6 +92,9 @@ impl Utterance {
             basis: place.basis,
             state: self.state,
             underruns: self.underruns,
+            began: self.began,
+            way: place.way,
+            to_the_ear: place.to_the_ear,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a session says goes straight where it belongs: datagrams to the socket's batch, frames to the link's columns.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use antiphon_engine::{
     Event, Gap, GapState, HoldOutcome, IngestFrame, IngestQuality, Output, PlayoutReport, Remote, Time, VoiceEvent,
@@ -134,6 +135,9 @@ impl Output for Voice<'_> {
                 basis: report.basis as u32,
                 state: report.state as u32,
                 underruns: report.underruns,
+                began_us: report.began.map_or(0, Time::as_micros),
+                way_us: micros_u32(report.way),
+                to_the_ear_us: micros_u32(report.to_the_ear),
             });
         }
     }
@@ -190,4 +194,9 @@ fn flags(frame: &IngestFrame<'_>) -> u32 {
     .iter()
     .enumerate()
     .fold(0, |flags, (bit, set)| flags | u32::from(*set) << bit)
+}
+
+/// Microseconds for a column; what is longer than an hour is no delay.
+fn micros_u32(duration: Duration) -> u32 {
+    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
 }
