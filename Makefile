@@ -109,6 +109,14 @@ bench-hold: build ## measure: how soon playout is held when a caller speaks, and
 bench-turns: build ## measure, offline: how often turns are cut off against how soon they are answered; ANTIPHON_AUDIO names recordings
 	@$(BIN)/python -m loadtest.turns $(ARGS)
 
+.PHONY: bench-answers
+bench-answers: build ## measure: how long callers wait for the offline assistant, stage by stage
+	@$(BIN)/python -m loadtest.answers $(ARGS)
+
+.PHONY: bench-ears
+bench-ears: build ## measure: how many sessions one core listens to, and how late it judges; ANTIPHON_AUDIO names recordings
+	@$(BIN)/python -m loadtest.ears $(ARGS)
+
 .PHONY: proto
 proto: $(VENV)/.ready ## generate services/antiphon/wire from proto/
 	@rm -rf services/antiphon/wire && mkdir -p services/antiphon/wire

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import onnxruntime
@@ -29,8 +31,10 @@ def one_thread_session(path: Path) -> onnxruntime.InferenceSession:
 class ModelThread(Generic[M]):
     """`work(model)` is called after each `wake`, and takes all that waits. One that fails is told to `failed`."""
 
-    def __init__(self, name: str, work: Callable[[M], None], failed: Callable[[], None]) -> None:
+    def __init__(self, name: str, work: Callable[[M], None], failed: Callable[[], None], *, yields: int = 0) -> None:
+        """`yields` is how much it gives way to the process's other threads where there are too few cores: 0 to 19."""
         self._name = name
+        self._yields = yields
         self._work = work
         self._failed = failed
         self._wake = threading.Event()
@@ -71,6 +75,9 @@ class ModelThread(Generic[M]):
             self._thread.join()
 
     def _run(self, load: Callable[[], M]) -> None:
+        if self._yields:
+            with suppress(OSError, AttributeError):  # not each system ranks threads
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._yields)
         try:
             model = load()
         except Exception:  # noqa: BLE001 - readiness tells, and the log why

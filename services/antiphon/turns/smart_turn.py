@@ -31,6 +31,8 @@ RATE = 16_000
 SAMPLES = 8 * RATE
 """As much audio as the model hears."""
 _FFT, _HOP, _BANDS = 400, 160, 80
+_YIELDS = 10
+"""Voice detection, and all that callers hear, goes first: who waits too long for this model has silence decide."""
 _DEADLINE_S = 0.25
 _MOST_WAITING = 64
 _BATCH = 4
@@ -108,7 +110,7 @@ class SmartTurn:
 
     def __init__(self) -> None:
         self._queue: deque[_Question] = deque()
-        self._thread: ModelThread[SmartTurnModel] = ModelThread("smart-turn", self._work, lambda: None)
+        self._thread: ModelThread[SmartTurnModel] = ModelThread("smart-turn", self._work, lambda: None, yields=_YIELDS)
 
     def start(self) -> None:
         """Loads the model, if it is there; silence decides where it cannot be. Call it on the event loop."""

@@ -485,7 +485,8 @@ class Call:
             return
         turn, ended = reply.turn, trace.commit.ended_s
         if self.listener is not None and not self.closed.is_set():
-            trace.trim(ended - self.listener.last_sound_s(turn.audio, ended))
+            last = self.listener.last_sound_s(turn.audio, ended)
+            trace.trim(ended - last, self._transport.worker_s(self.listener.at_the_edge(last)[1]))
         trace.over = True
         document = trace.document(turn.number, outcome)
         self._hearing.traced(self.info, trace, document)

@@ -69,10 +69,11 @@ class TurnTrace:
         self.commit, self.spoke = commit, spoke
         self.moments |= {"received": received, "detected": detected, "committed": at}
 
-    def trim(self, tail: float) -> None:
+    def trim(self, tail: float, received: float) -> None:
         """The caller's last sound was so many seconds before where the voice detector heard the last voice."""
         if self.spoke is not None:
             self.spoke -= tail
+            self.moments["received"] = received
 
     def played(self, playout: Playout) -> None:
         """The edge tells again and again, and knows better each time what the device takes."""
