@@ -48,6 +48,8 @@ class Heard:
     p50_ms: float
     p99_ms: float
     turns: int
+    overloaded: bool
+    """Whether a worker would take no more sessions."""
     by_model: int
     """Turns that the end-of-turn model had a say in."""
 
@@ -125,7 +127,9 @@ async def listen(sessions: int, seconds: float, frames: list[bytes]) -> Heard:
     for session in all_:
         session.listener.close()
     await asyncio.to_thread(voice.close)
-    return Heard(sessions, round(cores, 3), round(float(p50), 2), round(float(p99), 2), turns, by_model)
+    return Heard(
+        sessions, round(cores, 3), round(float(p50), 2), round(float(p99), 2), turns, voice.overloaded, by_model
+    )
 
 
 async def _pace(session: Session) -> None:
@@ -146,14 +150,16 @@ def main() -> None:
     core = max(os.sched_getaffinity(0))
     for thread in Path("/proc/self/task").iterdir():  # numpy's among them
         os.sched_setaffinity(int(thread.name), {core})
-    print("| sessions | of a core | judged later by, p50 | p99 | turns | with the model |\n|---|---|---|---|---|---|")
+    print(
+        "| sessions | of a core | judged later by, p50 | p99 | turns | with the model | takes more |\n|---|---|---|---|---|---|---|"
+    )
     found = []
     for sessions in arguments.sessions:
         heard = uvloop.run(listen(sessions, arguments.seconds, frames))
         found.append(heard)
         print(
             f"| {heard.sessions} | {heard.cores:.2f} | {heard.p50_ms:.1f} ms | {heard.p99_ms:.1f} ms | "
-            f"{heard.turns} | {heard.by_model} |",
+            f"{heard.turns} | {heard.by_model} | {'no' if heard.overloaded else 'yes'} |",
             flush=True,
         )
     within = max((heard.sessions for heard in found if heard.p99_ms <= TARGET_MS), default=0)

@@ -8,6 +8,7 @@ A window is 512 samples at 16 kHz (32 ms) behind 64 samples of context; the mode
 from __future__ import annotations
 
 import importlib.util
+import time
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from antiphon.frames import CLOCK_RATE
 from antiphon.opus import Decoder, OpusError, frame_duration
 from antiphon.telemetry import get_logger
 from antiphon.turns.model_thread import ModelThread, one_thread_session
+from antiphon.turns.overload import Overload
 from antiphon.turns.smart_turn import SAMPLES, SmartTurn
 from antiphon.turns.voice import Unasked
 
@@ -73,7 +75,8 @@ class SileroVoice:
     """A VoiceDetector. Its thread starts with `start`, or the first stream, and ends with `close`."""
 
     def __init__(self) -> None:
-        self._queue: deque[tuple[_Stream, Frame | EndAnswered]] = deque()
+        self._queue: deque[tuple[_Stream, Frame | EndAnswered, float]] = deque()
+        self._overload = Overload()
         self.ends = SmartTurn()
         self._thread: ModelThread[SileroModel] = ModelThread("silero", self._work, _FAILED.inc)
 
@@ -101,20 +104,28 @@ class SileroVoice:
         if len(self._queue) >= _QUEUE_FRAMES:
             self._queue.popleft()
             _DROPPED.labels("overload").inc()
-        self._queue.append((stream, frame))
+        self._queue.append((stream, frame, time.monotonic()))
         self._thread.wake()
 
+    @property
+    def overloaded(self) -> bool:
+        """Whether judgements have come late for some seconds: more sessions would suffer."""
+        return self._overload.overloaded
+
     def _work(self, model: SileroModel) -> None:
+        oldest_s = self._queue[0][2] if self._queue else time.monotonic()
         ready = self._decode()
         while ready:
             batch, ready = ready[:_BATCH], ready[_BATCH:]
             self._judge(model, batch)
+            now_s = time.monotonic()
+            self._overload.judged(now_s, len(batch), now_s - oldest_s)
             ready += [stream for stream in batch if stream.ready]
 
     def _decode(self) -> list[_Stream]:
         ready: dict[_Stream, None] = {}
         while self._queue:
-            stream, frame = self._queue.popleft()
+            stream, frame, _ = self._queue.popleft()
             try:
                 if callable(frame):
                     self.ends.ask(stream.heard(), frame)

@@ -31,6 +31,7 @@ RATE = 16_000
 SAMPLES = 8 * RATE
 """As much audio as the model hears."""
 _FFT, _HOP, _BANDS = 400, 160, 80
+_USUAL_S = 0.05
 _YIELDS = 10
 """Voice detection, and all that callers hear, goes first: who waits too long for this model has silence decide."""
 _DEADLINE_S = 0.25
@@ -110,6 +111,8 @@ class SmartTurn:
 
     def __init__(self) -> None:
         self._queue: deque[_Question] = deque()
+        self._question_s = _USUAL_S
+        """What a question costs, as far as is known."""
         self._thread: ModelThread[SmartTurnModel] = ModelThread("smart-turn", self._work, lambda: None, yields=_YIELDS)
 
     def start(self) -> None:
@@ -143,18 +146,22 @@ class SmartTurn:
     def _judge(self, model: SmartTurnModel) -> None:
         batch: list[_Question] = []
         late: list[_Question] = []
-        while self._queue and len(batch) < _BATCH:
-            question = self._queue.popleft()
+        most = max(1, min(_BATCH, int(_DEADLINE_S / 2 / self._question_s)))
+        while self._queue and len(batch) < most:
+            question = self._queue.pop()  # where not all can be answered, the last are answered in time
             (batch if time.monotonic() - question.asked_s < _DEADLINE_S else late).append(question)
         self._answer([(question, None, "late") for question in late])
         if not batch:
             return
+        began_s = time.monotonic()
         try:
             said = model.judge(np.stack([features(question.audio) for question in batch]))
         except Exception:  # noqa: BLE001 - all other callers still need this thread
             _log.exception("the end-of-turn model failed on a batch; it goes on")
             self._answer([(question, None, "failed") for question in batch])
             return
+        took_s = (time.monotonic() - began_s) / len(batch)
+        self._question_s += (took_s - self._question_s) / 8
         for question in batch:
             _SECONDS.observe(time.monotonic() - question.asked_s)
         answers = zip(batch, said, strict=True)

@@ -11,6 +11,10 @@ STAGE_BUCKETS = (
 
 LINKS = gauge("worker_links", "Edges that are linked.")
 SESSIONS = gauge("worker_sessions", "Live sessions.", ["agent"])
+OVERLOADED = gauge(
+    "worker_overloaded",
+    "1 while voice detection is later than 20 ms for over 1 % of windows: no more sessions are taken.",
+)
 ROOMS = gauge("worker_rooms", "Rooms that have an agent here.")
 SESSIONS_ENDED = counter("worker_sessions_ended", "Sessions that ended.", ["reason"])
 REFUSED = counter("worker_refused", "Links and sessions refused.", ["reason"])

@@ -60,7 +60,11 @@ async def run(config: Config, agent_files: Sequence[Path] = (), *, reload: bool 
         http_port = await stack.enter_async_context(serve(settings.http_host, settings.http_port, ready))
 
         def record() -> WorkerRecord:
-            return WorkerRecord(settings.id, link, tuple(sorted(host.agents)), settings.capacity, len(host.sessions))
+            live = len(host.sessions)
+            metrics.OVERLOADED.set(voice.overloaded)
+            # Who hears late takes no more until it keeps up again.
+            capacity = min(settings.capacity, live) if voice.overloaded else settings.capacity
+            return WorkerRecord(settings.id, link, tuple(sorted(host.agents)), capacity, live)
 
         _log.info("worker started", id=settings.id, link=link, http_port=http_port, agents=" ".join(sorted(agents)))
         async with asyncio.TaskGroup() as tasks:
