@@ -150,9 +150,8 @@ def main() -> None:
     core = max(os.sched_getaffinity(0))
     for thread in Path("/proc/self/task").iterdir():  # numpy's among them
         os.sched_setaffinity(int(thread.name), {core})
-    print(
-        "| sessions | of a core | judged later by, p50 | p99 | turns | with the model | takes more |\n|---|---|---|---|---|---|---|"
-    )
+    print("| sessions | of a core | judged later by, p50 | p99 | turns | with the model | takes more |")
+    print("|---|---|---|---|---|---|---|")
     found = []
     for sessions in arguments.sessions:
         heard = uvloop.run(listen(sessions, arguments.seconds, frames))

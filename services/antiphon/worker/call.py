@@ -485,8 +485,8 @@ class Call:
             return
         turn, ended = reply.turn, trace.commit.ended_s
         if self.listener is not None and not self.closed.is_set():
-            last = self.listener.last_sound_s(turn.audio, ended)
-            trace.trim(ended - last, self._transport.worker_s(self.listener.at_the_edge(last)[1]))
+            last, received = self.listener.last_sound(turn.audio, ended)
+            trace.trim(ended - last, self._transport.worker_s(received))
         trace.over = True
         document = trace.document(turn.number, outcome)
         self._hearing.traced(self.info, trace, document)

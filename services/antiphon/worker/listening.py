@@ -28,7 +28,7 @@ from antiphon.turns.states import (
 from antiphon.worker import metrics
 from antiphon.worker.last_sound import last_sound
 from antiphon.worker.session_clock import SessionClock
-from antiphon.worker.stretch import Reel, Stretch
+from antiphon.worker.stretch import Reel, Stretch, arrival_us
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -158,9 +158,13 @@ class Listener:
         arrival_us = self._reel.arrival_us(session_s)
         return earliest, earliest if arrival_us is None else max(earliest, arrival_us / 1e6)
 
-    def last_sound_s(self, frames: Sequence[Frame], until_s: float) -> float:
-        """The session second of the last sound in these frames before `until_s`."""
-        return self._reel.seconds(last_sound(frames, self._reel.tick(until_s)))
+    def last_sound(self, frames: Sequence[Frame], until_s: float) -> tuple[float, float]:
+        """The session second of the last sound in these frames before `until_s`, and the edge's when it came there."""
+        tick = last_sound(frames, self._reel.tick(until_s))
+        second = self._reel.seconds(tick)
+        came_us = arrival_us(frames, tick)
+        earliest = self._edge_clock.when(second)
+        return second, earliest if came_us is None else max(earliest, came_us / 1e6)
 
     def close(self) -> None:
         self._closed = True

@@ -12,8 +12,7 @@ STAGE_BUCKETS = (
 LINKS = gauge("worker_links", "Edges that are linked.")
 SESSIONS = gauge("worker_sessions", "Live sessions.", ["agent"])
 OVERLOADED = gauge(
-    "worker_overloaded",
-    "1 while voice detection is later than 20 ms for over 1 % of windows: no more sessions are taken.",
+    "worker_overloaded", "1 while over 1 % of voice detection is later than 20 ms: no more sessions are taken."
 )
 ROOMS = gauge("worker_rooms", "Rooms that have an agent here.")
 SESSIONS_ENDED = counter("worker_sessions_ended", "Sessions that ended.", ["reason"])

@@ -9,7 +9,7 @@ from antiphon.frames import CLOCK_RATE, Frame, Gap
 from antiphon.worker import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _PRE_ROLL = CLOCK_RATE // 5
 _POST_ROLL = CLOCK_RATE // 5
@@ -77,13 +77,7 @@ class Reel:
 
     def arrival_us(self, seconds: float) -> int | None:
         """When the frame of this moment came to the edge, or where it is missing the next; None where none did."""
-        tick = self.tick(seconds)
-        for frame in reversed(self._frames):
-            if frame.timestamp < tick <= frame.timestamp + frame.duration:
-                return frame.arrival_us
-            if frame.timestamp + frame.duration < tick:
-                break
-        return next((frame.arrival_us for frame in self._frames if frame.timestamp >= tick), None)
+        return arrival_us(self._frames, self.tick(seconds))
 
     def missing(self, started_s: float, ended_s: float) -> int:
         """How many frames of a turn may still come."""
@@ -104,3 +98,13 @@ class Reel:
     def _between(self, started_s: float, ended_s: float) -> Iterator[Frame]:
         first, last = self.tick(started_s) - _PRE_ROLL, self.tick(ended_s) + _POST_ROLL
         return (frame for frame in self._frames if first < frame.timestamp + frame.duration and frame.timestamp < last)
+
+
+def arrival_us(frames: Sequence[Frame], tick: int) -> int | None:
+    """When the frame of a moment came to the edge, or where it is missing the next; None where none did."""
+    for frame in reversed(frames):
+        if frame.timestamp < tick <= frame.timestamp + frame.duration:
+            return frame.arrival_us
+        if frame.timestamp + frame.duration < tick:
+            break
+    return next((frame.arrival_us for frame in frames if frame.timestamp >= tick), None)
