@@ -240,6 +240,11 @@ export class Call extends EventTarget {
   subscribe(sessions?: Iterable<string> | null): void;
   /** Sends any JSON value to the agent's code. Throws AntiphonError (not_connected). */
   send(data: unknown): void;
+  /**
+   * A talk button (press, release), a send button (commit), a change of mind (clear). After manual only these end your turns, after automatic
+   * silence does again. Throws AntiphonError (not_connected).
+   */
+  turn(command: "press" | "release" | "commit" | "clear" | "manual" | "automatic"): void;
   setMicrophone(deviceId: string): Promise<void>;
   setOutput(deviceId: string): Promise<void>;
   resumePlayback(): Promise<void>;

@@ -520,8 +520,17 @@ export class Call extends EventTarget {
 
   /** Sends any JSON value to the agent's code. */
   send(data) {
+    this.#say({ app: { data } });
+  }
+
+  /** A talk button (press, release), a send button (commit), a change of mind (clear); manual: only these end turns; automatic: silence does. */
+  turn(command) {
+    this.#say({ turn: { command } });
+  }
+
+  #say(message) {
     if (this.#channel?.readyState !== "open") throw new AntiphonError("not_connected", "The call is not connected, so nothing can be sent.");
-    this.#channel.send(JSON.stringify({ app: { data } }));
+    this.#channel.send(JSON.stringify(message));
   }
 
   /** Changes to another microphone in the middle of the call. */

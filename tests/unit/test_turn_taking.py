@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from antiphon.testing import AgentFailedError, SimulatedCall
 from antiphon.turns.replay import BadTraceError, line_of, read_line, replay
@@ -231,3 +232,48 @@ def test_a_recorded_trace_replays_to_the_same_decisions(agent_call: AgentCall, t
 def test_a_line_that_is_no_trace_is_refused(line: str) -> None:
     with pytest.raises(BadTraceError, match="no line of a trace"):
         read_line(line)
+
+
+def test_the_callers_page_has_a_talk_button(agent_call: AgentCall) -> None:
+    turns: list[Turn] = []
+
+    async def agent(session: Session) -> None:
+        @session.on_turn
+        async def reply(turn: Turn) -> None:
+            turns.append(turn)
+
+    call = agent_call(agent)
+    call.turn("manual")
+    call.says("hello there")
+    call.waits(5.0)
+    assert not turns, "silence ends nothing"
+    call.turn("commit")
+    call.waits(0.5)
+    assert len(turns) == 1
+    call.turn("press")
+    call.says("and again")
+    call.waits(5.0)
+    call.turn("release")
+    call.waits(1.0)
+    assert len(turns) == 2
+    call.turn("automatic")
+    call.says("as before")
+    call.waits(3.0)
+    assert len(turns) == 3
+
+
+def test_an_unknown_command_is_dropped_and_counted(agent_call: AgentCall) -> None:
+    async def agent(session: Session) -> None:
+        @session.on_turn
+        async def reply(_turn: Turn) -> None: ...
+
+    def malformed() -> float:
+        return (
+            REGISTRY.get_sample_value("antiphon_worker_dropped_total", {"what": "message", "reason": "malformed"})
+            or 0.0
+        )
+
+    call = agent_call(agent)
+    before = malformed()
+    call.turn("shout")
+    assert malformed() == before + 1

@@ -89,6 +89,13 @@ test("messages of the session become events, with zeros filled in", async () => 
   ]);
 });
 
+test("a page says by itself when a turn is over", async () => {
+  const browser = install();
+  await connected(browser);
+  call.turn("commit");
+  assert.deepEqual(browser.peer().channel.sent.at(-1), { turn: { command: "commit" } });
+});
+
 test("an utterance that was stopped is silenced here until the agent speaks again", async () => {
   const browser = install();
   await connected(browser);

@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import aioice.ice
@@ -134,6 +134,12 @@ class Caller:
         await self.wait_for(lambda: self._channel is not None and self._channel.readyState == "open")
         assert self._channel is not None  # noqa: S101 - waited for
         self._channel.send(journal.app_message(data))
+
+    async def turn(self, command: Literal["press", "release", "commit", "clear", "manual", "automatic"]) -> None:
+        """A talk button, or the end of the caller's turn by command; `manual`: nothing else ends it from now on."""
+        await self.wait_for(lambda: self._channel is not None and self._channel.readyState == "open")
+        assert self._channel is not None  # noqa: S101 - waited for
+        self._channel.send(journal.turn_message(command))
 
     async def mute(self, muted: bool = True) -> None:  # noqa: FBT001, FBT002 - as one says it
         """Is heard by nobody in the room, or again."""

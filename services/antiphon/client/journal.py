@@ -151,6 +151,12 @@ def app_message(data: Any) -> str:  # noqa: ANN401
     return json_format.MessageToJson(message, indent=None)
 
 
+def turn_message(command: str) -> str:
+    """press, release, commit, clear, manual or automatic."""
+    message = channel_pb2.ClientMessage(turn=channel_pb2.TurnCommand(command=command))
+    return json_format.MessageToJson(message, indent=None)
+
+
 def bye_message() -> str:
     return json_format.MessageToJson(channel_pb2.ClientMessage(bye=channel_pb2.Bye()), indent=None)
 

@@ -132,6 +132,10 @@ class SimulatedCall:
         """The caller's application sends any JSON value to the agent."""
         self._receive_from_caller({"app": {"data": message}})
 
+    def turn(self, command: str) -> None:
+        """The caller's page says something of its turn: press, release, commit, clear, manual, automatic."""
+        self._receive_from_caller({"turn": {"command": command}})
+
     def presses(self, digit: str, *, seconds: float = 0.1, end_lost: bool = False) -> None:
         """Presses a key of the telephone and lets it go. With `end_lost`, the network loses its last packets."""
         self._run(self._press(digit, seconds, end_lost=end_lost))

@@ -26,6 +26,7 @@ from antiphon.worker.quality import Quality, TurnQuality
 from antiphon.worker.reply import Reply, current_reply
 from antiphon.worker.speaker import Said, Speaker, Utterance
 from antiphon.worker.trace_file import TraceRecorder
+from antiphon.worker.tracing import Tracer, outcome_of
 from antiphon.worker.turn import Turn
 from antiphon.worker.turn_taking import TurnTaking
 
@@ -83,6 +84,7 @@ class Call:
         """As the agent wants it; what is protected makes it stricter for a while."""
         self.turns = TurnTaking(self)
         self.quality = Quality()
+        self._tracer = Tracer(info, transport, self.tell)
         self._transport = transport
         self._hearing = hearing
         self._ended = ended
@@ -191,6 +193,8 @@ class Call:
             return
         if kind == "bye":
             self.hang_up("bye", after_playout=False)
+        elif kind == "turn":
+            self.turns.obey(body)
         elif self.message_handler is None:
             metrics.dropped("message", "no_handler")
         else:
@@ -415,10 +419,10 @@ class Call:
                 reply.cancel()
         if ahead is None:
             turn = self._turn(self._turns, action.started_s, action.ended_s)
-            self._trace(turn.trace, action)
+            self._trace(turn, action)
             self._reply(turn, self.turn_handler)
         else:
-            self._trace(ahead.turn.trace, action)
+            self._trace(ahead.turn, action)
             ahead.confirm()
             if ahead not in self._replies:
                 self._traced(ahead, "silent")
@@ -444,53 +448,24 @@ class Call:
                 await handler(reply.turn)
         finally:
             self._replies.discard(reply)
-            self._traced(reply, self._outcome(reply))
+            self._traced(reply, outcome_of(reply, closed=self.closed.is_set()))
             if not self._replies:
                 self._reply_over()
 
     # latency
 
-    def _trace(self, trace: TurnTrace, commit: do.Committed) -> None:
-        """A turn is committed: its trace begins with what is known of its end."""
-        listener = self.listener
-        if listener is None:
-            return
-        earliest, received = listener.at_the_edge(commit.ended_s)
-        here = self._transport.worker_s
-        trace.committed(
-            commit,
-            spoke=here(earliest) - (self.quality.rtt_s or 0.0) / 2,
-            received=here(received),
-            detected=listener.when(commit.tentative_s),
-            at=listener.when(commit.at_s),
-        )
+    def _trace(self, turn: Turn, commit: do.Committed) -> None:
+        if self.listener is not None:
+            self._tracer.committed(turn, commit, self.listener, self.quality.rtt_s)
 
     def _answered(self, trace: TurnTrace) -> None:
-        reply = next((reply for reply in self._replies if reply.turn.trace is trace), None)
-        if reply is not None:
-            self._traced(reply, "answered")
-
-    def _outcome(self, reply: Reply) -> str:
-        """Of a reply that ends before anything of it was heard."""
-        if reply.lost == "withdrawn":
-            return "withdrawn"
-        if self.closed.is_set():
-            return "closed"
-        return "unheard" if "frame" in reply.turn.trace.moments else "silent"
+        for reply in tuple(self._replies):
+            if reply.turn.trace is trace:
+                self._traced(reply, "answered")
 
     def _traced(self, reply: Reply, outcome: str) -> None:
-        """Publishes a turn's trace, once."""
-        trace = reply.turn.trace
-        if trace.commit is None or trace.over:
-            return
-        turn, ended = reply.turn, trace.commit.ended_s
-        if self.listener is not None and not self.closed.is_set():
-            last, received = self.listener.last_sound(turn.audio, ended)
-            trace.trim(ended - last, self._transport.worker_s(received))
-        trace.over = True
-        document = trace.document(turn.number, outcome)
-        self._hearing.traced(self.info, trace, document)
-        self.tell("turnTrace", data.turn_trace(document))
+        listener = None if self.closed.is_set() else self.listener
+        self._tracer.over(reply.turn, outcome, listener, self._hearing.traced)
 
     def _reply_over(self) -> None:
         """The agent has nothing more to say for now."""

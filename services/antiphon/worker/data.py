@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 LABEL = "antiphon"
+TURN_COMMANDS = ("press", "release", "commit", "clear", "manual", "automatic")
 MOST_BYTES = 64 * 1024
 """Longer messages fit no data channel."""
 
@@ -35,7 +36,7 @@ def turn_trace(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def parse_client_message(payload: bytes) -> tuple[str, Any]:
-    """Returns ("app", the application's data) or ("bye", None)."""
+    """Returns ("app", the application's data), ("turn", one of TURN_COMMANDS) or ("bye", None)."""
     try:
         message = json.loads(payload)
     except (ValueError, RecursionError) as error:
@@ -46,4 +47,9 @@ def parse_client_message(payload: bytes) -> tuple[str, Any]:
         return "app", message["app"].get("data")
     if isinstance(message.get("bye"), dict):
         return "bye", None
-    raise BadMessageError("expected app or bye")
+    if isinstance(message.get("turn"), dict):
+        command = message["turn"].get("command")
+        if command not in TURN_COMMANDS:
+            raise BadMessageError(f"expected a turn's command to be one of {', '.join(TURN_COMMANDS)}")
+        return "turn", command
+    raise BadMessageError("expected app, turn or bye")

@@ -67,6 +67,18 @@ class TurnTaking:
         """Push-to-talk: the caller presses the button, or lets it go."""
         self._tell(Talk(self._now_s, begins))
 
+    def obey(self, command: str) -> None:
+        """What the caller's own page says of its turn: one of `data.TURN_COMMANDS`."""
+        match command:
+            case "press" | "release":
+                self.talk(command == "press")
+            case "commit":
+                self.commit()
+            case "clear":
+                self.clear()
+            case "manual" | "automatic":
+                self.mode = command
+
     def hold_floor(self, seconds: float) -> None:
         """Gives the caller time to think: until then, no silence ends the turn or counts as idle."""
         if not seconds >= 0:

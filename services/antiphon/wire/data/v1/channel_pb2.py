@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#antiphon/wire/data/v1/channel.proto\x12\x10\x61ntiphon.data.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xd2\x03\n\rServerMessage\x12;\n\x0fsession_started\x18\x01 \x01(\x0b\x32 .antiphon.data.v1.SessionStartedH\x00\x12\x33\n\x0b\x63\x61ller_turn\x18\x02 \x01(\x0b\x32\x1c.antiphon.data.v1.CallerTurnH\x00\x12;\n\x0f\x61gent_utterance\x18\x03 \x01(\x0b\x32 .antiphon.data.v1.AgentUtteranceH\x00\x12+\n\x03\x61pp\x18\x04 \x01(\x0b\x32\x1c.antiphon.data.v1.AppMessageH\x00\x12\x37\n\rsession_ended\x18\x05 \x01(\x0b\x32\x1e.antiphon.data.v1.SessionEndedH\x00\x12\x35\n\x0croom_members\x18\x06 \x01(\x0b\x32\x1d.antiphon.data.v1.RoomMembersH\x00\x12\x37\n\rroom_speakers\x18\x07 \x01(\x0b\x32\x1e.antiphon.data.v1.RoomSpeakersH\x00\x12\x31\n\nturn_trace\x18\x08 \x01(\x0b\x32\x1b.antiphon.data.v1.TurnTraceH\x00\x42\t\n\x07message\"m\n\rClientMessage\x12+\n\x03\x61pp\x18\x01 \x01(\x0b\x32\x1c.antiphon.data.v1.AppMessageH\x00\x12$\n\x03\x62ye\x18\x02 \x01(\x0b\x32\x15.antiphon.data.v1.ByeH\x00\x42\t\n\x07message\"N\n\x0eSessionStarted\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\x0e\n\x06worker\x18\x03 \x01(\t\x12\x0c\n\x04\x65\x64ge\x18\x04 \x01(\t\"J\n\nCallerTurn\x12\x0c\n\x04turn\x18\x01 \x01(\r\x12\r\n\x05state\x18\x02 \x01(\t\x12\r\n\x05\x61t_ms\x18\x03 \x01(\x01\x12\x10\n\x08\x61udio_ms\x18\x04 \x01(\x01\"W\n\x0e\x41gentUtterance\x12\x11\n\tutterance\x18\x01 \x01(\r\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08heard_ms\x18\x03 \x01(\x01\x12\x11\n\tlength_ms\x18\x04 \x01(\x01\"\x9e\x02\n\tTurnTrace\x12\x0c\n\x04turn\x18\x01 \x01(\r\x12\x0f\n\x07outcome\x18\x02 \x01(\t\x12\x10\n\x08\x65nded_by\x18\x03 \x01(\t\x12\x18\n\x0bresponse_ms\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\tplayed_by\x18\x05 \x01(\tH\x01\x88\x01\x01\x12+\n\x06stages\x18\x06 \x03(\x0b\x32\x1b.antiphon.data.v1.TurnStage\x12\x35\n\x05marks\x18\x07 \x03(\x0b\x32&.antiphon.data.v1.TurnTrace.MarksEntry\x1a,\n\nMarksEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x0e\n\x0c_response_msB\x0c\n\n_played_by\":\n\tTurnStage\x12\r\n\x05stage\x18\x01 \x01(\t\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x01\x12\x0f\n\x07took_ms\x18\x03 \x01(\x01\"2\n\nAppMessage\x12$\n\x04\x64\x61ta\x18\x01 \x01(\x0b\x32\x16.google.protobuf.Value\"\x1e\n\x0cSessionEnded\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x05\n\x03\x42ye\"W\n\x0bRoomMembers\x12\x0c\n\x04room\x18\x01 \x01(\t\x12\x0b\n\x03you\x18\x02 \x01(\t\x12-\n\x07members\x18\x03 \x03(\x0b\x32\x1c.antiphon.data.v1.RoomMember\",\n\nRoomMember\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05muted\x18\x02 \x01(\x08\"M\n\x0cRoomSpeakers\x12\x10\n\x08speaking\x18\x01 \x03(\t\x12+\n\x06voices\x18\x02 \x03(\x0b\x32\x1b.antiphon.data.v1.RoomVoice\")\n\tRoomVoice\x12\x0b\n\x03mid\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#antiphon/wire/data/v1/channel.proto\x12\x10\x61ntiphon.data.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xd2\x03\n\rServerMessage\x12;\n\x0fsession_started\x18\x01 \x01(\x0b\x32 .antiphon.data.v1.SessionStartedH\x00\x12\x33\n\x0b\x63\x61ller_turn\x18\x02 \x01(\x0b\x32\x1c.antiphon.data.v1.CallerTurnH\x00\x12;\n\x0f\x61gent_utterance\x18\x03 \x01(\x0b\x32 .antiphon.data.v1.AgentUtteranceH\x00\x12+\n\x03\x61pp\x18\x04 \x01(\x0b\x32\x1c.antiphon.data.v1.AppMessageH\x00\x12\x37\n\rsession_ended\x18\x05 \x01(\x0b\x32\x1e.antiphon.data.v1.SessionEndedH\x00\x12\x35\n\x0croom_members\x18\x06 \x01(\x0b\x32\x1d.antiphon.data.v1.RoomMembersH\x00\x12\x37\n\rroom_speakers\x18\x07 \x01(\x0b\x32\x1e.antiphon.data.v1.RoomSpeakersH\x00\x12\x31\n\nturn_trace\x18\x08 \x01(\x0b\x32\x1b.antiphon.data.v1.TurnTraceH\x00\x42\t\n\x07message\"\x9c\x01\n\rClientMessage\x12+\n\x03\x61pp\x18\x01 \x01(\x0b\x32\x1c.antiphon.data.v1.AppMessageH\x00\x12$\n\x03\x62ye\x18\x02 \x01(\x0b\x32\x15.antiphon.data.v1.ByeH\x00\x12-\n\x04turn\x18\x03 \x01(\x0b\x32\x1d.antiphon.data.v1.TurnCommandH\x00\x42\t\n\x07message\"N\n\x0eSessionStarted\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\x0e\n\x06worker\x18\x03 \x01(\t\x12\x0c\n\x04\x65\x64ge\x18\x04 \x01(\t\"J\n\nCallerTurn\x12\x0c\n\x04turn\x18\x01 \x01(\r\x12\r\n\x05state\x18\x02 \x01(\t\x12\r\n\x05\x61t_ms\x18\x03 \x01(\x01\x12\x10\n\x08\x61udio_ms\x18\x04 \x01(\x01\"W\n\x0e\x41gentUtterance\x12\x11\n\tutterance\x18\x01 \x01(\r\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08heard_ms\x18\x03 \x01(\x01\x12\x11\n\tlength_ms\x18\x04 \x01(\x01\"\x9e\x02\n\tTurnTrace\x12\x0c\n\x04turn\x18\x01 \x01(\r\x12\x0f\n\x07outcome\x18\x02 \x01(\t\x12\x10\n\x08\x65nded_by\x18\x03 \x01(\t\x12\x18\n\x0bresponse_ms\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\tplayed_by\x18\x05 \x01(\tH\x01\x88\x01\x01\x12+\n\x06stages\x18\x06 \x03(\x0b\x32\x1b.antiphon.data.v1.TurnStage\x12\x35\n\x05marks\x18\x07 \x03(\x0b\x32&.antiphon.data.v1.TurnTrace.MarksEntry\x1a,\n\nMarksEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x0e\n\x0c_response_msB\x0c\n\n_played_by\":\n\tTurnStage\x12\r\n\x05stage\x18\x01 \x01(\t\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x01\x12\x0f\n\x07took_ms\x18\x03 \x01(\x01\"2\n\nAppMessage\x12$\n\x04\x64\x61ta\x18\x01 \x01(\x0b\x32\x16.google.protobuf.Value\"\x1e\n\x0cSessionEnded\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x1e\n\x0bTurnCommand\x12\x0f\n\x07\x63ommand\x18\x01 \x01(\t\"\x05\n\x03\x42ye\"W\n\x0bRoomMembers\x12\x0c\n\x04room\x18\x01 \x01(\t\x12\x0b\n\x03you\x18\x02 \x01(\t\x12-\n\x07members\x18\x03 \x03(\x0b\x32\x1c.antiphon.data.v1.RoomMember\",\n\nRoomMember\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05muted\x18\x02 \x01(\x08\"M\n\x0cRoomSpeakers\x12\x10\n\x08speaking\x18\x01 \x03(\t\x12+\n\x06voices\x18\x02 \x03(\x0b\x32\x1b.antiphon.data.v1.RoomVoice\")\n\tRoomVoice\x12\x0b\n\x03mid\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,32 +36,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TURNTRACE_MARKSENTRY']._serialized_options = b'8\001'
   _globals['_SERVERMESSAGE']._serialized_start=88
   _globals['_SERVERMESSAGE']._serialized_end=554
-  _globals['_CLIENTMESSAGE']._serialized_start=556
-  _globals['_CLIENTMESSAGE']._serialized_end=665
-  _globals['_SESSIONSTARTED']._serialized_start=667
-  _globals['_SESSIONSTARTED']._serialized_end=745
-  _globals['_CALLERTURN']._serialized_start=747
-  _globals['_CALLERTURN']._serialized_end=821
-  _globals['_AGENTUTTERANCE']._serialized_start=823
-  _globals['_AGENTUTTERANCE']._serialized_end=910
-  _globals['_TURNTRACE']._serialized_start=913
-  _globals['_TURNTRACE']._serialized_end=1199
-  _globals['_TURNTRACE_MARKSENTRY']._serialized_start=1125
-  _globals['_TURNTRACE_MARKSENTRY']._serialized_end=1169
-  _globals['_TURNSTAGE']._serialized_start=1201
-  _globals['_TURNSTAGE']._serialized_end=1259
-  _globals['_APPMESSAGE']._serialized_start=1261
-  _globals['_APPMESSAGE']._serialized_end=1311
-  _globals['_SESSIONENDED']._serialized_start=1313
-  _globals['_SESSIONENDED']._serialized_end=1343
-  _globals['_BYE']._serialized_start=1345
-  _globals['_BYE']._serialized_end=1350
-  _globals['_ROOMMEMBERS']._serialized_start=1352
-  _globals['_ROOMMEMBERS']._serialized_end=1439
-  _globals['_ROOMMEMBER']._serialized_start=1441
-  _globals['_ROOMMEMBER']._serialized_end=1485
-  _globals['_ROOMSPEAKERS']._serialized_start=1487
-  _globals['_ROOMSPEAKERS']._serialized_end=1564
-  _globals['_ROOMVOICE']._serialized_start=1566
-  _globals['_ROOMVOICE']._serialized_end=1607
+  _globals['_CLIENTMESSAGE']._serialized_start=557
+  _globals['_CLIENTMESSAGE']._serialized_end=713
+  _globals['_SESSIONSTARTED']._serialized_start=715
+  _globals['_SESSIONSTARTED']._serialized_end=793
+  _globals['_CALLERTURN']._serialized_start=795
+  _globals['_CALLERTURN']._serialized_end=869
+  _globals['_AGENTUTTERANCE']._serialized_start=871
+  _globals['_AGENTUTTERANCE']._serialized_end=958
+  _globals['_TURNTRACE']._serialized_start=961
+  _globals['_TURNTRACE']._serialized_end=1247
+  _globals['_TURNTRACE_MARKSENTRY']._serialized_start=1173
+  _globals['_TURNTRACE_MARKSENTRY']._serialized_end=1217
+  _globals['_TURNSTAGE']._serialized_start=1249
+  _globals['_TURNSTAGE']._serialized_end=1307
+  _globals['_APPMESSAGE']._serialized_start=1309
+  _globals['_APPMESSAGE']._serialized_end=1359
+  _globals['_SESSIONENDED']._serialized_start=1361
+  _globals['_SESSIONENDED']._serialized_end=1391
+  _globals['_TURNCOMMAND']._serialized_start=1393
+  _globals['_TURNCOMMAND']._serialized_end=1423
+  _globals['_BYE']._serialized_start=1425
+  _globals['_BYE']._serialized_end=1430
+  _globals['_ROOMMEMBERS']._serialized_start=1432
+  _globals['_ROOMMEMBERS']._serialized_end=1519
+  _globals['_ROOMMEMBER']._serialized_start=1521
+  _globals['_ROOMMEMBER']._serialized_end=1565
+  _globals['_ROOMSPEAKERS']._serialized_start=1567
+  _globals['_ROOMSPEAKERS']._serialized_end=1644
+  _globals['_ROOMVOICE']._serialized_start=1646
+  _globals['_ROOMVOICE']._serialized_end=1687
 # @@protoc_insertion_point(module_scope)

@@ -28,12 +28,14 @@ class ServerMessage(_message.Message):
     def __init__(self, session_started: _Optional[_Union[SessionStarted, _Mapping]] = ..., caller_turn: _Optional[_Union[CallerTurn, _Mapping]] = ..., agent_utterance: _Optional[_Union[AgentUtterance, _Mapping]] = ..., app: _Optional[_Union[AppMessage, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., room_members: _Optional[_Union[RoomMembers, _Mapping]] = ..., room_speakers: _Optional[_Union[RoomSpeakers, _Mapping]] = ..., turn_trace: _Optional[_Union[TurnTrace, _Mapping]] = ...) -> None: ...
 
 class ClientMessage(_message.Message):
-    __slots__ = ("app", "bye")
+    __slots__ = ("app", "bye", "turn")
     APP_FIELD_NUMBER: _ClassVar[int]
     BYE_FIELD_NUMBER: _ClassVar[int]
+    TURN_FIELD_NUMBER: _ClassVar[int]
     app: AppMessage
     bye: Bye
-    def __init__(self, app: _Optional[_Union[AppMessage, _Mapping]] = ..., bye: _Optional[_Union[Bye, _Mapping]] = ...) -> None: ...
+    turn: TurnCommand
+    def __init__(self, app: _Optional[_Union[AppMessage, _Mapping]] = ..., bye: _Optional[_Union[Bye, _Mapping]] = ..., turn: _Optional[_Union[TurnCommand, _Mapping]] = ...) -> None: ...
 
 class SessionStarted(_message.Message):
     __slots__ = ("session", "agent", "worker", "edge")
@@ -117,6 +119,12 @@ class SessionEnded(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     reason: str
     def __init__(self, reason: _Optional[str] = ...) -> None: ...
+
+class TurnCommand(_message.Message):
+    __slots__ = ("command",)
+    COMMAND_FIELD_NUMBER: _ClassVar[int]
+    command: str
+    def __init__(self, command: _Optional[str] = ...) -> None: ...
 
 class Bye(_message.Message):
     __slots__ = ()

@@ -1,0 +1,109 @@
+"""What becomes of turns' traces: histograms with exemplars, spans, and the cluster's memory."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from antiphon import telemetry
+from antiphon.cluster import Cluster
+from antiphon.errors import ConfigError, UnavailableError
+from antiphon.turns.actions import Committed, Reason
+from antiphon.worker.latency import Playout, TurnTrace
+from antiphon.worker.spans import Spans, configured
+from antiphon.worker.transport import CallInfo
+from antiphon.worker.turn_log import TurnLog
+from tests.support.wait import until
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from antiphon.cluster.embedded import EmbeddedValkey
+
+INFO = CallInfo("ses_test_1", 1, "parrot", {}, "127.0.0.1", "edge-test", "test", "worker-test")
+
+
+def answered() -> TurnTrace:
+    trace = TurnTrace()
+    trace.mark("searched", 10.3)
+    commit = Committed(3.0, 1.0, 2.5, 2.8, Reason.END_OF_TURN, 0.9)
+    trace.committed(commit, spoke=10.0, received=10.03, detected=10.2, at=10.4)
+    trace.mark("frame", 10.5)
+    trace.played(Playout(10.5, 0.02, 0.1, by_device=True))
+    return trace
+
+
+async def test_turns_are_counted_with_exemplars_for_who_accepts_them() -> None:
+    trace = answered()
+    TurnLog().take(INFO, trace, trace.document(7, "answered"))
+    page, kind = telemetry.metrics_page("application/openmetrics-text; version=1.0.0")
+    assert kind.startswith("application/openmetrics-text")
+    buckets = [
+        line for line in page.decode().splitlines() if "response_seconds_bucket" in line and "ses_test_1" in line
+    ]
+    assert buckets
+    assert buckets[0].partition(" # ")[2].startswith('{session="ses_test_1",turn="7"} 0.')
+    plain, kind = telemetry.metrics_page("text/plain")
+    assert kind.startswith("text/plain")
+    assert b"ses_test_1" not in plain
+
+
+async def test_turns_are_noted_in_order_once_the_memory_answers(valkey: EmbeddedValkey) -> None:
+    class Away(Cluster):
+        failures = 2
+
+        async def note_turns(self, session: str, traces: Sequence[Mapping[str, Any]]) -> None:
+            if self.failures:
+                self.failures -= 1
+                raise UnavailableError("away")
+            await super().note_turns(session, traces)
+
+    async with Away(valkey.url, cell="turn-log") as cluster:
+        log, trace = TurnLog(), answered()
+        keeping = asyncio.create_task(log.keep(cluster))
+        for number in range(1, 4):
+            log.take(INFO, trace, trace.document(number, "answered"))
+
+        async def noted() -> bool:
+            return [turn["turn"] for turn in await cluster.turns(INFO.id)] == [1, 2, 3]
+
+        await until(noted, what="the turns in the memory")
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("opentelemetry.sdk") is None, reason="OpenTelemetry is an extra")
+async def test_a_turn_is_a_span_with_a_child_for_each_stage() -> None:
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter  # noqa: PLC0415
+
+    exporter, trace = InMemorySpanExporter(), answered()
+    spans = Spans("worker-test", SimpleSpanProcessor(exporter))
+    spans.export(INFO, trace, trace.document(7, "answered"))
+    spans.close()
+    *stages, turn = exporter.get_finished_spans()
+    assert turn.name == "turn"
+    assert [stage.name for stage in stages] == [stage.name for stage in trace.stages()]
+    assert all(stage.parent is not None and stage.parent.span_id == turn.context.span_id for stage in stages)
+    assert stages[0].start_time == turn.start_time
+    assert stages[-1].end_time == turn.end_time
+    assert (turn.end_time or 0) - (turn.start_time or 0) == pytest.approx(0.6e9, abs=1e3)
+    assert (turn.attributes or {})["session.id"] == "ses_test_1"
+    assert [event.name for event in turn.events] == ["searched"]
+
+
+def test_without_an_endpoint_no_spans_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", raising=False)
+    assert configured("worker-test") is None
+
+
+def test_an_endpoint_without_the_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    with pytest.raises(ConfigError, match=r"pip install 'antiphon\[otel\]'"):
+        configured("worker-test")
