@@ -124,6 +124,21 @@ async def test_a_batch_that_fails_is_answered_all_the_same(monkeypatch: pytest.M
     await asyncio.to_thread(turns.close)
 
 
+async def test_a_model_that_cannot_be_loaded_leaves_nobody_waiting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ANTIPHON_MODELS", str(tmp_path))
+    model_path(SMART_TURN).write_bytes(b"no model")
+    turns, answers = SmartTurn(), list[float | None]()
+    turns.start()
+    turns.ask(np.zeros(16_000, np.int16), answers.append)
+    async with asyncio.timeout(10):
+        while not answers:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert answers == [None]
+    turns.close()
+
+
 def test_a_model_that_is_not_the_known_one_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ANTIPHON_MODELS", str(tmp_path))
     model_path(SMART_TURN).write_bytes(b"another")

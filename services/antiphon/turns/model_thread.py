@@ -31,8 +31,20 @@ def one_thread_session(path: Path) -> onnxruntime.InferenceSession:
 class ModelThread(Generic[M]):
     """`work(model)` is called after each `wake`, and takes all that waits. One that fails is told to `failed`."""
 
-    def __init__(self, name: str, work: Callable[[M], None], failed: Callable[[], None], *, yields: int = 0) -> None:
-        """`yields` is how much it gives way to the process's other threads where there are too few cores: 0 to 19."""
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[M], None],
+        failed: Callable[[], None],
+        *,
+        lost: Callable[[], None] = lambda: None,
+        yields: int = 0,
+    ) -> None:
+        """`yields` is how much it gives way to the process's other threads where there are too few cores: 0 to 19.
+
+        `lost()` is called on the thread where the model cannot be loaded: what waits for it waits in vain.
+        """
+        self._lost = lost
         self._name = name
         self._yields = yields
         self._work = work
@@ -83,6 +95,7 @@ class ModelThread(Generic[M]):
         except Exception:  # noqa: BLE001 - readiness tells, and the log why
             self.usable = False
             _log.exception("a model cannot be loaded", model=self._name)
+            self._lost()
             return
         self.ready = True
         while not self._stopping:

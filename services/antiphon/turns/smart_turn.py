@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -113,7 +114,9 @@ class SmartTurn:
         self._queue: deque[_Question] = deque()
         self._question_s = _USUAL_S
         """What a question costs, as far as is known."""
-        self._thread: ModelThread[SmartTurnModel] = ModelThread("smart-turn", self._work, lambda: None, yields=_YIELDS)
+        self._thread: ModelThread[SmartTurnModel] = ModelThread(
+            "smart-turn", self._work, lambda: None, lost=self._abandon, yields=_YIELDS
+        )
 
     def start(self) -> None:
         """Loads the model, if it is there; silence decides where it cannot be. Call it on the event loop."""
@@ -138,6 +141,14 @@ class SmartTurn:
         else:
             self._queue.append(question)
             self._thread.wake()
+            if not self._thread.usable:  # it was lost at this moment
+                self._abandon()
+
+    def _abandon(self) -> None:
+        """The model cannot be loaded: silence decides, for those too who asked meanwhile."""
+        with suppress(IndexError):
+            while True:
+                self._answer([(self._queue.popleft(), None, "no_model")])
 
     def _work(self, model: SmartTurnModel) -> None:
         while self._queue:
