@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args
 
-from hypothesis import given, settings
+from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from antiphon.turns import Kind, State, TurnPolicy, drawing, table, wake_s
@@ -193,7 +193,7 @@ def test_no_schedule_loses_audio_speaks_over_the_caller_or_stays_silent_for_ever
 def test_every_row_of_the_table_is_taken_by_some_story() -> None:
     taken: set[object] = set()
 
-    @settings(max_examples=600, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=600, deadline=None, database=None)
     @given(policies, st.lists(steps, min_size=20, max_size=120))
     def live(policy: TurnPolicy, story: list[tuple[str, object]]) -> None:
         world = World(policy)
@@ -201,8 +201,11 @@ def test_every_row_of_the_table_is_taken_by_some_story() -> None:
             world.happen(what, value)
         taken.update(world.rows)
 
-    live()
-    never = [row.when for row in (*table.CALLER, *table.AGENT) if id(row) not in taken]
+    for number in range(20):  # some rows are rare
+        seed(number)(live)()
+        never = [row.when for row in (*table.CALLER, *table.AGENT) if id(row) not in taken]
+        if not never:
+            break
     assert not never
 
 
