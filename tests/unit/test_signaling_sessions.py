@@ -169,7 +169,9 @@ async def test_deleting_does_not_overwrite_what_the_edge_told_of_the_end(valkey:
     async with site(valkey) as here:
         made = await here.call()
         session = made.headers["location"].rsplit("/", 1)[1]
-        await here.cluster.release(session, here.frankfurt.opened[0].epoch, {"reason": "hangup"})
+        record = await here.cluster.session(session)
+        assert record is not None
+        await here.cluster.release(session, record.epoch, {"reason": "hangup"})
         await here.http.delete(made.headers["location"])
         assert (await here.http.get(made.headers["location"])).json()["reason"] == "hangup"
 
