@@ -131,25 +131,21 @@ class Caller:
 
     async def send(self, data: Any) -> None:  # noqa: ANN401 - any JSON value
         """Sends the agent's code a message: any JSON value."""
-        await self.wait_for(lambda: self._channel is not None and self._channel.readyState == "open")
-        assert self._channel is not None  # noqa: S101 - waited for
-        self._channel.send(journal.app_message(data))
+        await self._say(journal.app_message(data))
 
     async def turn(self, command: Literal["press", "release", "commit", "clear", "manual", "automatic"]) -> None:
         """A talk button, or the end of the caller's turn by command; `manual`: nothing else ends it from now on."""
-        await self.wait_for(lambda: self._channel is not None and self._channel.readyState == "open")
-        assert self._channel is not None  # noqa: S101 - waited for
-        self._channel.send(journal.turn_message(command))
+        await self._say(journal.turn_message(command))
 
     async def mute(self, muted: bool = True) -> None:  # noqa: FBT001, FBT002 - as one says it
         """Is heard by nobody in the room, or again."""
-        await self._command(journal.mute_message(muted=muted))
+        await self._say(journal.mute_message(muted=muted))
 
     async def hear(self, *sessions: str) -> None:
         """Hears only these members of the room; all of them when none are named."""
-        await self._command(journal.hear_message(sessions))
+        await self._say(journal.hear_message(sessions))
 
-    async def _command(self, message: bytes) -> None:
+    async def _say(self, message: str | bytes) -> None:
         await self.wait_for(lambda: self._channel is not None and self._channel.readyState == "open")
         assert self._channel is not None  # noqa: S101 - waited for
         self._channel.send(message)
