@@ -154,3 +154,16 @@ def test_the_last_sound_is_found_in_the_audio(silence_s: float) -> None:
     found = last_sound(frames, round((1.0 + silence_s) * 48_000)) / 48_000
     assert found == pytest.approx(1.0, abs=0.02)
     assert last_sound([], 4800) == 4800
+
+
+def test_packets_that_are_no_opus_have_no_sound() -> None:
+    broken = [Frame(index, index * 960, 0, 960, 0, 0, b"\xff" * 7) for index in range(20)]
+    assert last_sound(broken, 9600) == 9600
+
+
+async def test_stages_that_antiphon_tells_are_not_the_agents_to_mark() -> None:
+    turn = Turn(1, (), 0.0, 1.0)
+    turn.mark("token")
+    with pytest.raises(ValueError, match="choose another name"):
+        turn.mark("frame")
+    assert list(turn.trace.moments) == ["token"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from antiphon.frames import CLOCK_RATE
-from antiphon.opus import Decoder
+from antiphon.opus import Decoder, OpusError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,10 @@ def last_sound(frames: Sequence[Frame], until: int) -> int:
     decoder, loudness, ends = Decoder(_RATE), [], []
     for frame in frames:
         if until - _LOOKED_AT < frame.timestamp + frame.duration and frame.timestamp < until:
-            pcm = decoder.decode(frame.payload).astype(np.float32)
+            try:
+                pcm = decoder.decode(frame.payload).astype(np.float32)
+            except OpusError:  # whoever sent it gets no sound for it
+                continue
             for block in range(len(pcm) // _BLOCK):
                 piece = pcm[block * _BLOCK : (block + 1) * _BLOCK]
                 loudness.append(float(np.sqrt(np.mean(np.square(piece)))))

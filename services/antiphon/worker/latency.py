@@ -17,6 +17,7 @@ STAGES = (
     "received", "detected", "committed", "transcript", "token", "frame", "sent", "arrived", "played", "sounded"
 )  # fmt: skip
 """In order. Those of the agent's own code are missing where it marks none."""
+AGENT_STAGES = ("transcript", "token")
 _MOST_MARKS = 32
 _LONGEST_MARK = 32
 

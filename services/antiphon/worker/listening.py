@@ -149,22 +149,18 @@ class Listener:
         """The event loop's time at a session second."""
         return self._clock.when(session_s)
 
-    def at_the_edge(self, session_s: float) -> tuple[float, float]:
+    def at_the_edge(self, session_s: float, frames: Sequence[Frame]) -> tuple[float, float]:
         """When a moment of the caller's audio could have come to the edge at the earliest, and when it did.
 
         Seconds of the edge's clock. The first is the caller's own time and the network's least delay.
         """
         earliest = self._edge_clock.when(session_s)
-        arrival_us = self._reel.arrival_us(session_s)
-        return earliest, earliest if arrival_us is None else max(earliest, arrival_us / 1e6)
+        came_us = arrival_us(frames, self._reel.tick(session_s))
+        return earliest, earliest if came_us is None else max(earliest, came_us / 1e6)
 
-    def last_sound(self, frames: Sequence[Frame], until_s: float) -> tuple[float, float]:
-        """The session second of the last sound in these frames before `until_s`, and the edge's when it came there."""
-        tick = last_sound(frames, self._reel.tick(until_s))
-        second = self._reel.seconds(tick)
-        came_us = arrival_us(frames, tick)
-        earliest = self._edge_clock.when(second)
-        return second, earliest if came_us is None else max(earliest, came_us / 1e6)
+    def last_sound_s(self, frames: Sequence[Frame], until_s: float) -> float:
+        """The session second of the last sound in these frames before `until_s`."""
+        return self._reel.seconds(last_sound(frames, self._reel.tick(until_s)))
 
     def close(self) -> None:
         self._closed = True

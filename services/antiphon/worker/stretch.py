@@ -75,10 +75,6 @@ class Reel:
     def tick(self, seconds: float) -> int:
         return (self._origin or 0) + round(seconds * CLOCK_RATE)
 
-    def arrival_us(self, seconds: float) -> int | None:
-        """When the frame of this moment came to the edge, or where it is missing the next; None where none did."""
-        return arrival_us(self._frames, self.tick(seconds))
-
     def missing(self, started_s: float, ended_s: float) -> int:
         """How many frames of a turn may still come."""
         if not self._missing:

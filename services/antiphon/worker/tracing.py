@@ -25,7 +25,7 @@ class Tracer:
 
     def committed(self, turn: Turn, commit: Committed, listener: Listener, rtt_s: float | None) -> None:
         """The trace begins with what is known of the turn's end."""
-        earliest, received = listener.at_the_edge(commit.ended_s)
+        earliest, received = listener.at_the_edge(commit.ended_s, turn.audio)
         here = self._transport.worker_s
         turn.trace.committed(
             commit,
@@ -48,7 +48,8 @@ class Tracer:
             return
         ended = trace.commit.ended_s
         if listener is not None:
-            last, received = listener.last_sound(turn.audio, ended)
+            last = listener.last_sound_s(turn.audio, ended)
+            _, received = listener.at_the_edge(last, turn.audio)
             trace.trim(ended - last, self._transport.worker_s(received))
         trace.over = True
         document = trace.document(turn.number, outcome)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from antiphon.worker.ingest import Conceal, PcmAssembler
-from antiphon.worker.latency import TurnTrace
+from antiphon.worker.latency import AGENT_STAGES, STAGES, TurnTrace
 from antiphon.worker.quality import TurnQuality
 
 if TYPE_CHECKING:
@@ -40,8 +40,11 @@ class Turn:
     def mark(self, name: str) -> None:
         """Puts this moment into the turn's latency trace: `transcript` and `token` are stages, others stand beside.
 
-        The first of each name counts. Raises ValueError for a name over 32 characters, or more than 32 names.
+        The first of each name counts. Raises ValueError for a name over 32 characters, or more than 32 names, or one of
+        a stage that Antiphon itself tells of.
         """
+        if name in STAGES and name not in AGENT_STAGES:
+            raise ValueError(f"mark {name!r}: Antiphon tells that stage itself; choose another name")
         self.trace.mark(name, asyncio.get_running_loop().time())
 
     @property
