@@ -24,14 +24,16 @@ from typing import TYPE_CHECKING, Any
 import uvloop
 from tests.support import impaired
 from tests.support.namespaces import Namespace, namespace, why_no_namespaces
+from tests.support.plane import plane_alone
 
-from antiphon.edge._media import MediaPlane
 from loadtest.measuring.tools import ROOT, build_caller, say
 from loadtest.worker_echo import serve_echo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from multiprocessing.connection import Connection
+
+    from antiphon.edge._media import MediaPlane
 
 _EDGE, _WORKER = "10.78.0.1", "10.78.0.2"
 _ATTEMPTS = 100
@@ -40,18 +42,7 @@ _ATTEMPTS = 100
 def edge_process(pipe: Connection, inside: Namespace, worker: str, capacity: int) -> None:
     """An edge with as much of signaling as a load needs: offers are posted, sessions deleted."""
     with inside.entered():
-        plane = MediaPlane(
-            edge="edge",
-            region="here",
-            secret=bytes(16),
-            hosts=["127.0.0.1"],
-            port=0,
-            tcp_port=None,
-            advertise=[],
-            steering=None,
-            shards=1,
-            capacity=capacity,
-        )
+        plane = plane_alone("edge", capacity)
         plane.connect_worker("worker", worker)
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(plane))
         pipe.send(server.server_port)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # gRPC would start its threads anew in the child between the fork and the exec of a test's Valkey, where some die on the
 # descriptors that are closed there, and the child with them. It reads this when it is first used.
@@ -13,6 +13,7 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 import pytest  # noqa: TC002 - pytest-asyncio reads annotations
 import pytest_asyncio
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from antiphon.cluster.embedded import EmbeddedValkey
 from antiphon.testing.fixtures import agent_call, agent_room
@@ -24,6 +25,20 @@ if TYPE_CHECKING:
 
 settings.register_profile("antiphon", deadline=None)  # a busy machine is no failure
 settings.load_profile("antiphon")
+
+
+_WITH_CLUSTERS = ("cluster", "integration")
+
+
+class ByFolder(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
+    """One by one, but what runs whole clusters to one process: two at once take time from each other's calls."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "clusters" if nodeid.split("/")[1] in _WITH_CLUSTERS else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
+    return ByFolder(config, log)
 
 
 @pytest_asyncio.fixture

@@ -22,15 +22,31 @@ MAY_IMPORT: dict[str, set[str]] = {
     "placement": {"cluster"},
     "turns": set(),
     "console": set(),
-    "signaling": {"placement", "cluster", "console"},
+    "access": set(),
+    "recordings": set(),
+    "signaling": {"placement", "cluster", "console", "access", "turns", "recordings"},
     "edge": {"placement", "cluster"},
-    "worker": {"turns", "cluster"},
+    "worker": {"turns", "cluster", "recordings"},
     "voices": set(),
     "assistant": {"worker", "voices"},
     "agents": {"worker", "turns", "assistant"},
     "testing": {"worker", "turns", "agents"},
     "client": set(),
-    "cli": {"signaling", "edge", "worker", "turns", "agents", "client", "cluster", "console", "testing"},
+    "callers": set(),
+    "cli": {
+        "signaling",
+        "edge",
+        "worker",
+        "turns",
+        "agents",
+        "client",
+        "cluster",
+        "console",
+        "testing",
+        "access",
+        "recordings",
+        "callers",
+    },
 }
 
 # By Cargo.toml, tests' dependencies left out.
@@ -41,7 +57,8 @@ CRATES_MAY_USE: dict[str, set[str]] = {
     "impairer": {"netsim"},
     "runtime": {"engine", "link"},
     "python": {"runtime", "link", "engine"},
-    "caller": {"engine"},
+    "caller": {"engine", "netsim"},
+    "caller-python": {"caller"},
 }
 
 

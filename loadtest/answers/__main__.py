@@ -17,7 +17,7 @@ import numpy as np
 from tests.support.speech import say
 
 from antiphon.client import RATE, Caller
-from loadtest.hold.parrot import trimmed
+from loadtest.kinds.voices import trimmed
 from loadtest.measuring import servers
 from loadtest.measuring.tools import ROOT
 from loadtest.measuring.tools import say as progress

@@ -14,6 +14,7 @@ import numpy as np
 from tests.support.speech import say
 
 from antiphon.client import RATE, Caller
+from loadtest.kinds.voices import trimmed
 from loadtest.measuring.tools import say as progress
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ CAPTURE_MS = 20.0
 _STORY = "Once upon a time there was a parrot who would not stop talking, whatever anybody said or did, all day long."
 _WORDS = ("Stop, please.", "No, wait.", "Hello?", "That is enough.", "Excuse me, one question.", "But I said no.")
 _VOICES = ("en-us", "de", "fr")
-_AUDIBLE = 300
 _SETTLE_S = 1.0
 
 
@@ -71,12 +71,6 @@ async def _interrupt(call: Caller, words: NDArray[np.int16]) -> float:
     await call.wait_for(lambda: len(call.journal.utterances) > number, within=30)
     await call.wait_for(lambda: not call.journal.speaking(), within=30)
     return (last - begin) * 1000 + CAPTURE_MS
-
-
-def trimmed(speech: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Speech without the silence around it: its onset is its first sample."""
-    loud = np.flatnonzero(np.abs(speech) > _AUDIBLE)
-    return speech[loud[0] : loud[-1]]
 
 
 def _spoken_over() -> Iterator[NDArray[np.int16]]:

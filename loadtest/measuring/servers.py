@@ -32,10 +32,10 @@ class Server:
         self.url = url
         self.processes = processes
         for pid in processes.values():
-            _go_first(pid)
+            go_first(pid)
 
 
-def _go_first(pid: int) -> None:
+def go_first(pid: int) -> None:
     """Puts a server's scheduling group before other work on this machine, where that is allowed."""
     with contextlib.suppress(OSError):
         Path(f"/proc/{pid}/autogroup").write_text("-15", encoding="ascii")
@@ -50,15 +50,29 @@ def echo_program(command: list[str]) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def antiphon() -> Iterator[Server]:
-    """A cluster as `antiphon up` starts it; the load goes to one edge of it and the one worker, with the echo agent."""
+def antiphon(*agents: Path, console: bool = False) -> Iterator[Server]:
+    """A cluster as `antiphon up` starts it; the load goes to one edge of it and the one worker, with the echo agent.
+
+    `agents`: files of further ones.
+    """
     env = {
-        "PYTHONPATH": os.pathsep.join([str(ROOT / "services"), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "PYTHONPATH": os.pathsep.join(
+            [str(ROOT / "services"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        ),
         "ANTIPHON_EDGE__CAPACITY": str(CAPACITY),
         "ANTIPHON_WORKER__CAPACITY": str(CAPACITY),
         "ANTIPHON_LOG__LEVEL": "warning",
     }
-    command = [sys.executable, "-m", "antiphon.cli", "up", "--port=0", "--base-port=0", "--no-console"]
+    command = [
+        sys.executable,
+        "-m",
+        "antiphon.cli",
+        "up",
+        "--port=0",
+        "--base-port=0",
+        "--console" if console else "--no-console",
+        *(f"--agents={file}" for file in agents),
+    ]
     with _running(command, env) as (process, lines):
         base = _wait_for(lines, process, re.compile(r"ready: (http://\S+)"))
         processes = _services(process.pid)

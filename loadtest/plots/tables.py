@@ -29,9 +29,9 @@ def read(path: Path) -> list[Row]:
         return list(csv.DictReader(file, delimiter="\t"))
 
 
-def insert(page: Path, name: str, text: str) -> None:
+def insert(page: Path, name: str, text: str, *, by: str = "make plots") -> None:
     """Puts `text` between the marks of `name` on a page."""
-    begin, end = f"<!-- {name}: written by make plots -->\n", f"<!-- end of {name} -->\n"
+    begin, end = f"<!-- {name}: written by {by} -->\n", f"<!-- end of {name} -->\n"
     before, _, rest = page.read_text(encoding="utf-8").partition(begin)
     _, found, after = rest.partition(end)
     if not found:

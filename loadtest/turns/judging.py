@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tests.support.floor import Story
 
+from antiphon.assistant.moonshine import MoonshineModel
 from antiphon.turns.actions import Committed
 from antiphon.turns.models import SMART_TURN, fetch
 from antiphon.turns.silero import SileroModel
@@ -22,6 +23,7 @@ _WINDOW, _CONTEXT = 512, 64
 _VOICE = 0.5
 _SHORTEST_PAUSE_S = 0.2
 _MARGIN_S = 0.1
+_BEFORE_S = 0.2
 
 
 @dataclass
@@ -35,6 +37,7 @@ class Heard:
     pauses: int
     """Of at least 0.2 s, before that."""
     answers: dict[int, float] = field(default_factory=dict)
+    texts: dict[tuple[int, int], str] = field(default_factory=dict)
 
 
 @dataclass
@@ -54,6 +57,7 @@ class Ears:
     def __init__(self) -> None:
         self._voice = SileroModel()
         self._ends = SmartTurnModel(fetch(SMART_TURN))
+        self._words = MoonshineModel()
 
     def hear(self, clip: Clip) -> Heard:
         samples = np.concatenate([np.zeros(_CONTEXT, np.float32), clip.audio.astype(np.float32) / 32768])
@@ -74,12 +78,19 @@ class Ears:
             heard.answers[upto] = float(self._ends.judge(features(heard.clip.audio[:upto])[None])[0])
         return heard.answers[upto]
 
+    def words(self, heard: Heard, started_s: float, at_s: float) -> str:
+        """What is recognised of the audio between two seconds."""
+        span = max(0, round((started_s - _BEFORE_S) * RATE)), round(at_s * RATE)
+        if span not in heard.texts:
+            heard.texts[span] = self._words.transcribe(heard.clip.audio[slice(*span)])
+        return heard.texts[span]
 
-def judge(policy: TurnPolicy, ears: Ears, clips: list[Heard], *, asks: bool) -> Outcome:
-    """`asks`: whether the end-of-turn model is there."""
+
+def judge(policy: TurnPolicy, ears: Ears, clips: list[Heard], *, asks: bool, words: bool = False) -> Outcome:
+    """`asks`: whether the end-of-turn model is there; `words`: whether a recogniser is."""
     outcome = Outcome()
     for heard in clips:
-        ends = _commits(policy, ears, heard, asks=asks)
+        ends = _commits(policy, ears, heard, asks=asks, words=words)
         early = [one for one in ends if one.at_s < heard.ended_s - _MARGIN_S]
         outcome.pauses += heard.pauses
         outcome.cut_off += min(len(early), heard.pauses)
@@ -88,8 +99,12 @@ def judge(policy: TurnPolicy, ears: Ears, clips: list[Heard], *, asks: bool) -> 
     return outcome
 
 
-def _commits(policy: TurnPolicy, ears: Ears, heard: Heard, *, asks: bool) -> list[Committed]:
-    story = Story(policy, end=(lambda at_s: ears.ends(heard, at_s)) if asks else None)
+def _commits(policy: TurnPolicy, ears: Ears, heard: Heard, *, asks: bool, words: bool) -> list[Committed]:
+    story = Story(
+        policy,
+        end=(lambda at_s: ears.ends(heard, at_s)) if asks else None,
+        words=(lambda started_s, at_s: ears.words(heard, started_s, at_s)) if words else None,
+    )
     for index, probability in enumerate(heard.voice):
         start_s = index * _WINDOW / RATE
         story.hear(start_s, start_s + _WINDOW / RATE, probability)

@@ -27,7 +27,7 @@ export class NoEdge extends AntiphonError {}
 export class NoWorker extends AntiphonError {}
 /** No live worker has this agent. */
 export class UnknownAgent extends AntiphonError {}
-/** The token is missing, wrong, or not allowed to do this. */
+/** The token is missing or wrong (unauthorized), or does not grant this (forbidden). */
 export class Unauthorized extends AntiphonError {}
 /** The server cannot be reached, or media cannot pass. Codes: server_unreachable, no_media. */
 export class NetworkFailed extends AntiphonError {}
@@ -50,7 +50,7 @@ export interface Step {
 export interface ServerOptions {
   /** The signaling node; the page's own origin when absent. */
   url?: string | URL;
-  /** Sent as a bearer token. */
+  /** A session token that your server minted for this person, sent as a bearer token. In a trusted place, an API key. */
   token?: string;
 }
 
@@ -65,6 +65,14 @@ export interface CallOptions extends ServerOptions {
   region?: string;
   /** A JSON object for the agent's code. */
   metadata?: Record<string, unknown>;
+  /** How the agent shall take turns with this caller; its own code may change that. */
+  turns?: {
+    eagerness?: "low" | "medium" | "high" | "auto";
+    mode?: "automatic" | "manual";
+    interruptions?: "speech" | "words" | "never";
+  };
+  /** Whether the call is recorded, where the operator and the session token allow it; the event `recording` tells what comes of it. */
+  recording?: boolean;
   /** Constraints for the microphone, or a stream to send instead of it. */
   audio?: boolean | MediaTrackConstraints | MediaStream;
   /** Id of the output device for the agent's voice. */
@@ -194,10 +202,14 @@ export interface CallEventMap {
   utterance: CustomEvent<Utterance>;
   /** Where the time went until a turn was answered. */
   trace: CustomEvent<TurnTrace>;
+  /** The call is recorded (started), or is not any more though it goes on (ended, failed). */
+  recording: CustomEvent<{ state: "started" | "ended" | "failed"; reason: string }>;
   /** Somebody came to the room, left it, was muted or unmuted. */
   members: CustomEvent<RoomState>;
   /** Somebody of the room began or ceased to speak, or a slot has another voice. */
   speakers: CustomEvent<RoomState>;
+  /** The call came to another edge: its own drains, or is lost, or its worker is. */
+  moved: CustomEvent<{ from: string | null; edge: string | null }>;
   /** What the agent's code sent. */
   message: CustomEvent<{ data: unknown }>;
   stats: CustomEvent<Statistics>;
@@ -308,11 +320,47 @@ export interface Room {
 }
 
 /** A signaling node's REST API; rejects with the errors above. */
+export interface Region {
+  name: string;
+  latitude: number;
+  longitude: number;
+  edges: number;
+  capacity: number;
+  sessions: number;
+  probes: { http: string; stun: string }[];
+}
+
+export interface PlacementWish {
+  /** The caller's address; that of this request when absent. */
+  ip?: string;
+  agent?: string;
+  room?: string;
+  region?: string;
+  /** Round trips in milliseconds by region. */
+  rtts?: Record<string, number>;
+}
+
+export interface PlacementExplained {
+  edge: string | null;
+  region: string | null;
+  worker: string | null;
+  /** What was known of the caller, and every candidate with its cost and reasons. */
+  placement: Record<string, unknown>;
+}
+
 export class Cluster {
   constructor(options?: ServerOptions);
   agents(options?: RequestInit): Promise<Record<string, unknown>[]>;
   edges(options?: RequestInit): Promise<Record<string, unknown>[]>;
   workers(options?: RequestInit): Promise<Record<string, unknown>[]>;
+  regions(options?: RequestInit): Promise<Region[]>;
+  /**
+   * Round trips in milliseconds by region, as this browser measures them; of regions that do not answer in time none.
+   * Remembered for ten minutes. Never rejects.
+   */
+  measure(limits?: { withinMs?: number }): Promise<Record<string, number>>;
+  /** Where a caller would be placed, and why; nothing is claimed. */
+  explain(wish?: PlacementWish, options?: RequestInit): Promise<PlacementExplained>;
   /** The newest first; `live` leaves those out that have ended. */
   sessions(query?: { live?: boolean; limit?: number }, options?: RequestInit): Promise<Session[]>;
   rooms(options?: RequestInit): Promise<Room[]>;

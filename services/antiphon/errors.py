@@ -8,9 +8,14 @@ AntiphonError                what happened, what was expected, what to do: one s
 │   ├── NoEdgeError
 │   ├── NoWorkerError
 │   └── RoomSettledError     another first member of a room was quicker
+├── TokenError               a session token is not accepted (401)
+├── ForbiddenError           known, but not allowed to do this (403)
+├── OverLimitError           too many requests or sessions (429, Retry-After)
 ├── UnknownAgentError        (404)
 ├── UnknownSessionError      (404)
 ├── UnknownRoomError         (404)
+├── UnknownMemberError       (404)
+├── UnknownRecordingError    (404)
 ├── RoomConflictError        the room has another agent (409)
 └── StaleEpochError          an older owner speaks (409)
 """
@@ -38,6 +43,27 @@ class BadOfferError(BadRequestError):
         self.line = line
 
 
+class TokenError(AntiphonError):
+    """A session token is not accepted. `reason` is one of few words, for metrics."""
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class ForbiddenError(AntiphonError):
+    """We know who asks, and that they may not do this."""
+
+
+class OverLimitError(AntiphonError):
+    """Too much for one caller; try again after `retry_after` seconds. `what` names the limit, for programs."""
+
+    def __init__(self, message: str, *, what: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.what = what
+        self.retry_after = retry_after
+
+
 class UnknownAgentError(AntiphonError):
     """No live worker has this agent."""
 
@@ -48,6 +74,14 @@ class UnknownSessionError(AntiphonError):
 
 class UnknownRoomError(AntiphonError):
     """There is no such room: nobody is in it."""
+
+
+class UnknownMemberError(AntiphonError):
+    """No such edge or worker lives."""
+
+
+class UnknownRecordingError(AntiphonError):
+    """The session has no recording that is in reach."""
 
 
 class RoomConflictError(AntiphonError):

@@ -17,6 +17,8 @@ TELEPHONE_EVENT = 8
 """Flag: the payload is RFC 4733's four octets of `telephone-event` (DTMF), not Opus."""
 FEC = 16
 """Flag: the packet carries in-band FEC of the frame before it, from which a decoder can make that one."""
+KEPT = 32
+"""Flag: the edge kept the packet for this worker: it came while another one had the session, or none."""
 
 _LEVEL_PRESENT = 0x100
 _VOICE = 0x80
@@ -36,7 +38,7 @@ class Frame(NamedTuple):
     level: int
     """RFC 6464 as on the link: 0 when absent, else 0x100 | voice << 7 | level in -dBov."""
     flags: int
-    """SPURT, REPAIR, REDUNDANT, TELEPHONE_EVENT, FEC."""
+    """SPURT, REPAIR, REDUNDANT, TELEPHONE_EVENT, FEC, KEPT."""
     payload: bytes
     """The packet."""
 
@@ -59,6 +61,11 @@ class Frame(NamedTuple):
     def redundant(self) -> bool:
         """Whether it came out of a later packet's redundancy."""
         return bool(self.flags & REDUNDANT)
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is of the time before this worker took the session over: the one before may have heard it."""
+        return bool(self.flags & KEPT)
 
     @property
     def fec(self) -> bool:

@@ -9,6 +9,7 @@ import ctypes
 import ctypes.util
 import functools
 import importlib.util
+import math
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ NATIVE_RATES = (8000, 12000, 16000, 24000, 48000)
 SILENCE_20_MS = b"\xf8\xff\xfe"
 """A packet of 20 ms of digital silence, mono."""
 
+_SILENT = 127
+_SILENT_SQUARE = 10**-12.7
 _MAX_PACKET = 1275
 _VOIP = 2048
 _SET_BITRATE, _SET_COMPLEXITY, _SET_INBAND_FEC, _SET_PACKET_LOSS, _SET_DTX = 4002, 4010, 4012, 4014, 4016
@@ -99,6 +102,12 @@ def carries_fec(packet: bytes) -> bool:
     mono = packet[1] >> (7 - frames) & 1
     side = packet[1] >> (6 - 2 * frames) & 1 if packet[0] & 4 else 0
     return bool(mono or side)
+
+
+def pcm_level(pcm: Pcm) -> int:
+    """RFC 6464's measure of shape (samples,) as libwebrtc takes it: -10 log10 of the mean square against overload."""
+    square = float(np.mean(np.square(pcm.astype(np.float32)))) / 32768**2
+    return _SILENT if square <= _SILENT_SQUARE else min(_SILENT, max(1, round(-10 * math.log10(square))))
 
 
 class Encoder:

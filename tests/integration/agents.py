@@ -26,11 +26,17 @@ async def faulty(session: Session) -> None:
 
 @worker.agent("mirror")
 async def mirror(session: Session) -> None:
-    """Sends back what it is sent, and its metadata when asked for it."""
+    """Sends back what it is sent; when asked for them, its metadata, or how it takes turns."""
 
     @session.on_message
     def answer(data: Any) -> None:
-        session.send(dict(session.metadata) if data == "metadata" else data)
+        match data:
+            case "metadata":
+                session.send(dict(session.metadata))
+            case "turns":
+                session.send({"eagerness": session.turns.eagerness, "metadata": dict(session.metadata)})
+            case _:
+                session.send(data)
 
 
 @worker.agent("curt")
@@ -72,3 +78,19 @@ async def beeper(session: Session) -> None:
     async def reply(_turn: Turn) -> None:
         tone = 12_000 * np.sin(np.arange(24_000) * (2 * np.pi * 440 / 48_000))
         await session.say(tone.astype(np.int16), rate=48_000)
+
+
+@worker.agent("raconteur")
+async def raconteur(session: Session) -> None:
+    """Sings for eight seconds as it is told a number, and is cut by the caller's voice. Tells what was heard of it."""
+
+    @session.on_message
+    async def sing(data: Any) -> None:
+        times = np.arange(int(float(data) * 48_000)) / 48_000
+        tone = (8_000 * np.sin(2 * np.pi * (LOWEST * times + RISE / 2 * times**2))).astype(np.int16)
+        said = await session.say(tone, rate=48_000)
+        session.send({"heard": said.heard, "cut": said.cut})
+
+    @session.on_turn
+    async def nothing(_turn: Turn) -> None:
+        """Turns are taken, so that the caller's voice may cut what is sung."""

@@ -147,7 +147,7 @@ async def test_an_unknown_agent_is_refused_in_words(cluster: LocalCluster) -> No
 async def test_parrot_falls_silent_when_spoken_over(cluster: LocalCluster) -> None:
     async with Caller(cluster.url, agent="parrot") as call:
         await call.play(np.zeros(RATE // 2, np.int16))
-        await call.play(sentence("Once upon a time there was a parrot who would not stop talking, whatever they did."))
+        await call.play(sentence("Once upon a time there was a parrot who would not stop talking whatever they did."))
         await until(lambda: call.hearing.stretches, what="the parrot's voice")
         begin, _ = await call.play(sentence("No, please."))
         await call.wait_for(lambda: call.journal.utterances[1].over, within=60)
@@ -161,9 +161,7 @@ async def test_parrot_falls_silent_when_spoken_over(cluster: LocalCluster) -> No
 async def test_the_edge_holds_the_parrot_at_the_first_word_and_the_worker_confirms(cluster: LocalCluster) -> None:
     async with Caller(cluster.url, agent="parrot") as call:
         await call.play(np.zeros(2 * RATE, np.int16))
-        await call.play(
-            sentence("Once upon a time there was a parrot who would not stop talking, whoever asked it to.")
-        )
+        await call.play(sentence("Once upon a time there was a parrot who would not stop talking whoever asked it to."))
         await until(lambda: call.hearing.stretches, what="the parrot's voice")
         await asyncio.sleep(2)  # until the edge knows what comes back of it
         await call.play(sentence("No, please."))
@@ -172,3 +170,11 @@ async def test_the_edge_holds_the_parrot_at_the_first_word_and_the_worker_confir
     assert call.journal.utterances[1].state == "flushed"
     assert quality["edge_holds"] >= 1
     assert quality["edge_holds_confirmed"] >= 1
+
+
+async def test_a_call_asks_how_the_agent_shall_take_turns(cluster: LocalCluster) -> None:
+    async with Caller(cluster.url, agent="mirror", turns={"eagerness": "low"}, metadata={"a": 1}) as call:
+        await call.send("turns")
+        await call.wait_for(lambda: call.messages, within=10)
+        assert call.messages[-1] == {"eagerness": "low", "metadata": {"a": 1}}
+        assert (await call.info())["metadata"] == {"a": 1}

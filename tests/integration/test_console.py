@@ -120,6 +120,16 @@ async def test_the_page_tells_where_the_call_went_and_why(cluster: LocalCluster,
             await expect(row.locator("b")).to_have_text(re.compile(r"[\d.]+ m?s$"), timeout=SOON)
 
 
+async def test_the_map_shows_each_region_with_what_it_would_cost(cluster: LocalCluster) -> None:
+    async with console(cluster) as page:
+        await call(page, "echo")
+        drawing = page.locator("#map svg")
+        await expect(drawing).to_have_attribute("aria-label", re.compile(r"frankfurt [\d.]+ milliseconds"))
+        await expect(drawing.locator(".region")).to_have_count(2)
+        await expect(drawing.locator(".region.chosen title")).to_have_text(re.compile("measured by the caller"))
+        await page.locator("#talk").click()
+
+
 async def test_a_call_survives_an_ice_restart(cluster: LocalCluster) -> None:
     async with console(cluster) as page:
         await call(page, "echo")

@@ -30,13 +30,15 @@ async def works(cluster: LocalCluster, agent: str = "mirror") -> bool:
     return True
 
 
-async def test_a_killed_worker_ends_its_calls_and_comes_back(cluster: LocalCluster) -> None:
+async def test_the_calls_of_a_killed_worker_wait_for_the_next_one(cluster: LocalCluster) -> None:
     async with Caller(cluster.url, agent="echo") as call:
         await call.wait_for(lambda: call.journal.agent, within=60)  # the data channel is open
         pid = await until(lambda: cluster.pid("worker"), what="a worker")
         os.kill(pid, signal.SIGKILL)
-        await asyncio.wait_for(call.wait_ended(), 60)
-    assert call.journal.end_reason == "worker"
+        await call.wait_for(lambda: call.moves, within=60)
+        said = sentence("Somebody else listens now.")
+        await call.play(said)
+        await heard(call, said, 0.9)
     await until(lambda: works(cluster), seconds=110, what="calls with the new worker")
     assert cluster.log("ended by itself (signal SIGKILL)")
 

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import statistics
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
 from antiphon.client import RATE, Caller
+from antiphon.client.connection import Connection
 from tests.integration.agents import LOWEST, RISE
 from tests.integration.test_bad_network import bad_network, media_port
 from tests.support import impaired, speech
 from tests.support.browser import CHROMIUM, WHY_SKIPPED
+from tests.support.detour import detour
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from antiphon.client.api import Placed
     from tests.support.cluster import LocalCluster
 
 pytestmark = pytest.mark.timeout(600)  # the impairer may have to be built first
@@ -37,8 +37,6 @@ WITH_REPORTS_S, WITHOUT_S = 0.04, 0.12
 _STOPS_MS = (1_000, 1_370, 2_100, 640, 1_730, 2_900, 1_110, 840, 1_490, 3_300)
 _LOUD = 1_000
 """An eighth of the tone."""
-_PORT = re.compile(r"^(a=candidate:\S+ \d+ udp \d+ \S+) \d+ typ", re.MULTILINE | re.IGNORECASE)
-_TCP = re.compile(r"^a=candidate:\S+ \d+ tcp .*\r?\n", re.MULTILINE | re.IGNORECASE)
 
 
 @asynccontextmanager
@@ -46,20 +44,13 @@ async def call(cluster: LocalCluster, *, reports: bool) -> AsyncIterator[Caller]
     """A call with the orator through the impairer. Without reports the caller is silent about what it plays."""
     with impaired.udp(f"127.0.0.1:{media_port(cluster)}", up=LOSSY, seed=7) as network:
         caller = Caller(cluster.url, agent="orator", region="frankfurt")
-        create = caller._api.create
-
-        async def detour(sdp: str, **asked: Any) -> Placed:
-            placed = await create(sdp, **asked)
-            return replace(placed, sdp=_PORT.sub(rf"\1 {network.port} typ", _TCP.sub("", placed.sdp)))
-
-        caller._api.create = detour  # type: ignore[method-assign]
-        if not reports:
-            caller._report_playout = _nothing  # type: ignore[method-assign]
-        async with caller:
-            yield caller
+        detour(caller, lambda _: network.port)
+        with nullcontext() if reports else patch.object(Connection, "_report_playout", _nothing):
+            async with caller:
+                yield caller
 
 
-async def _nothing() -> None:
+async def _nothing(_: Connection) -> None:
     return
 
 
@@ -162,7 +153,7 @@ def place(samples: list[float], rate: float) -> float:
 
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason=WHY_SKIPPED)
-@pytest.mark.parametrize("network", [FAR, LOSSY])
+@pytest.mark.parametrize("network", [pytest.param(FAR, marks=pytest.mark.verify), LOSSY])
 async def test_a_page_falls_silent_at_a_stop_and_the_ledger_knows_where(
     cluster: LocalCluster, tmp_path: Path, network: str
 ) -> None:

@@ -22,13 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 START_SECONDS = 120
+BUSY = {"ANTIPHON_WORKER__LATE_MS": "5000"}
+"""Workers on a busy machine take calls all the same: that who is late refuses is tested where time is virtual."""
 _READY = re.compile(r"Antiphon is ready: (http://\S+)")
 
 
 class Valkey:
     """A Valkey process that a test may kill and start again on the same port."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, env: Mapping[str, str] | None = None) -> None:
+        self._env = os.environ | (env or {})
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
@@ -42,12 +45,29 @@ class Valkey:
     def start(self) -> None:
         command = (valkey_program(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "")
         self._process = subprocess.Popen(
-            (*command, "--dir", str(self._directory)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            (*command, "--dir", str(self._directory)),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=self._env,
         )
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             assert time.monotonic() < deadline, "Valkey did not start"
             time.sleep(0.02)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def save(self) -> None:
+        """What it knows now it will know when it is started again."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            connection.sendall(b"SAVE\r\n")
+            assert connection.recv(16).startswith(b"+OK")
+
+    def forget(self) -> None:
+        """When it is started again it will know nothing."""
+        (self._directory / "dump.rdb").unlink(missing_ok=True)
 
     def kill(self) -> None:
         if self._process is not None:
@@ -78,7 +98,8 @@ class LocalCluster:
         self.url = ""
 
     def __enter__(self) -> Self:
-        env = {key: value for key, value in os.environ.items() if not key.startswith("ANTIPHON_")} | self._env
+        env = {key: value for key, value in os.environ.items() if not key.startswith("ANTIPHON_")}
+        env |= BUSY | self._env
         command = (sys.executable, "-m", "antiphon.cli", "up", "--port", "0", "--base-port", "0", *self._options)
         self._process = subprocess.Popen(
             command,
@@ -128,6 +149,9 @@ class LocalCluster:
 
     def get(self, path: str) -> httpx.Response:
         return httpx.get(f"{self.url}{path}", timeout=10, trust_env=False)
+
+    def post(self, path: str) -> httpx.Response:
+        return httpx.post(f"{self.url}{path}", timeout=10, trust_env=False)
 
     def delete(self, path: str) -> httpx.Response:
         return httpx.delete(f"{self.url}{path}", timeout=10, trust_env=False)

@@ -32,6 +32,7 @@ class EdgeDouble(edge_pb2_grpc.EdgeControlServiceServicer):
 
     def __init__(self) -> None:
         self.opened: list[edge_pb2.OpenSessionRequest] = []
+        self.traceparents: list[str] = []
         self.restarted: list[edge_pb2.RestartIceRequest] = []
         self.closed: list[edge_pb2.CloseSessionRequest] = []
         self.looked_at: list[list[str]] = []
@@ -43,6 +44,7 @@ class EdgeDouble(edge_pb2_grpc.EdgeControlServiceServicer):
 
     async def OpenSession(self, request: edge_pb2.OpenSessionRequest, context: Any) -> edge_pb2.OpenSessionResponse:  # noqa: N802
         self.opened.append(request)
+        self.traceparents += [value for name, value in context.invocation_metadata() if name == "traceparent"]
         await asyncio.sleep(self.delay_s)
         await self._refuse(context)
         if request.worker and request.worker == self.unreachable_worker:
@@ -65,13 +67,13 @@ class EdgeDouble(edge_pb2_grpc.EdgeControlServiceServicer):
 
     async def GetSession(self, request: edge_pb2.GetSessionRequest, context: Any) -> edge_pb2.GetSessionResponse:  # noqa: N802
         await self._find(request.session, context)
-        return self._state()
+        return self._state(request.session)
 
     async def GetSessions(self, request: edge_pb2.GetSessionsRequest, context: Any) -> edge_pb2.GetSessionsResponse:  # noqa: N802
         await self._refuse(context)
         self.looked_at.append(list(request.sessions))
         return edge_pb2.GetSessionsResponse(
-            sessions={one: self._state() for one in request.sessions if one in self.live}
+            sessions={one: self._state(one) for one in request.sessions if one in self.live}
         )
 
     async def GetRooms(self, request: edge_pb2.GetRoomsRequest, context: Any) -> edge_pb2.GetRoomsResponse:  # noqa: N802
@@ -91,9 +93,11 @@ class EdgeDouble(edge_pb2_grpc.EdgeControlServiceServicer):
                     member.hears.CopyFrom(request.only)
         return edge_pb2.ChangeMemberResponse()
 
-    @staticmethod
-    def _state() -> edge_pb2.GetSessionResponse:
+    def _state(self, session: str) -> edge_pb2.GetSessionResponse:
+        asked = next((one for one in self.opened if one.session == session), edge_pb2.OpenSessionRequest())
         return edge_pb2.GetSessionResponse(
+            project=asked.project,
+            owner=asked.owner,
             state="connected",
             setup_us={"dtls": 31000},
             quality={"packets_in": 50.0, "rtt_ms": 12.5},

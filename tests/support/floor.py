@@ -15,7 +15,10 @@ from antiphon.turns.evidence import (
     KindAnswer,
     ReplyEnded,
     Window,
+    Words,
 )
+from antiphon.turns.states import Paused, Tentative
+from antiphon.turns.words import EnglishRules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +52,8 @@ def pass_time(told: Told, seconds: float) -> None:
 class Story:
     """Audio comes as it is spoken; questions are answered as `end` and `kind` say, at once. Replies take no time.
 
-    `end` may be a function of the second at which the end-of-turn model is asked.
+    `end` may be a function of the second at which the end-of-turn model is asked; `words` is told at that moment what
+    was recognised between two seconds.
     """
 
     def __init__(
@@ -59,7 +63,9 @@ class Story:
         end: float | Callable[[float], float] | None = None,
         kind: Kind | None = None,
         replies: bool = False,
+        words: Callable[[float, float], str] | None = None,
     ) -> None:
+        self.words = words
         self.policy = policy or TurnPolicy()
         self.end, self.kind, self.replies = end, kind, replies
         self.state = State()
@@ -73,10 +79,17 @@ class Story:
             if isinstance(action, AskEnd):
                 end = self.end(self.now_s) if callable(self.end) else self.end
                 self.tell(EndAnswer(self.now_s, action.at_s, end))
+                self._recognize()
             elif isinstance(action, AskKind):
                 self.tell(KindAnswer(self.now_s, action.at_s, self.kind))
             elif isinstance(action, Committed) and not self.replies:
                 self.tell(ReplyEnded(self.now_s))
+
+    def _recognize(self) -> None:
+        caller = self.state.caller
+        if self.words is not None and isinstance(caller, Paused | Tentative):
+            verdict = EnglishRules().judge(self.words(caller.turn.started_s, self.now_s))
+            self.tell(Words(self.now_s, verdict.ending, verdict.interrupts))
 
     def hear(self, start_s: float, end_s: float, probability: float) -> None:
         self.now_s = max(self.now_s, end_s)

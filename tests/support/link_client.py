@@ -19,15 +19,17 @@ if TYPE_CHECKING:
 
 
 class LinkClient:
-    """One link. Whatever the worker sends is put in `control` and `media`."""
+    """One link. Whatever the worker sends is put in `control` and `media`; `receipts` are the last, by session."""
 
     def __init__(self, address: str, *, edge: str = "edge-test", version: int = 1) -> None:
         self.edge = edge
         self.version = version
+        self.metadata: Sequence[tuple[str, str]] = ()
         self.link = random.getrandbits(64)
         self.welcome = pb.Welcome()
         self.paces: list[int] = []
         self.control: asyncio.Queue[pb.ControlResponse] = asyncio.Queue()
+        self.receipts: dict[int, int] = {}
         self.media: asyncio.Queue[pb.MediaResponse] = asyncio.Queue()
         self._channel = grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
         self._stub: Any = link_pb2_grpc.MediaLinkServiceStub(self._channel)
@@ -35,7 +37,7 @@ class LinkClient:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        control = self._stub.Control()
+        control = self._stub.Control(metadata=self.metadata)
         self._control_stream = control
         hello = pb.Hello(edge=self.edge, region="test", link=self.link, version=self.version)
         await control.write(pb.ControlRequest(hello=hello))
@@ -43,7 +45,7 @@ class LinkClient:
         self.paces.append(self.welcome.pace.gather_us)
         self._tasks.append(asyncio.create_task(self._read_control()))
         for stripe in range(self.welcome.stripes):
-            stream = self._stub.Media()
+            stream = self._stub.Media(metadata=self.metadata)
             await stream.write(pb.MediaRequest(hello=pb.MediaHello(link=self.link, stripe=stripe)))
             self._streams.append(stream)
             self._tasks.append(asyncio.create_task(self._read_media(stream)))
@@ -119,7 +121,9 @@ class LinkClient:
 
     async def _read_media(self, stream: Any) -> None:
         while (message := await stream.read()) is not grpc.aio.EOF:  # type: ignore[attr-defined]
-            self.media.put_nowait(message)
+            self.receipts |= dict(zip(message.receipts.session, message.receipts.timestamp, strict=True))
+            if message.HasField("frames") or message.HasField("commands"):
+                self.media.put_nowait(message)
 
 
 def ingest(rows: Sequence[tuple[int, int, bytes]]) -> pb.IngestFrames:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from antiphon.cluster import Cluster, EdgeRecord, WorkerRecord
+from tests.support.tasks import end
+from tests.support.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -47,24 +49,8 @@ async def kept(
         await until(there)
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        await end(*tasks)
 
 
 async def members(cluster: Cluster) -> frozenset[str]:
     return (await cluster.members()).ids
-
-
-async def until(condition: Callable[[], Any], *, seconds: float = 10.0) -> None:
-    """Waits for a condition, plain or awaitable."""
-    async with asyncio.timeout(seconds):
-        while True:
-            value = condition()
-            if asyncio.iscoroutine(value):
-                value = await value
-            if value:
-                return
-            await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""A media plane without media, so that the edge's Python can be tested for what it does with it."""
+"""Media planes for tests: one without media, to see what the edge's Python does with it, and a real one on its own."""
 
 from __future__ import annotations
 
@@ -6,9 +6,26 @@ import contextlib
 import os
 from typing import Any
 
-from antiphon.edge._media import OfferRejected
+from antiphon.edge._media import MediaPlane, OfferRejected
 
 QUALITY = {"lost": 2.0, "rtt_ms": 12.5, "drift_ppm": -40.0}
+
+
+def plane_alone(edge: str = "edge-a", capacity: int = 1, stun_probe: str = "padded") -> MediaPlane:
+    """A real one, of an edge that nobody knows of: one shard on loopback, UDP alone."""
+    return MediaPlane(
+        edge=edge,
+        region="local",
+        secret=bytes(16),
+        hosts=["127.0.0.1"],
+        port=0,
+        tcp_port=None,
+        advertise=[],
+        steering=None,
+        shards=1,
+        capacity=capacity,
+        stun_probe=stun_probe,
+    )
 
 
 class FakePlane:
@@ -28,6 +45,11 @@ class FakePlane:
         self.closed = False
         self.in_rooms: list[dict[str, Any]] = []
         self.changes: list[dict[str, Any]] = []
+        self.taken_over: list[dict[str, Any]] = []
+        self.refuse_takeover: dict[str, Exception] = {}
+        """By worker."""
+        self.link_tls: dict[str, Any] = {}
+        self.link_secret = b""
         self._events: list[tuple[str, str, dict[str, object]]] = []
 
     def happen(self, kind: str, subject: str, **details: object) -> None:
@@ -53,6 +75,12 @@ class FakePlane:
         self.opened.append({"session": session, "epoch": epoch, **others})
         return "v=0 answer", "ufrag"
 
+    def set_link_tls(self, **shown: Any) -> None:
+        self.link_tls = shown
+
+    def set_link_secret(self, secret: bytes) -> None:
+        self.link_secret = secret
+
     def restart_ice(self, session: str, *, epoch: int, sdpfrag: str) -> tuple[str, str]:
         if epoch < self.live[session]:
             raise PermissionError("a newer owner has it")
@@ -66,6 +94,12 @@ class FakePlane:
             raise PermissionError("a newer owner has it")
         self.happen("session_closed", session, reason=reason, setup_us={"dtls": 120_000}, quality=QUALITY)
         return True
+
+    def take_over(self, session: str, *, epoch: int, worker: str, **others: Any) -> bool:
+        if worker in self.refuse_takeover:
+            raise self.refuse_takeover[worker]
+        self.taken_over.append({"session": session, "epoch": epoch, "worker": worker, **others})
+        return session in self.live
 
     def session_stats(self, session: str) -> dict[str, object] | None:
         if session not in self.live:

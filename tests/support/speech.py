@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _SYNCHRONOUS = 2
 _UTF8 = 1
+_PHONEMES = 0x100
+"""Text in [[ ]] is phonemes."""
+_SPEED, _PITCH = 1, 3
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 
@@ -40,13 +43,15 @@ class _Espeak:
             self._pieces.append(np.ctypeslib.as_array(samples, shape=(count,)).copy())
         return 0
 
-    def speak(self, text: str, voice: str) -> NDArray[np.int16]:
+    def speak(self, text: str, voice: str, speed: int, pitch: int) -> NDArray[np.int16]:
         if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
             msg = f"libespeak-ng has no voice {voice!r}"
             raise ValueError(msg)
+        self._library.espeak_SetParameter(_SPEED, speed, 0)
+        self._library.espeak_SetParameter(_PITCH, pitch, 0)
         self._pieces.clear()
         encoded = text.encode()
-        self._library.espeak_Synth(encoded, ctypes.c_size_t(len(encoded) + 1), 0, 0, 0, _UTF8, None, None)
+        self._library.espeak_Synth(encoded, ctypes.c_size_t(len(encoded) + 1), 0, 0, 0, _UTF8 | _PHONEMES, None, None)
         self._library.espeak_Synchronize()
         return np.concatenate(self._pieces) if self._pieces else np.zeros(0, np.int16)
 
@@ -57,10 +62,13 @@ def _espeak() -> _Espeak:
 
 
 @functools.lru_cache(maxsize=64)
-def say(text: str, rate: int = 16000, voice: str = "en-us") -> NDArray[np.int16]:
-    """Returns mono speech, shape (samples,), read-only. It opens and ends with a little silence, as espeak makes it."""
+def say(text: str, rate: int = 16000, voice: str = "en-us", *, speed: int = 175, pitch: int = 50) -> NDArray[np.int16]:
+    """Returns mono speech, shape (samples,), read-only. It opens and ends with a little silence, as espeak makes it.
+
+    speed: words a minute; pitch: 0 to 99; a voice may name a variant of its speaker, like `en-us+linda`.
+    """
     espeak = _espeak()
-    speech = espeak.speak(text, voice)
+    speech = espeak.speak(text, voice, speed, pitch)
     if rate != espeak.rate:
         count = round(len(speech) * rate / espeak.rate)
         where = np.arange(count) * (espeak.rate / rate)

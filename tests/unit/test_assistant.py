@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import numpy as np
 import pytest
 
-from antiphon.assistant import Assistant, Message, PartError, ScriptedModel, ToolCall, ToolSchema
+from antiphon.assistant import Assistant, Message, PartError, ScriptedModel, SpeechAssistant, ToolCall, ToolSchema
 from antiphon.testing import SimulatedCall
-from antiphon.worker import Session, Speech
+from antiphon.worker import Said, Session, Speech
 
 AgentCall = Callable[..., SimulatedCall]
 RATE = 16_000
@@ -167,3 +167,43 @@ def test_goodbye_hangs_up_once_it_was_said(agent_call: AgentCall) -> None:
     call.says("bye")
     call.until(lambda: call.ended is not None, within=10)
     assert voice.texts == ["Goodbye!"]
+
+
+class Slow:
+    """A model that takes its time."""
+
+    async def reply(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> AsyncIterator[str | ToolCall]:
+        await asyncio.sleep(4)
+        yield "Here it is."
+
+
+def test_a_late_reply_is_filled_and_comes_all_the_same(agent_call: AgentCall) -> None:
+    assistant, voice = make(model=Slow(), filler="One moment, please.", filler_after_s=1.0)
+    call = agent_call(assistant.run)
+    call.says("what is the answer")
+    assert call.hears().complete
+    assert voice.texts == ["One moment, please."]
+    assert call.hears().complete
+    assert voice.texts == ["One moment, please.", "Here it is."]
+    call.waits(0.1)
+    assert [one["assistant"] for one in call.messages if "assistant" in one] == ["Here it is."]
+
+
+class Mimic:
+    """Answers each turn with a beep as long, and remembers how the last one went."""
+
+    def __init__(self) -> None:
+        self.before: list[str | None] = []
+
+    async def respond(self, pcm: np.ndarray, before: Said | None) -> AsyncIterator[Speech]:
+        self.before.append(None if before is None else before.text)
+        yield Speech((8000 * np.sin(np.arange(len(pcm)) * 0.1)).astype(np.int16), RATE, "beep")
+
+
+def test_a_model_that_hears_and_speaks_needs_no_text(agent_call: AgentCall) -> None:
+    mimic = Mimic()
+    call = agent_call(SpeechAssistant(lambda: mimic).run)
+    for _ in range(2):
+        call.says("whatever")
+        assert call.hears().complete
+    assert mimic.before == [None, "beep"]

@@ -17,7 +17,7 @@ from antiphon.assistant import Message, OpenAIModel, PartError, ToolCall
 from antiphon.assistant.sentences import Sentences
 from antiphon.assistant.tools import Tool
 from antiphon.worker import Session
-from tests.support.eventually import eventually
+from tests.support.wait import until
 
 ASK = [Message("user", "hello")]
 
@@ -136,7 +136,7 @@ async def endpoint() -> AsyncIterator[Endpoint]:
     server = uvicorn.Server(uvicorn.Config(it.app, port=0, log_level="error", lifespan="off"))
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     task = asyncio.create_task(server.serve())
-    await eventually(lambda: server.started)
+    await until(lambda: server.started)
     port = server.servers[0].sockets[0].getsockname()[1]
     it.url = f"http://127.0.0.1:{port}/v1"
     yield it

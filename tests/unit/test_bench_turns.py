@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from loadtest.turns.__main__ import table, wilson
+from loadtest.measuring.intervals import wilson
+from loadtest.turns.__main__ import table
 from loadtest.turns.clips import Clip, clips
 from loadtest.turns.judging import Ears, Heard, Outcome, judge
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -9,6 +10,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+
+from antiphon.access import Grants, Identity, KeyRing, read_keys, verify
+from antiphon.config import load_config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +38,8 @@ def test_version_is_printed() -> None:
 
 def test_every_command_is_in_the_help() -> None:
     shown = antiphon("--help").stdout
-    for command in ("up", "signaling", "edge", "worker", "call", "version"):
+    commands = "up signaling edge worker call drain token explain status doctor bundle version"
+    for command in commands.split():
         assert f"  {command} " in shown
 
 
@@ -122,3 +127,35 @@ def test_an_address_that_is_none_is_told_in_one_line(name: str, value: str) -> N
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
     assert name.lower().replace("__", ".") in result.stderr
+
+
+KEYS = '{"web": {"project": "acme", "secret": "0123456789-0123456789-0123456789"}}'
+
+
+def test_a_token_is_minted_by_the_configured_key() -> None:
+    result = antiphon(
+        "token", "--agent", "echo", "--metadata", '{"a": 1}', "--subject", "ann", ANTIPHON_AUTH__API_KEYS=KEYS
+    )
+    assert result.returncode == 0, result.stderr
+    config = load_config(auth=json.loads(f'{{"api_keys": {KEYS}}}')).auth
+    who = verify(result.stdout.strip(), KeyRing(read_keys(config)), config.tokens)
+    assert who == Identity("acme", "web", grants=Grants(agent="echo", metadata={"a": 1}), subject="ann")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keys", "says"),
+    [
+        ((), "{}", "say which key signs, with --key; known: none"),
+        (("--key", "app"), KEYS, "there is no key app; known: web"),
+        (("--metadata", "{"), KEYS, "--metadata is no JSON"),
+        (("--metadata", "[]"), KEYS, "--metadata: Input should be a valid dictionary"),
+        (("--room", "a room"), KEYS, "--room: "),
+        (("--ttl", "9999999"), KEYS, "ttl_s is 9999999"),
+        ((), '{"web": "0123456789abcdef"}', "the key web cannot sign tokens"),
+    ],
+)
+def test_a_token_that_cannot_be_minted_is_told_in_one_line(arguments: tuple[str, ...], keys: str, says: str) -> None:
+    result = antiphon("token", *arguments, ANTIPHON_AUTH__API_KEYS=keys)
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert says in result.stderr

@@ -11,7 +11,8 @@ from redis.asyncio import Redis
 
 from antiphon.cluster import Claim, Cluster
 from antiphon.errors import NoEdgeError, NoWorkerError, StaleEpochError, UnknownSessionError
-from tests.support.members import edge, kept, until, worker
+from tests.support.members import edge, kept, worker
+from tests.support.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -97,8 +98,8 @@ async def test_a_release_frees_the_place_and_keeps_the_record(cluster: Cluster) 
     assert record is not None
     assert (record.state, record.outcome, record.metadata) == ("ended", {"reason": "bye"}, {"name": "Ada"})
     assert record.ended_ms is not None
-    assert [one.id for one in await cluster.sessions(live=True)] == ["ses_2"]
-    assert {one.id for one in await cluster.sessions()} == {"ses_1", "ses_2"}
+    assert [one.id for one in (await cluster.sessions(live=True)).records] == ["ses_2"]
+    assert {one.id for one in (await cluster.sessions()).records} == {"ses_1", "ses_2"}
 
 
 async def test_an_ended_record_goes_after_its_time(cluster: Cluster) -> None:
@@ -110,7 +111,7 @@ async def test_an_ended_record_goes_after_its_time(cluster: Cluster) -> None:
             return await cluster.session("ses_x") is None
 
         await until(gone)
-        assert await cluster.sessions() == []
+        assert (await cluster.sessions()).records == ()
 
 
 async def test_a_session_moves_only_from_the_epoch_that_its_mover_saw(cluster: Cluster) -> None:
@@ -187,25 +188,26 @@ async def test_a_slot_that_no_edge_holds_expires(server: EmbeddedValkey) -> None
         await claim(cluster, "ses_2")
 
 
-async def test_an_edge_that_starts_anew_ends_the_sessions_of_its_earlier_life(cluster: Cluster) -> None:
+async def test_an_edge_that_starts_anew_has_lost_the_sessions_of_its_earlier_life(cluster: Cluster) -> None:
     async with kept(cluster, worker()):
         async with kept(cluster, edge(capacity=1)):
             await claim(cluster, "ses_1")
         async with kept(cluster, edge(capacity=1)):
             record = await cluster.session("ses_1")
             assert record is not None
-            assert (record.state, record.outcome) == ("ended", {"reason": "edge_restarted"})
+            assert (record.state, record.outcome) == ("lost", {"reason": "edge_restarted"})
             await claim(cluster, "ses_2")
 
 
-async def test_an_edge_hears_which_of_its_sessions_have_another_owner(cluster: Cluster) -> None:
+async def test_an_edge_hears_which_of_its_sessions_have_another_owner(cluster: Cluster, server: EmbeddedValkey) -> None:
     told: list[str] = []
     async with kept(cluster, edge("edge-b"), worker()):
         old = {"ses_1": 5, "ses_2": 5}
         await cluster.release("ses_2", 5, {"reason": "api"})
         keeping = asyncio.create_task(cluster.keep(lambda: edge("edge-a"), lambda: old, stale=told.extend))
         await until(lambda: _held(cluster))
-        await claim(cluster, "ses_1", edges=["edge-b"], previous=5)
+        async with Cluster(server.url, move_s=0.01) as mover:
+            await claim(mover, "ses_1", edges=["edge-b"], previous=5)
         await until(lambda: {"ses_1", "ses_2"} <= set(told))
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
@@ -224,3 +226,87 @@ async def test_a_session_that_ended_during_its_set_up_stays_ended(cluster: Clust
         record = await cluster.session("ses_x")
     assert record is not None
     assert (record.state, record.ufrag, record.outcome) == ("ended", "abcd", {"reason": "worker"})
+
+
+async def test_a_session_that_moves_may_be_at_both_edges_for_a_while(cluster: Cluster) -> None:
+    told: list[str] = []
+    held: dict[str, int] = {}
+    async with kept(cluster, edge("edge-b"), worker()):
+        keeping = asyncio.create_task(cluster.keep(lambda: edge("edge-a"), lambda: held, stale=told.extend))
+        await until(lambda: _registered(cluster, "edge-a"))
+        first = await claim(cluster)
+        held["ses_x"] = first.epoch
+        second = await claim(cluster, edges=["edge-b"], previous=first.epoch)
+        held["ses_y"] = 0  # a renewal after the move is known by this one
+        await cluster.release("ses_y", 1)
+        cluster.hurry()
+        await until(lambda: "ses_y" in told)
+        assert "ses_x" not in told
+        assert {one.id: one.sessions for one in await cluster.edges()} == {"edge-a": 2, "edge-b": 1}
+        held.clear()
+        with pytest.raises(StaleEpochError):
+            await cluster.release("ses_x", first.epoch, {"reason": "bye"})
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+    record = await cluster.session("ses_x")
+    assert record is not None
+    assert (record.epoch, record.edge, record.outcome) == (second.epoch, "edge-b", {})
+
+
+async def _registered(cluster: Cluster, name: str) -> bool:
+    return name in (await cluster.members()).ids
+
+
+async def test_a_move_that_came_to_nothing_leaves_the_session_where_it_was(cluster: Cluster) -> None:
+    async with kept(cluster, edge("edge-a"), edge("edge-b"), worker()):
+        first = await claim(cluster)
+        second = await claim(cluster, edges=["edge-b"], previous=first.epoch)
+        assert await cluster.revert("ses_x", second.epoch)
+        record = await cluster.session("ses_x")
+        assert record is not None
+        assert (record.epoch, record.edge, record.state) == (first.epoch, "edge-a", "live")
+        with pytest.raises(StaleEpochError):
+            await cluster.release("ses_x", second.epoch, {"reason": "timeout"})
+        with pytest.raises(StaleEpochError):
+            await cluster.revert("ses_x", second.epoch)
+        third = await claim(cluster, edges=["edge-b"], previous=first.epoch)
+        assert third.epoch > second.epoch
+
+
+async def test_a_session_without_an_earlier_place_cannot_go_back(cluster: Cluster) -> None:
+    async with kept(cluster, edge(), worker()):
+        first = await claim(cluster)
+        assert not await cluster.revert("ses_x", first.epoch)
+
+
+async def test_a_session_that_moves_keeps_its_worker_though_that_is_full_and_drains(cluster: Cluster) -> None:
+    async with kept(cluster, edge("edge-a"), edge("edge-b"), worker(capacity=1), worker("worker-b")):
+        first = await claim(cluster)
+        await cluster.drain("worker", "worker-a", 60)
+        both = ["worker-a", "worker-b"]
+        second = await claim(cluster, edges=["edge-b"], workers=both, previous=first.epoch)
+        assert second.worker.id == "worker-a"
+        assert (await claim(cluster, "ses_y", workers=both)).worker.id == "worker-b"
+
+
+async def test_a_session_whose_worker_was_lost_may_come_back(cluster: Cluster) -> None:
+    async with kept(cluster, edge("edge-a"), worker(), worker("worker-b")):
+        first = await claim(cluster)
+        await cluster.release("ses_x", first.epoch, {"reason": "worker"}, lost=True)
+        record = await cluster.session("ses_x")
+        assert record is not None
+        assert (record.state, record.outcome) == ("lost", {"reason": "worker"})
+        assert {one.sessions for one in await cluster.edges()} == {0}
+        second = await claim(cluster, workers=["worker-b"], previous=first.epoch)
+        assert (second.edge.id, second.worker.id) == ("edge-a", "worker-b")
+        record = await cluster.session("ses_x")
+        assert record is not None
+        assert (record.state, record.outcome) == ("claimed", {})
+
+
+async def test_a_session_that_has_ended_does_not_move(cluster: Cluster) -> None:
+    async with kept(cluster, edge("edge-a"), edge("edge-b"), worker()):
+        first = await claim(cluster)
+        await cluster.release("ses_x", first.epoch, {"reason": "bye"})
+        with pytest.raises(UnknownSessionError):
+            await claim(cluster, edges=["edge-b"], previous=first.epoch)

@@ -11,7 +11,8 @@ from redis.asyncio import Redis
 
 from antiphon.cluster import Cluster, Membership
 from antiphon.errors import UnavailableError
-from tests.support.members import edge, kept, members, until, worker
+from tests.support.members import edge, kept, members, worker
+from tests.support.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -44,7 +45,7 @@ async def test_members_come_and_leave_and_watchers_hear_at_once(
 
 async def test_a_member_that_is_stopped_while_it_registers_leaves_all_the_same(server: EmbeddedValkey) -> None:
     async with Cluster(server.url) as cluster, Cluster(server.url) as other:
-        call, written = other._functions.call, asyncio.Event()
+        call, written = other.common._functions.call, asyncio.Event()
 
         async def slow(name: str, *arguments: Any) -> Any:
             reply = await call(name, *arguments)
@@ -53,7 +54,7 @@ async def test_a_member_that_is_stopped_while_it_registers_leaves_all_the_same(s
                 await asyncio.sleep(0.2)
             return reply
 
-        other._functions.call = slow  # type: ignore[method-assign]
+        other.common._functions.call = slow  # type: ignore[method-assign]
         keeping = asyncio.create_task(other.keep(edge))
         await written.wait()
         assert await cluster.edges() == [edge()]
@@ -70,8 +71,8 @@ async def test_a_member_that_falls_silent_is_gone_after_its_lease(server: Embedd
     ):
         silent = asyncio.create_task(other.keep(worker))
         await until(lambda: _there(cluster, "edge-a", "worker-a"))
-        await other._functions.close()
-        other._functions = _Deaf()  # type: ignore[assignment]
+        await other.common._functions.close()
+        other.common._functions = _Deaf()  # type: ignore[assignment]
         await until(lambda: _there(cluster, "edge-a"))
         silent.cancel()
         with suppress(asyncio.CancelledError):

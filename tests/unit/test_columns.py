@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antiphon.frames import Frame
+from antiphon.turns import Echo
 from antiphon.wire.media.v1 import link_pb2 as pb
 from antiphon.worker.link.columns import (
     FLUSH,
@@ -67,7 +68,7 @@ def test_a_flush_takes_back_what_was_not_sent_yet_of_that_session_only() -> None
     assert list(message.commands.generation) == [1]
 
 
-@given(st.lists(st.tuples(*[U32] * 3, *[U64] * 8), max_size=20))
+@given(st.lists(st.tuples(*[U32] * 3, *[U64] * 8, U32), max_size=20))
 def test_quality_rows_come_back_as_they_went(rows: list[tuple[int, ...]]) -> None:
     names = [field.name for field in pb.IngestQuality.DESCRIPTOR.fields]
     message = pb.IngestQuality(**{name: [row[at] for row in rows] for at, name in enumerate(names)})
@@ -76,7 +77,9 @@ def test_quality_rows_come_back_as_they_went(rows: list[tuple[int, ...]]) -> Non
         assert session == told["session"]
         assert quality.rtt_s == (told["rtt_us"] / 1e6 if told["rtt_us"] else None)
         assert quality.jitter_s == told["jitter_us"] / 1e6
-        assert all(getattr(quality, name) == told[name] for name in names[3:])
+        assert quality.echo_loss_db == (told["echo"] - 3 if told["echo"] > 2 else None)
+        assert quality.echo is list(Echo)[min(told["echo"], 3)]
+        assert all(getattr(quality, name) == told[name] for name in names[3:-1])
 
 
 @given(st.binary(max_size=200))

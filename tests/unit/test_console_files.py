@@ -7,15 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from antiphon.console import SDK, STATIC
+from antiphon.console import SDK, SDK_MODULES, SDK_TYPES, STATIC
 
-SOURCE = Path(__file__).resolve().parents[2] / "services" / "antiphon-js" / "antiphon.js"
+SOURCE = Path(__file__).resolve().parents[2] / "services" / "antiphon-js"
 FILES = sorted(path for path in STATIC.rglob("*") if path.suffix in {".html", ".css", ".js", ".svg"})
 
 
 def test_the_served_sdk_is_the_package_itself() -> None:
-    assert SDK.is_file()
-    assert SDK.read_bytes() == SOURCE.read_bytes()
+    assert SDK.read_bytes() == (SOURCE / "antiphon.js").read_bytes()
+    assert SDK_TYPES.read_bytes() == (SOURCE / "antiphon.d.ts").read_bytes()
+    modules = {path.name: path.read_bytes() for path in (SOURCE / "src").iterdir()}
+    assert modules
+    assert {path.name: path.read_bytes() for path in SDK_MODULES.iterdir()} == modules
+
+
+def test_a_module_of_the_sdk_loads_only_modules_that_are_served() -> None:
+    for path in (SDK, *SDK_MODULES.iterdir()):
+        for name in re.findall(r'(?:from|import) "([^"]+)"', path.read_text(encoding="utf-8")):
+            folder = SDK_MODULES if path.parent == SDK_MODULES else SDK_MODULES.parent
+            assert (folder / name).is_file(), f"{path.name} loads {name}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(STATIC)))

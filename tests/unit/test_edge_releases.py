@@ -20,7 +20,7 @@ class Redis:
         self.there = there
         self.heard: list[str] = []
 
-    async def release(self, session_id: str, epoch: int, outcome: Mapping[str, Any]) -> None:
+    async def release(self, session_id: str, epoch: int, outcome: Mapping[str, Any], *, lost: bool, edge: str) -> None:
         await asyncio.sleep(0)
         if not self.there:
             msg = "connection refused"

@@ -7,6 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
+import httpx
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
@@ -62,7 +63,7 @@ async def running(valkey: EmbeddedValkey) -> AsyncIterator[Running]:
     config = load_config(
         redis={"url": valkey.url},
         region={"name": "virginia", "latitude": 38.95, "longitude": -77.45},
-        edge={"id": "edge-test", "control_port": 0, "http_port": 0},
+        edge={"id": "edge-test", "control_port": 0, "http_port": 0, "probe_port": 0},
     )
     plane = FakePlane()
     async with Cluster(valkey.url) as cluster:
@@ -96,8 +97,18 @@ async def test_the_edge_is_in_the_cluster_with_its_addresses(running: Running) -
     assert (record.id, record.region, record.latitude) == ("edge-test", "virginia", 38.95)
     assert record.media == ("127.0.0.1:4000", "[::1]:4000")
     assert record.tcp == ("127.0.0.1:4000",)
+    assert record.probe_stun == "127.0.0.1:4000", "the media port answers"
     assert record.steering == "", "it stands alone"
     assert record.control.startswith("127.0.0.1:")
+
+
+async def test_control_tells_of_its_health_by_grpc(running: Running) -> None:
+    async with grpc.aio.insecure_channel(running.edge.record().control) as channel:
+        check = channel.unary_unary("/grpc.health.v1.Health/Check", None, None)
+        assert await check(b"", timeout=20) == b"\x08\x01", "serving"
+        await running.cluster.drain("edge", "edge-test", 60.0)
+        await until(lambda: not running.edge.ready(), what="the order to drain")
+        assert await check(b"", timeout=20) == b"\x08\x02", "not serving"
 
 
 async def test_an_edge_learns_where_its_neighbours_take_packets(running: Running) -> None:
@@ -153,10 +164,21 @@ async def test_metadata_must_be_an_object(running: Running) -> None:
 
 
 async def test_a_stopping_edge_takes_no_sessions(running: Running) -> None:
-    running.edge.control.draining = True
+    running.edge.draining.stop(60, 0)
     code, info, _ = await refusal(running.open())
     assert (code, info.reason) == (grpc.StatusCode.UNAVAILABLE, "draining")
     assert not running.edge.ready()
+
+
+async def test_a_draining_edge_ends_what_is_left_at_the_deadline_and_serves_again_when_told(running: Running) -> None:
+    await running.open()
+    await running.cluster.drain("edge", "edge-test", 0)
+    await until(lambda: not running.plane.live, what="the session's end")
+    await until(lambda: not running.edge.book.epochs())
+    assert not running.edge.ready()
+    await running.cluster.undrain("edge", "edge-test")
+    await until(running.edge.ready, what="an edge that takes sessions")
+    await running.open(session=SESSION[:-1] + "b")
 
 
 async def test_a_session_can_be_looked_at_restarted_and_closed(running: Running) -> None:
@@ -186,11 +208,55 @@ async def test_an_older_owner_cannot_close_a_session(running: Running) -> None:
     assert (code, info.reason) == (grpc.StatusCode.ABORTED, "stale_epoch")
 
 
+async def test_a_session_that_ended_here_does_not_begin_again_at_its_epoch(running: Running) -> None:
+    await running.open()
+    running.plane.happen("session_closed", SESSION, reason="bye")
+    await until(lambda: not len(running.edge.book), what="the session's end")
+    code, info, _ = await refusal(running.open())
+    assert (code, info.reason) == (grpc.StatusCode.ABORTED, "stale_epoch")
+    await running.open(epoch=6)
+
+
+async def test_the_edge_tells_where_it_is_probed_and_how_far_its_workers_are(running: Running) -> None:
+    await running.open()
+    record = running.edge.record()
+    assert record.links == {"worker": 1.5}
+    async with httpx.AsyncClient(trust_env=False) as http:
+        reply = await http.get(record.probe_url)
+    assert (reply.status_code, reply.headers["access-control-allow-origin"]) == (204, "*")
+
+    async def heard() -> bool:
+        (edge,) = await running.cluster.edges()
+        return (edge.links, edge.probe_url) == ({"worker": 1.5}, record.probe_url)
+
+    await until(heard)
+
+
+async def test_live_and_ended_calls_teach_the_cluster_their_round_trip(running: Running) -> None:
+    async with members.kept(running.cluster, members.worker("worker")):
+        claim = await running.cluster.claim(
+            SESSION, agent="echo", edges=["edge-test"], workers=["worker"], networks=["81.2.69.0/24"]
+        )
+        await running.open(epoch=claim.epoch)
+        await running.edge.round_trips.report(100.0)
+        assert await running.cluster.round_trips.learned(["81.2.69.0/24"]) == {}, "the call has only begun"
+        await running.edge.round_trips.report(109.0)
+        await running.edge.round_trips.report(110.0)
+        found = (await running.cluster.round_trips.learned(["81.2.69.0/24"]))["virginia"]
+        assert (found.ms, round(found.weight)) == (12.5, 1)
+        running.plane.close_session(SESSION, epoch=claim.epoch, reason="bye")
+        await until(lambda: not running.edge.book.epochs())
+        await running.edge.round_trips.report(111.0)
+        found = (await running.cluster.round_trips.learned(["81.2.69.0/24"]))["virginia"]
+        assert round(found.weight) == 2
+
+
 async def test_a_closed_session_is_released_with_its_outcome(running: Running) -> None:
     edge = (await running.cluster.edges())[0]
     heard: list[tuple[str, int, Any]] = []
 
-    async def release(session: str, epoch: int, outcome: Any) -> None:
+    async def release(session: str, epoch: int, outcome: Any, *, lost: bool, edge: str) -> None:
+        assert (lost, edge) == (False, "edge-test")
         heard.append((session, epoch, outcome))
 
     running.edge.releases._cluster = cast("Any", type("Redis", (), {"release": staticmethod(release)}))
@@ -271,3 +337,10 @@ async def test_many_sessions_are_looked_at_in_one_request(running: Running) -> N
     told = await running.control.GetSessions(request, timeout=30)
     assert list(told.sessions) == [SESSION]
     assert told.sessions[SESSION].quality["rtt_ms"] == 12.5
+
+
+async def test_a_session_s_project_and_owner_are_told_as_they_were_said(running: Running) -> None:
+    await running.open(project="acme", owner="ann")
+    running.edge.book.moved_to_epoch(SESSION, 6)
+    told = await running.control.GetSession(edge_pb2.GetSessionRequest(session=SESSION), timeout=30)
+    assert (told.project, told.owner) == ("acme", "ann")

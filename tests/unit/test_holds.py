@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from antiphon.frames import Frame, VoiceHint
-from antiphon.opus import SILENCE_20_MS
+from antiphon.opus import SILENCE_20_MS, pcm_level
 from antiphon.testing import VirtualTimeLoop
 from antiphon.turns import HintedVoice
-from antiphon.worker.audio import frame_level, pcm_level
+from antiphon.worker.audio import frame_level
 from antiphon.worker.call import Call, Hearing
 from antiphon.worker.holds import Command, Holds, Owner
 from antiphon.worker.session import Session
@@ -42,6 +42,8 @@ class Edge:
 
     def release(self) -> None:
         self._note("release")
+
+    def done(self, timestamp: int) -> None: ...
 
     def set_policy(self, *, hold_on_voice: bool) -> None:
         self._note(f"policy {hold_on_voice}")

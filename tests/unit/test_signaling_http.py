@@ -38,7 +38,9 @@ ABSENT = "/v1/sessions/ses_frankfurt_00000000000000000000"
         ("GET", "/nothing.html", {}, b"", 404, "not_found"),
         ("POST", "/nothing", {}, b"", 404, "not_found"),
         ("PUT", "/v1/sessions", {}, b"", 405, "method_not_allowed"),
+        ("OPTIONS", "/v1/sessions/ses_x:move", {}, b"", 405, "method_not_allowed"),
         ("POST", "/v1/edges", {}, b"", 405, "method_not_allowed"),
+        ("PUT", f"{ABSENT}:move", {}, b"", 405, "method_not_allowed"),
         ("POST", "/v1/sessions", {}, OFFER.encode(), 415, "unsupported_media_type"),
         ("POST", "/v1/sessions", {"Content-Type": "text/plain"}, OFFER.encode(), 415, "unsupported_media_type"),
         ("POST", "/v1/sessions", SDP, b"x" * 65537, 413, "too_large"),
@@ -57,6 +59,8 @@ ABSENT = "/v1/sessions/ses_frankfurt_00000000000000000000"
         ("POST", "/v1/sessions", JSON, b'{"sdp": "v=0", "metadata": {"a": NaN}}', 400, "bad_request"),
         ("POST", "/v1/sessions", JSON, b'{"sdp": "v=0", "metadata": {"a": 1e999}}', 400, "bad_request"),
         ("POST", "/v1/sessions", JSON, b'{"sdp": "v=0", "volume": 11}', 400, "bad_request"),
+        ("POST", "/v1/sessions", JSON, b'{"sdp": "v=0", "turns": {"eagerness": "wild"}}', 400, "bad_request"),
+        ("POST", "/v1/sessions", JSON, b'{"sdp": "v=0", "turns": {"patience": 3}}', 400, "bad_request"),
         (
             "POST",
             "/v1/sessions",
@@ -86,6 +90,7 @@ async def test_each_wrong_request_is_told_as_a_problem(
     assert told["detail"]
     if status == 405:
         assert method not in reply.headers["allow"]
+        assert not path.endswith(":move") or reply.headers["allow"] == "POST"
     if status == 415:
         assert reply.headers.get("accept-post") or reply.headers.get("accept-patch")
 
@@ -224,8 +229,27 @@ async def test_the_console_and_the_browser_sdk_are_served(valkey: EmbeddedValkey
         script = await http.get("/sdk/antiphon.js")
         assert script.headers["content-type"].startswith("text/javascript")
         assert "connect" in script.text
+        module = await http.get("/sdk/src/call.js")
+        assert module.headers["content-type"].startswith("text/javascript")
+        assert (await http.get("/sdk/src/nothing.js")).status_code == 404
+        assert (await http.get("/sdk/src/..%2f..%2f__init__.py")).status_code == 404
     async with signaling(valkey, signaling={"console": False}) as http:
         assert (await http.get("/")).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/app.js", "/sdk/antiphon.js", "/sdk/src/call.js"])
+async def test_modules_of_two_releases_do_not_mix_in_a_browser_s_cache(valkey: EmbeddedValkey, path: str) -> None:
+    async with signaling(valkey) as http:
+        first = await http.get(path)
+    assert first.headers["cache-control"] == "no-cache"
+    assert first.headers["etag"]
+
+
+async def test_a_module_that_a_browser_has_is_not_sent_again(valkey: EmbeddedValkey) -> None:
+    async with signaling(valkey) as http:
+        first = await http.get("/sdk/src/call.js")
+        again = await http.get("/sdk/src/call.js", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.headers["cache-control"]) == (304, "no-cache")
 
 
 async def test_pages_of_other_origins_may_call_only_where_configured(valkey: EmbeddedValkey) -> None:

@@ -14,8 +14,9 @@ from netaddr import IPSet
 from antiphon.cluster import Cluster
 from antiphon.signaling import edges as edges_module
 from tests.support.edge_double import ANSWER, EdgeDouble, Refusal, serving
-from tests.support.members import edge, kept, until, worker
+from tests.support.members import edge, kept, worker
 from tests.support.signaling import FRAGMENT, OFFER, SDP, signaling
+from tests.support.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -143,7 +144,7 @@ async def test_a_session_can_be_looked_at_while_it_lives_and_afterwards(valkey: 
             {"dtls": 1},
             {"lost": 2.0},
         )
-        assert (await here.http.get("/v1/sessions?live=true")).json() == {"sessions": []}
+        assert (await here.http.get("/v1/sessions?live=true")).json()["sessions"] == []
         assert len((await here.http.get("/v1/sessions")).json()["sessions"]) == 1
 
 
@@ -383,7 +384,11 @@ async def test_turns_of_a_session_are_told_the_oldest_first(valkey: EmbeddedValk
     }  # fmt: skip
     async with site(valkey) as here:
         id_ = (await here.call()).headers["location"].rpartition("/")[2]
-        assert (await here.http.get(f"/v1/sessions/{id_}/turns")).json() == {"session": id_, "turns": []}
+        assert (await here.http.get(f"/v1/sessions/{id_}/turns")).json() == {
+            "session": id_,
+            "turns": [],
+            "next": None,
+        }
         await here.cluster.note_turns(id_, [turn, {**turn, "turn": 2}])
         await here.cluster.note_turns(id_, [{**turn, "turn": number} for number in range(3, 204)])
         told = (await here.http.get(f"/v1/sessions/{id_}/turns")).json()["turns"]

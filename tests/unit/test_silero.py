@@ -11,9 +11,9 @@ from antiphon.frames import Frame
 from antiphon.opus import Encoder, Pcm
 from antiphon.turns.actions import Committed, TurnStarted
 from antiphon.turns.silero import SileroVoice
-from tests.support.eventually import eventually
 from tests.support.floor import Story
 from tests.support.speech import say, silence
+from tests.support.wait import until
 
 Judgement = tuple[int, int, float]
 
@@ -39,7 +39,7 @@ async def judge(voice: SileroVoice, frames: list[Frame]) -> list[Judgement]:
     for frame in frames:
         stream.push(frame)
     windows = (frames[-1].timestamp + 960 - frames[0].timestamp) // 1536
-    await eventually(lambda: len(judgements) >= windows)
+    await until(lambda: len(judgements) >= windows)
     stream.close()
     return judgements
 

@@ -8,8 +8,9 @@ import pytest
 from antiphon.opus import SILENCE_20_MS
 from antiphon.testing import VirtualTimeLoop
 from antiphon.worker.audio import Packet
-from antiphon.worker.speaker import Said, Speaker
+from antiphon.worker.speaker import Speaker
 from antiphon.worker.transport import LAST, HeardBasis, PlayoutState
+from antiphon.worker.utterance import Said
 
 
 class SilentEdge:
@@ -35,6 +36,8 @@ class SilentEdge:
 
     def release(self) -> None:
         self.released += 1
+
+    def done(self, timestamp: int) -> None: ...
 
     def set_policy(self, *, hold_on_voice: bool) -> None:
         self.policies.append(hold_on_voice)
@@ -149,7 +152,7 @@ def test_an_iterator_that_fails_flushes_and_raises(in_virtual_time: Run) -> None
 
 def test_nothing_to_say_is_said_at_once(in_virtual_time: Run) -> None:
     async def story(edge: SilentEdge) -> None:
-        assert await edge.say(0) == Said(1, 0.0, 0.0, None)
+        assert await edge.say(0) == Said(0, 0.0, 0.0, None)
         assert edge.played == []
 
     in_virtual_time(story)

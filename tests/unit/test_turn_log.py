@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from antiphon import telemetry
 from antiphon.cluster import Cluster
-from antiphon.errors import ConfigError, UnavailableError
+from antiphon.errors import UnavailableError
+from antiphon.spans import Trace
 from antiphon.turns.actions import Committed, Reason
 from antiphon.worker.latency import Playout, TurnTrace
-from antiphon.worker.spans import Spans, configured
+from antiphon.worker.spans import TurnSpans
 from antiphon.worker.transport import CallInfo
 from antiphon.worker.turn_log import TurnLog
+from tests.support.spans import Kept, needs_opentelemetry
 from tests.support.wait import until
 
 if TYPE_CHECKING:
@@ -52,6 +53,16 @@ async def test_turns_are_counted_with_exemplars_for_who_accepts_them() -> None:
     assert b"ses_test_1" not in plain
 
 
+async def test_an_exemplar_leads_to_the_session_s_trace_where_it_is_recorded() -> None:
+    trace = answered()
+    for name, flags in (("ses_recorded", "01"), ("ses_not_recorded", "00")):
+        info = replace(INFO, id=name.ljust(64, "x"), trace=Trace(root=f"00-{'a' * 32}-{'b' * 16}-{flags}"))
+        TurnLog().take(info, trace, trace.document(10_000, "answered"))
+        page, _ = telemetry.metrics_page("application/openmetrics-text; version=1.0.0")
+        (exemplar, *_) = [line for line in page.decode().splitlines() if name in line]
+        assert ('trace_id="' + "a" * 32 in exemplar) == (flags == "01")
+
+
 async def test_turns_are_noted_in_order_once_the_memory_answers(valkey: EmbeddedValkey) -> None:
     class Away(Cluster):
         failures = 2
@@ -76,17 +87,16 @@ async def test_turns_are_noted_in_order_once_the_memory_answers(valkey: Embedded
         await asyncio.gather(keeping, return_exceptions=True)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("opentelemetry.sdk") is None, reason="OpenTelemetry is an extra")
+@needs_opentelemetry
 async def test_a_turn_is_a_span_with_a_child_for_each_stage() -> None:
-    from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: PLC0415
-    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter  # noqa: PLC0415
-
-    exporter, trace = InMemorySpanExporter(), answered()
-    spans = Spans("worker-test", SimpleSpanProcessor(exporter))
-    spans.export(INFO, trace, trace.document(7, "answered"))
-    spans.close()
-    *stages, turn = exporter.get_finished_spans()
+    kept, trace = Kept("worker"), answered()
+    info = replace(INFO, trace=Trace(root=f"00-{'a' * 32}-{'b' * 16}-01"))
+    TurnSpans(kept.tracing).export(info, trace, trace.document(7, "answered"))
+    kept.tracing.close()
+    *stages, turn = kept.finished
     assert turn.name == "turn"
+    assert turn.parent is not None
+    assert (turn.context.trace_id, turn.parent.span_id) == (int("a" * 32, 16), int("b" * 16, 16)), "of the session"
     assert [stage.name for stage in stages] == [stage.name for stage in trace.stages()]
     assert all(stage.parent is not None and stage.parent.span_id == turn.context.span_id for stage in stages)
     assert stages[0].start_time == turn.start_time
@@ -94,16 +104,3 @@ async def test_a_turn_is_a_span_with_a_child_for_each_stage() -> None:
     assert (turn.end_time or 0) - (turn.start_time or 0) == pytest.approx(0.6e9, abs=1e3)
     assert (turn.attributes or {})["session.id"] == "ses_test_1"
     assert [event.name for event in turn.events] == ["searched"]
-
-
-def test_without_an_endpoint_no_spans_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
-    monkeypatch.delenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", raising=False)
-    assert configured("worker-test") is None
-
-
-def test_an_endpoint_without_the_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
-    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
-    with pytest.raises(ConfigError, match=r"pip install 'antiphon\[otel\]'"):
-        configured("worker-test")

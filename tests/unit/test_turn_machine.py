@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from antiphon.turns import EAGERNESS, Eagerness, Kind, TurnPolicy, with_eagerness
+from antiphon.turns import EAGERNESS, Eagerness, Echo, Kind, TurnPolicy, with_eagerness
 from antiphon.turns.actions import (
     AgentLate,
     Cause,
@@ -18,7 +18,7 @@ from antiphon.turns.actions import (
     TurnStarted,
     Withdrawn,
 )
-from antiphon.turns.evidence import Clear, Commit, HoldFloor, Missing, Talk, Words
+from antiphon.turns.evidence import Clear, Commit, EchoState, Hint, HoldFloor, Missing, Talk, Words
 from antiphon.turns.words import Ending
 from tests.support.floor import WINDOW_S, Story
 
@@ -162,6 +162,54 @@ def test_where_only_words_interrupt_sounds_do_not() -> None:
     assert story.names()[2:] == ["Flush", "TurnStarted"]
 
 
+def test_where_the_agent_comes_back_only_what_the_edge_noticed_is_the_callers() -> None:
+    story = Story(kind=Kind.SPEECH)
+    story.tell(EchoState(story.now_s, Echo.HEARD))
+    story.agent_speaks()
+    story.voice(2.0)  # its own
+    story.agent_ends()
+    story.voice(0.5)  # the end of it, still under way
+    story.silence(1.0)
+    assert story.names() == []
+    story.agent_speaks()
+    story.voice(1.0)
+    story.tell(Hint(story.now_s, onset=True, held=True))
+    story.voice(1.0)
+    assert story.names() == ["Flush", "TurnStarted"]
+
+
+def test_where_no_echo_is_heard_the_edge_need_not_notice() -> None:
+    story = Story(kind=Kind.SPEECH)
+    story.tell(EchoState(story.now_s, Echo.HEARD))
+    story.tell(EchoState(story.now_s, Echo.NONE))
+    story.agent_speaks()
+    story.voice(1.0)
+    assert story.names() == ["Hold", "Flush", "TurnStarted"]
+
+
+def test_before_an_echo_is_known_what_ends_when_the_agent_is_held_was_one() -> None:
+    story = Story(kind=Kind.SPEECH)
+    story.tell(EchoState(story.now_s, Echo.UNKNOWN))
+    story.agent_speaks()
+    story.voice(0.4)  # comes back for a while after it is held
+    story.silence(0.5)
+    assert story.names() == ["Hold", "Resume"]
+    story.voice(1.0)
+    assert story.names() == ["Hold", "Resume", "Hold", "Flush", "TurnStarted"]
+
+
+def test_what_the_edge_was_wrong_about_it_does_not_expect_any_more() -> None:
+    story = Story(kind=Kind.NOISE)
+    story.tell(EchoState(story.now_s, Echo.HEARD))
+    story.agent_speaks()
+    story.tell(Hint(story.now_s, onset=True, held=True))
+    story.voice(0.4)
+    assert story.names() == ["Resume"]
+    story.kind = Kind.SPEECH
+    story.voice(1.0)
+    assert story.names() == ["Resume"]
+
+
 def test_never_lets_the_agent_speak_on_and_hears_the_turn_all_the_same() -> None:
     story = Story(TurnPolicy(interruptions="never"))
     story.agent_speaks()
@@ -292,3 +340,16 @@ def test_all_numbers_of_the_policy_are_times_or_probabilities() -> None:
     for field in dataclasses.fields(TurnPolicy):
         value = getattr(TurnPolicy(), field.name)
         assert value is None or isinstance(value, str) or value > 0
+
+
+def test_what_cut_the_agent_is_never_taken_back_as_a_noise() -> None:
+    """Nobody would say anything any more."""
+    story = Story(kind=Kind.SPEECH)
+    story.agent_speaks()
+    story.voice(0.2)
+    assert len(story.of(Flush)) == 1
+    story.agent_ends()
+    story.kind = Kind.NOISE
+    story.silence(3.0)
+    assert [one.cause for one in story.of(Withdrawn)] == []
+    assert len(story.of(Committed)) == 1

@@ -8,7 +8,7 @@ from typing import get_args
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
-from antiphon.turns import Kind, State, TurnPolicy, drawing, table, wake_s
+from antiphon.turns import Echo, Kind, State, TurnPolicy, drawing, table, wake_s
 from antiphon.turns import evidence as ev
 from antiphon.turns.actions import (
     Action,
@@ -44,6 +44,7 @@ steps = st.one_of(
     st.tuples(st.just("kind"), st.sampled_from([None, *Kind])),
     st.tuples(st.just("words"), st.sampled_from(list(Ending))),
     st.tuples(st.just("hint"), st.booleans()),
+    st.tuples(st.just("echo"), st.sampled_from(list(Echo))),
     st.tuples(st.just("agent"), st.booleans()),
     st.tuples(st.just("command"), st.sampled_from(["commit", "clear", "press", "let go", "think"])),
     st.tuples(st.just("missing"), st.integers(0, 3)),
@@ -140,6 +141,8 @@ class World:
                 self.tell(ev.Hint(self.now_s, bool(value), held))
                 if not isinstance(self.state.agent, Held):
                     self.held = False  # it was released
+            case "echo":
+                self.tell(ev.EchoState(self.now_s, value))  # type: ignore[arg-type]
             case "agent" if bool(value) != self.speaking:
                 self.speaking = bool(value)
                 if value:
@@ -212,7 +215,7 @@ def test_every_row_of_the_table_is_taken_by_some_story() -> None:
 def test_states_of_the_table_are_all_states_there_are() -> None:
     named = {row.target for row in (*table.CALLER, *table.AGENT)}
     assert {Awaiting, Onset, Talking, Quiet, Silent, Speaking, Held, Thinking} <= named
-    assert len(get_args(ev.Evidence)) == 14
+    assert len(get_args(ev.Evidence)) == 15
 
 
 def test_the_docs_draw_the_table_as_it_is() -> None:

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from antiphon.testing import AgentFailedError, SimulatedCall
+from antiphon.turns import TurnPolicy, with_eagerness, with_wishes
 from antiphon.turns.replay import BadTraceError, line_of, read_line, replay
 from antiphon.worker import Session, Turn
 
@@ -277,3 +278,18 @@ def test_an_unknown_command_is_dropped_and_counted(agent_call: AgentCall) -> Non
     before = malformed()
     call.turn("shout")
     assert malformed() == before + 1
+
+
+@pytest.mark.parametrize(
+    ("wishes", "expected"),
+    [
+        ({"eagerness": "low", "mode": "manual"}, ("low", "manual", "speech")),
+        ({"interruptions": "words"}, ("medium", "automatic", "words")),
+        ({"eagerness": "wild", "mode": 3, "volume": 11}, ("medium", "automatic", "speech")),
+        ({}, ("medium", "automatic", "speech")),
+    ],
+)
+def test_a_session_takes_turns_as_it_was_asked_to(wishes: dict[str, object], expected: tuple[str, str, str]) -> None:
+    policy = with_wishes(TurnPolicy(), wishes)
+    eagerness, mode, interruptions = expected
+    assert policy == replace(with_eagerness(TurnPolicy(), eagerness), mode=mode, interruptions=interruptions)  # type: ignore[arg-type]

@@ -18,8 +18,8 @@ from antiphon.worker.catalogue import load_agents
 from antiphon.worker.host import Host
 from antiphon.worker.link import LinkServer, gather_us
 from antiphon.worker.listening import Listener
-from tests.support.eventually import eventually
 from tests.support.link_client import QUIET, LinkClient, ingest, packets_of
+from tests.support.wait import until
 
 HEARD: list[object] = []
 
@@ -201,7 +201,7 @@ async def test_speaking_over_an_utterance_flushes_it_and_tells_what_was_heard(wo
             commands += zip(answer.commands.command, answer.commands.generation, strict=True)
         assert commands[1:] == [(2, 1)]
         await link.report(1, 1, queued=48000, sent=9600, heard=7200, state=3, basis=1)
-        await eventually(lambda: bool(HEARD))
+        await until(lambda: bool(HEARD))
         await link.media_message(voice(1, 60, 40, spoken=()))
         answer = await link.next_media()
         assert set(answer.frames.generation) == {1}
@@ -258,7 +258,7 @@ async def test_a_lost_link_closes_its_sessions(worker: LinkServer) -> None:
     await link.next_control("data")
     assert worker.links == 1
     await link.drop()
-    await eventually(lambda: not worker.links)
+    await until(lambda: not worker.links)
     async with client(worker) as again:
         for session in range(3):  # the capacity is free again
             await again.open(session, "echo")
@@ -327,6 +327,7 @@ async def test_quality_gaps_and_keys_reach_the_agent(worker: LinkServer) -> None
         quality = pb.IngestQuality(
             session=[1], rtt_us=[80_000], jitter_us=[4_000], expected=[1000], lost_before_repair=[100],
             repaired_red=[90], repaired_nack=[9], late=[0], reordered=[2], duplicates=[1], lost=[1],
+            echo=[0],
         )  # fmt: skip
         gaps = pb.IngestGaps(session=[1, 1], first=[5, 5], count=[2, 2], state=[0, 1])
         await link.media_message(pb.MediaRequest(quality=quality, gaps=gaps))

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -19,9 +19,9 @@ from antiphon.errors import ConfigError
 from antiphon.worker import run
 from antiphon.worker.catalogue import load_agents
 from antiphon.worker.watchdog import Watchdog
-from tests.support.eventually import eventually
 from tests.support.link_client import QUIET, LinkClient, packets_of
-from tests.support.members import until
+from tests.support.tasks import end
+from tests.support.wait import until
 
 AGENT = """
 from antiphon.worker import Session, Worker
@@ -46,7 +46,7 @@ def write_agent(folder: Path, name: str, answer: str) -> Path:
 
 @asynccontextmanager
 async def running(url: str, *files: Path, reload: bool = False) -> AsyncIterator[tuple[Cluster, WorkerRecord]]:
-    config = Config(redis=RedisConfig(url=SecretStr(url)), worker=WorkerConfig(port=0, http_port=0))
+    config = Config(redis=RedisConfig(url=SecretStr(url)), worker=WorkerConfig(port=0, http_port=0, grace_s=0.5))
     task = asyncio.create_task(run(config, files, reload=reload))
     async with Cluster(url) as cluster:
         try:
@@ -55,9 +55,7 @@ async def running(url: str, *files: Path, reload: bool = False) -> AsyncIterator
                     await asyncio.wait([task], timeout=0.02)
             yield cluster, workers[0]
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await end(task)
 
 
 async def ask(link: LinkClient, session: int) -> str:
@@ -78,7 +76,11 @@ async def test_worker_registers_serves_and_leaves() -> None:
                 port = next(line["http_port"] for line in logs if line["event"] == "worker started")
                 async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
                     assert (await http.get("/livez")).status_code == 200
-                    assert (await http.get("/readyz")).status_code == 200
+
+                    async def is_ready() -> bool:
+                        return (await http.get("/readyz")).status_code == 200
+
+                    await until(is_ready)  # its models are loaded beside it
                     assert "antiphon_worker_frames_in_total" in (await http.get("/metrics")).text
         async with Cluster(valkey.url) as cluster:
             assert await cluster.workers() == []
@@ -90,7 +92,7 @@ async def test_worker_is_ready_once_the_cluster_knows_it() -> None:
         config = Config(redis=RedisConfig(url=SecretStr(valkey.url)), worker=WorkerConfig(port=0, http_port=0))
         with structlog.testing.capture_logs() as logs:
             task = asyncio.create_task(run(config))
-            await eventually(lambda: any(line["event"] == "cannot renew the lease; live calls go on" for line in logs))
+            await until(lambda: any(line["event"] == "cannot renew the lease; live calls go on" for line in logs))
             port = next(line["http_port"] for line in logs if line["event"] == "worker started")
             try:
                 async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
@@ -106,9 +108,7 @@ async def test_worker_is_ready_once_the_cluster_knows_it() -> None:
                     await asyncio.sleep(1.2)
                     assert (await http.get("/readyz")).status_code == 200  # an outage is no reason to leave
             finally:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+                await end(task)
 
 
 async def test_a_taken_port_is_told_in_words() -> None:
@@ -130,13 +130,13 @@ async def test_reload_gives_new_sessions_new_code_and_leaves_live_calls_alone(tm
             await asyncio.sleep(0.3)  # the watch is up
             with structlog.testing.capture_logs() as logs:
                 write_agent(tmp_path, "oracle", "new")
-                await eventually(lambda: any(line["event"] == "agents reloaded" for line in logs), within=10)
+                await until(lambda: any(line["event"] == "agents reloaded" for line in logs), seconds=10)
                 await link.open(2, "oracle")
                 await link.next_control("data")
                 assert "new" in await ask(link, 2)
                 assert "old" in await ask(link, 1)
                 path.write_text("this is no Python")
-                await eventually(lambda: any("not reloaded" in line["event"] for line in logs), within=10)
+                await until(lambda: any("not reloaded" in line["event"] for line in logs), seconds=10)
             await link.open(3, "oracle")
             await link.next_control("data")
             assert "new" in await ask(link, 3)
@@ -173,7 +173,7 @@ async def test_watchdog_names_who_held_the_loop() -> None:
     with structlog.testing.capture_logs() as logs, Watchdog():
         await asyncio.sleep(0.05)
         await asyncio.create_task(greedy(), name="ses_here_1/turn")
-        await eventually(lambda: len(logs) >= 2)
+        await until(lambda: len(logs) >= 2)
     held, free = logs[:2]
     assert held["session"] == "ses_here_1"
     assert "time.sleep(0.2)" in held["exception"]

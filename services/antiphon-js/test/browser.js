@@ -40,6 +40,11 @@ export class FakeChannel extends EventTarget {
     else this.reports.push(new DataView(data));
   }
 
+  opens() {
+    this.readyState = "open";
+    this.dispatchEvent(new Event("open"));
+  }
+
   close() {
     this.readyState = "closed";
   }
@@ -122,10 +127,15 @@ export class FakePeer extends EventTarget {
   }
 
   connect() {
+    this.secure();
+    this.channel.opens();
+  }
+
+  /** ICE and DTLS are up, the channel is not yet. */
+  secure() {
     this.ice("connected");
     this.dtls.state = "connected";
     this.dtls.dispatchEvent(new Event("statechange"));
-    this.channel.readyState = "open";
     const receiver = {
       getSynchronizationSources: () => (this.audible ? [this.source ?? {}] : []),
       getStats: async () => this.playout?.() ?? new Map(),

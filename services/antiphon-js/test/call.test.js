@@ -64,15 +64,35 @@ test("a call goes from the microphone to connected and tells each step", async (
   assert.deepEqual(browser.peer().channel.options, { negotiated: true, id: 0 });
 });
 
+test("what is sent before the channel is open leaves in its order once it is", async () => {
+  const browser = install();
+  call = connect({ url: URL_, agent: "parrot" });
+  await until(() => browser.peer()?.remoteDescription);
+  assert.throws(() => call.send("too early"), { code: "not_connected" });
+  browser.peer().secure();
+  await call.ready;
+  const { channel } = browser.peer();
+  call.send(1);
+  call.turn("press");
+  assert.deepEqual(channel.sent, []);
+  channel.opens();
+  call.send(2);
+  assert.deepEqual(channel.sent, [{ app: { data: 1 } }, { turn: { command: "press" } }, { app: { data: 2 } }]);
+  channel.readyState = "connecting";
+  for (let waiting = 0; waiting < 64; waiting += 1) call.send(waiting);
+  assert.throws(() => call.send("one too many"), { code: "not_connected" });
+});
+
 test("messages of the session become events, with zeros filled in", async () => {
   const browser = install();
   await connected(browser);
-  const seen = record(call, "sessionstarted", "turn", "utterance", "trace", "message");
+  const seen = record(call, "sessionstarted", "turn", "utterance", "trace", "recording", "message");
   const { channel } = browser.peer();
   channel.says({ sessionStarted: { session: "ses_a", agent: "parrot", worker: "w", edge: "e" } });
   channel.says({ callerTurn: { turn: 1, state: "started" } });
   channel.says({ agentUtterance: { utterance: 1, state: "ended", heardMs: 900.5, lengthMs: 1000 } });
   channel.says({ turnTrace: { turn: 1, outcome: "silent", endedBy: "silence", stages: [{ stage: "received", atMs: 31, tookMs: 31 }] } });
+  channel.says({ recording: { state: "started" } });
   channel.says({ app: { data: { colour: "blue" } } });
   channel.says({ app: {} });
   channel.dispatchEvent(new MessageEvent("message", { data: "no JSON" }));
@@ -84,6 +104,7 @@ test("messages of the session become events, with zeros filled in", async () => 
       "trace",
       { turn: 1, outcome: "silent", endedBy: "silence", responseMs: null, playedBy: null, stages: [{ stage: "received", atMs: 31, tookMs: 31 }], marks: {} },
     ],
+    ["recording", { state: "started", reason: "" }],
     ["message", { data: { colour: "blue" } }],
     ["message", { data: null }],
   ]);
@@ -288,14 +309,14 @@ test("the session's record tells why, where the edge left without a word", async
   assert.deepEqual(ended[0][1], { reason: "api", error: null });
 });
 
-test("an edge that leaves without a word or a record ends the call as remote", async () => {
-  const browser = install();
+test("an edge that leaves without a word, of whose session nothing is known any more, ends the call", async () => {
+  const browser = install({ replies: { "POST /v1/sessions/ses_a:move": problem(404, "unknown_session", "It is over.") } });
   await connected(browser);
   const ended = record(call, "ended");
   browser.peer().dtls.state = "closed";
   browser.peer().dtls.dispatchEvent(new Event("statechange"));
   await until(() => ended.length, "the end");
-  assert.equal(ended[0][1].reason, "remote");
+  assert.equal(ended[0][1].reason, "gone");
 });
 
 test("muting disables the track, also the one of the next microphone", async () => {
@@ -343,7 +364,7 @@ for (const [name, type, code] of [
     assert.ok(error instanceof type && error instanceof AntiphonError);
     assert.equal(error.code, code);
     assert.equal(error.name, type.name);
-    assert.deepEqual(browser.server.requests, []);
+    assert.deepEqual(browser.server.of("POST /v1/sessions"), []);
     assert.deepEqual(
       seen.map(([event]) => event),
       ["error", "ended"],
@@ -355,6 +376,7 @@ for (const [name, type, code] of [
 test("each refusal of the server has a class, its words and its problem+json", async () => {
   for (const [status, kind, type] of [
     [401, "unauthorized", Unauthorized],
+    [403, "forbidden", Unauthorized],
     [404, "unknown_agent", UnknownAgent],
     [503, "no_edge", NoEdge],
     [503, "no_worker", NoWorker],
@@ -495,4 +517,53 @@ test("the cluster's lists come as arrays", async () => {
   assert.deepEqual(await cluster.agents(), [{ name: "parrot" }]);
   assert.deepEqual(await cluster.sessions({ live: true }), [{ id: "ses_a" }]);
   assert.equal(server.of("GET /v1/sessions")[0].search, "?live=true&limit=100");
+});
+
+// ---- round trips to regions
+
+const REGIONS = [
+  { name: "near", probes: [{ http: "http://near.test/probe", stun: "stun:192.0.2.1:1" }] },
+  { name: "mute", probes: [{ http: "http://mute.test/gone", stun: "stun:192.0.2.2:1" }] },
+  { name: "udp", probes: [{ http: "", stun: "stun:192.0.2.3:1" }] },
+  { name: "blind", probes: [] },
+];
+let nodes = 0;
+const fresh = () => `http://node${(nodes += 1)}.test`; // what is remembered is remembered by address
+
+test("a call measures the regions while it is set up, and says what it found", async () => {
+  const browser = install({ replies: { "GET /v1/regions": () => Response.json({ regions: REGIONS }), "GET /probe": () => new Response(null, { status: 204 }) } });
+  await connected(browser, { url: fresh() });
+  const { rtts } = JSON.parse(browser.server.of("POST /v1/sessions")[0].body);
+  assert.deepEqual(Object.keys(rtts), ["near"]);
+  assert.ok(rtts.near >= 0 && rtts.near < 150);
+  assert.equal(browser.server.of("GET /probe").length, 3); // the first opens the connection
+  assert.ok(browser.server.of("GET /probe").every(({ credentials, headers }) => credentials === "omit" && !headers));
+});
+
+test("a region that is asked for is not measured", async () => {
+  const browser = install({ replies: { "GET /v1/regions": () => Response.json({ regions: REGIONS }) } });
+  await connected(browser, { url: fresh(), region: "near" });
+  assert.equal(browser.server.of("GET /v1/regions").length, 0);
+  assert.equal(JSON.parse(browser.server.of("POST /v1/sessions")[0].body).rtts, undefined);
+});
+
+test("what was measured is remembered, and nothing where nobody answered", async () => {
+  const url = fresh();
+  const browser = install();
+  const cluster = new Cluster({ url });
+  assert.deepEqual(await cluster.measure(), {});
+  Object.assign(browser.server.replies, { "GET /v1/regions": () => Response.json({ regions: REGIONS }), "GET /probe": () => new Response(null, { status: 204 }) });
+  const found = await cluster.measure();
+  assert.deepEqual(Object.keys(found), ["near"]);
+  assert.deepEqual(await new Cluster({ url }).measure(), found);
+  assert.equal(browser.server.of("GET /v1/regions").length, 2);
+});
+
+test("a region that does not answer is not waited for", async () => {
+  const hangs = ({ signal }) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+  const browser = install({ replies: { "GET /v1/regions": () => Response.json({ regions: REGIONS }), "GET /probe": () => new Response(null, { status: 204 }), "GET /gone": hangs } });
+  const began = performance.now();
+  assert.deepEqual(Object.keys(await new Cluster({ url: fresh() }).measure()), ["near"]);
+  assert.ok(performance.now() - began < 2000);
+  assert.equal(browser.server.of("GET /gone").length, 1);
 });

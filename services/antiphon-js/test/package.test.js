@@ -1,7 +1,7 @@
 // The package as others install it: what npm packs, and that its types name what the module exports.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -14,7 +14,8 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 test("the packed package is installed and imported by its name, and brings nothing else", () => {
   const folder = mkdtempSync(join(tmpdir(), "antiphon-js-"));
   const [packed] = JSON.parse(execFileSync("npm", ["pack", "--json", "--pack-destination", folder], { cwd: ROOT, stdio: ["ignore", "pipe", "ignore"] }));
-  assert.deepEqual(packed.files.map(({ path }) => path).sort(), ["README.md", "antiphon.d.ts", "antiphon.js", "package.json"]);
+  const modules = readdirSync(join(ROOT, "src")).map((name) => `src/${name}`);
+  assert.deepEqual(packed.files.map(({ path }) => path).sort(), ["README.md", "antiphon.d.ts", "antiphon.js", "package.json", ...modules].sort());
 
   writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module", private: true }));
   execFileSync("npm", ["install", "--offline", "--no-audit", "--no-fund", join(folder, packed.filename)], { cwd: folder, stdio: "ignore" });

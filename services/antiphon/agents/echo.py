@@ -8,5 +8,6 @@ worker = Worker()
 @worker.agent("echo")
 async def echo(session: Session) -> None:
     async for frame in session.frames():
-        if not frame.repaired:  # it lies behind frames that were played already
+        # What was repaired lies behind frames that were played already; what was kept, in a time that is over.
+        if not (frame.repaired or frame.kept):
             session.forward(frame)

@@ -6,6 +6,7 @@ from antiphon.assistant.moonshine import Moonshine
 from antiphon.assistant.openai import OpenAIModel
 from antiphon.assistant.parts import LanguageModel, Message, PartError, Recognizer, ToolCall, ToolSchema
 from antiphon.assistant.scripted import ScriptedModel
+from antiphon.assistant.speech_to_speech import SpeechAssistant, SpeechToSpeech
 from antiphon.assistant.voice import VoiceProcess
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "PartError",
     "Recognizer",
     "ScriptedModel",
+    "SpeechAssistant",
+    "SpeechToSpeech",
     "ToolCall",
     "ToolSchema",
     "VoiceProcess",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from antiphon.assistant.dialogue import Dialogue
@@ -28,6 +29,8 @@ class Assistant:
         voice: Voice,
         instructions: str = "",
         greeting: str = "",
+        filler: str = "",
+        filler_after_s: float = 1.5,
         tools: Iterable[Callable[..., Any]] = (),
     ) -> None:
         self.recognizer = recognizer
@@ -37,6 +40,9 @@ class Assistant:
         """The system message."""
         self.greeting = greeting
         """Said when the caller is there; nothing where it is empty."""
+        self.filler = filler
+        """Said when a reply is late; nothing where it is empty."""
+        self.filler_after_s = filler_after_s
         self.tools: dict[str, Tool] = {}
         for function in tools:
             self.tool(function)
@@ -50,6 +56,10 @@ class Assistant:
     async def run(self, session: Session) -> None:
         """Greets the caller and answers each turn. Returns after the greeting; the answers go on."""
         session.voice = self.voice
+        session.turns.recognizer = self.recognizer
         dialogue = Dialogue(self, session)
         session.on_turn(speculative=True)(dialogue.answer)
+        if self.filler:
+            session.turns.policy = replace(session.turns.policy, late_s=self.filler_after_s)
+            session.on_late(dialogue.fill)
         await dialogue.greet()

@@ -39,6 +39,8 @@ def make(settings: AssistantConfig) -> Assistant:
         voice=VoiceProcess(engine, settings.voice),
         instructions=settings.instructions,
         greeting=settings.greeting,
+        filler=settings.filler,
+        filler_after_s=settings.filler_after_s,
         tools=(clock, hang_up),
     )
 

@@ -32,6 +32,7 @@ class Dialogue:
     def __init__(self, assistant: Assistant, session: Session) -> None:
         self._assistant = assistant
         self._session = session
+        self._filled = False
         self.history: list[Message] = []
         """What was said and heard, without the instructions; the oldest turns are forgotten."""
 
@@ -39,8 +40,15 @@ class Dialogue:
         if self._assistant.greeting:
             self._remember(*heard_of(await self._session.say(self._assistant.greeting)))
 
+    async def fill(self) -> None:
+        """The reply is late: once for each turn. What is said meanwhile is no part of the conversation."""
+        if not self._filled:
+            self._filled = True
+            await self._session.say(self._assistant.filler)
+
     async def answer(self, turn: Turn) -> None:
         """Answers a turn, which may still be tentative."""
+        self._filled = False
         try:
             text = await self._recognize(turn)
         except PartError as error:
@@ -69,8 +77,9 @@ class Dialogue:
         return task is not None and task.cancelling() > 0
 
     async def _recognize(self, turn: Turn) -> str:
-        if turn.text is not None:
-            return turn.text
+        words = await turn.words()
+        if words is not None:
+            return words
         pcm = await asyncio.to_thread(turn.pcm)
         return (await self._assistant.recognizer.recognize(pcm)).strip()
 

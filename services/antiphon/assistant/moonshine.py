@@ -52,7 +52,7 @@ class _Transcript(ctypes.Structure):
     _fields_ = (("lines", ctypes.POINTER(_Line)), ("count", ctypes.c_uint64))
 
 
-class _Model:
+class MoonshineModel:
     """The library's tiny English model; its own search for voice is off, since turns are found already."""
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class Moonshine:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "moonshine")
-        self._model: _Model | None = None
+        self._model: MoonshineModel | None = None
         self._waiting = 0
 
     async def start(self) -> None:
@@ -108,9 +108,9 @@ class Moonshine:
     def close(self) -> None:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-    def _loaded(self) -> _Model:
+    def _loaded(self) -> MoonshineModel:
         if self._model is None:
-            self._model = _Model()
+            self._model = MoonshineModel()
         return self._model
 
     def _run(self, pcm: Pcm, asked: float) -> str:

@@ -1,31 +1,19 @@
-"""The seams between an assistant and its parts: recogniser, language model, voice. Each is a class with one method."""
+"""The seams between an assistant and its parts: recogniser, language model, voice. Each is a class with one method.
+
+The recogniser's stands in `antiphon.worker.partials`, the voice's in `antiphon.worker.speech`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from antiphon.errors import AntiphonError
+from antiphon.worker.partials import PartError, Recognizer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from antiphon.opus import Pcm
-
-
-class PartError(AntiphonError):
-    """A part cannot do its work: it is missing, overloaded, or answers with an error."""
-
-
-class Recognizer(Protocol):
-    """Speech to text."""
-
-    async def recognize(self, pcm: Pcm, /) -> str:
-        """The words of a turn: mono int16 at 16 kHz in, text out, empty where nothing was said. Raises PartError.
-
-        It is called when a turn seems to be over, and again with the whole of it when the caller went on.
-        """
-        ...
+__all__ = ["LanguageModel", "Message", "PartError", "Recognizer", "ToolCall", "ToolSchema"]
 
 
 @dataclass(frozen=True, slots=True)

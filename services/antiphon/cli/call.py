@@ -48,6 +48,7 @@ class Wish:
     region: str | None
     token: str | None
     seconds: float | None
+    recording: bool
     as_json: bool
 
 
@@ -69,6 +70,8 @@ class Account:
     end: str = ""
     statistics: dict[str, Any] = field(default_factory=dict)
     recording: str | None = None
+    kept: str = ""
+    """What Antiphon said of its own recording: started, ended or failed, and why; empty where none was wished for."""
     room: str | None = None
     members: list[str] = field(default_factory=list)
     voices: list[list[tuple[float, float]]] = field(default_factory=list)
@@ -83,7 +86,9 @@ async def call_agent(wish: Wish) -> int:
             write_wav(wish.record, np.zeros(0, np.int16))  # told before the call, not after it
     except CallError as error:
         return _complain(str(error), 2)
-    caller = Caller(wish.url, agent=wish.agent, room=wish.room, region=wish.region, token=wish.token)
+    caller = Caller(
+        wish.url, agent=wish.agent, room=wish.room, region=wish.region, recording=wish.recording, token=wish.token
+    )
     said: list[tuple[float, float]] = []
     try:
         async with caller:
@@ -140,6 +145,7 @@ async def _account(caller: Caller, wish: Wish, said: list[tuple[float, float]]) 
         end=caller.end_reason,
         statistics=asdict(await caller.statistics()),
         recording=str(wish.record) if wish.record else None,
+        kept=_kept(caller) if wish.recording else "",
     )
 
 
@@ -171,8 +177,15 @@ def _in_words(account: Account, statistics: Statistics) -> str:
     lines.append(f"network    {_network(statistics)}")
     if account.recording:
         lines.append(f"recorded   {account.recording}")
+    if account.kept:
+        lines.append(f"kept       recording {account.kept}: GET /v1/sessions/{account.session}/recording")
     lines.append(f"ended      {account.end}")
     return "\n".join(lines)
+
+
+def _kept(caller: Caller) -> str:
+    state, reason = caller.journal.recording or "not started", caller.journal.recording_reason
+    return f"{state} ({reason})" if reason else state
 
 
 def _latency(trace: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -43,6 +44,8 @@ def _setting(name: str, field: FieldInfo) -> str:
 def _inline(value: Any) -> str:  # noqa: ANN401
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
+    if isinstance(value, Path):
+        value = str(value)
     if isinstance(value, tuple):
         value = list(value)
     return yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("...\n").strip()

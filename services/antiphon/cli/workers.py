@@ -10,7 +10,7 @@ import httpx
 
 from antiphon.cli import ports
 from antiphon.cli.health import answers
-from antiphon.cli.supervisor import Child, Supervisor
+from antiphon.cli.supervisor import Child, Patience, Supervisor
 
 if TYPE_CHECKING:
     from antiphon.cli.output import Printer
@@ -22,7 +22,8 @@ _STEP = 10
 
 async def run_several(config: Config, arguments: tuple[str, ...], processes: int, printer: Printer) -> None:
     """Runs until cancelled. `arguments` are those of `antiphon worker`, the same for each."""
-    async with httpx.AsyncClient(timeout=2.0, trust_env=False) as http, Supervisor(printer) as supervisor:
+    patience = Patience(stop=config.worker.drain_s + Patience.stop)
+    async with httpx.AsyncClient(timeout=2.0, trust_env=False) as http, Supervisor(printer, patience) as supervisor:
         await supervisor.start(*(_child(config, index, arguments, http) for index in range(processes)))
         printer.say(f"{processes} worker processes are ready")
         await asyncio.Event().wait()

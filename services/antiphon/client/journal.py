@@ -72,6 +72,10 @@ class Journal:
     """Sessions in the room, this one among them, and whether they are muted."""
     speakers: tuple[str, ...] = ()
     """Sessions of the room that speak."""
+    recording: str = ""
+    """started, ended or failed, where the session was made to be recorded."""
+    recording_reason: str = ""
+    """Why it ended or failed."""
     voices: dict[str, str] = field(default_factory=dict)
     """Whose voice comes in which m-line, by mid."""
 
@@ -94,6 +98,8 @@ class Journal:
             case "room_speakers":
                 self.speakers = tuple(message.room_speakers.speaking)
                 self.voices = {voice.mid: voice.session for voice in message.room_speakers.voices}
+            case "recording":
+                self.recording, self.recording_reason = message.recording.state, message.recording.reason
             case "session_ended":
                 self.end_reason = message.session_ended.reason
 

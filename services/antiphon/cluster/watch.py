@@ -14,8 +14,9 @@ from antiphon.cluster.records import LEASE_S, RENEW_S, Membership
 from antiphon.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+    from antiphon.cluster.cell import Cell
     from antiphon.cluster.functions import Functions
 
 _log = telemetry.get_logger("cluster")
@@ -27,6 +28,8 @@ class Watch:
 
     def __init__(self, functions: Functions, poll: Callable[[], Awaitable[tuple[str, Membership]]]) -> None:
         self.known: Membership | None = None
+        self.away = False
+        """Whether Redis gave no answer when it was last asked."""
         self._functions = functions
         self._poll = poll
         self._changed = asyncio.Condition()
@@ -55,17 +58,16 @@ class Watch:
             yield seen
 
     async def _follow(self) -> None:
-        failing = False
         while True:
             self._pushed.clear()
             found: Membership | None = self.known
             try:
                 found = self._settle(*await self._poll())
-                failing = False
+                self.away = False
             except UnavailableError as error:
-                if not failing:
+                if not self.away:
                     _log.warning("the membership is the last known one", error=str(error))
-                failing = True
+                self.away = True
             except Exception:  # noqa: BLE001 - what another version wrote must not end the watch for good
                 _log.exception("the membership cannot be read; it is the last known one")
             if found != self.known:
@@ -101,3 +103,45 @@ class Watch:
                             self._pushed.set()
             except (RedisError, OSError, TimeoutError):
                 await asyncio.sleep(RENEW_S)
+
+
+class Watching:
+    """Follows all cells as one membership."""
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        self._cells = cells
+        self._changed = asyncio.Condition()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    @property
+    def known(self) -> Membership | None:
+        """Of each cell what was last heard of it."""
+        found = [cell.known for cell in self._cells if cell.known is not None]
+        if len(found) < 2:
+            return found[0] if found else None
+        return Membership.union(found)
+
+    def changes(self) -> AsyncIterator[Membership]:
+        return self._cells[0].watch() if len(self._cells) == 1 else self._union()
+
+    async def _union(self) -> AsyncIterator[Membership]:
+        if not self._tasks:
+            self._tasks = [asyncio.create_task(self._follow(cell)) for cell in self._cells]
+        seen: Membership | None = None
+        while True:
+            async with self._changed:
+                while (found := self.known) is None or found == seen:
+                    await self._changed.wait()
+                seen = found
+            yield seen
+
+    async def _follow(self, cell: Cell) -> None:
+        async for _ in cell.watch():
+            async with self._changed:
+                self._changed.notify_all()

@@ -24,11 +24,13 @@ class MediaPlane:
         steering: tuple[str, int] | None,
         shards: int,
         capacity: int,
+        stun_probe: str = "padded",
     ) -> Self:
         """Binds the ports and starts the shards. secret: 16 bytes. Raises OSError, ValueError.
 
         port: UDP, on all hosts; tcp_port: likewise, None for no TCP. advertise: (udp or tcp, IP address, port), port 0
         for the bound one, best first; empty for hosts. steering: where to take other edges' packets, None for nowhere.
+        stun_probe: off, padded or any; which STUN requests without a session's name are answered.
         """
 
     @property
@@ -82,7 +84,14 @@ class MediaPlane:
     def close_session(self, session: str, *, epoch: int, reason: str) -> bool:
         """Ends a session; False when it is gone already. Raises PermissionError.
 
-        reason: api, moved, drain or error.
+        reason: api, moved, drain, worker or error.
+        """
+
+    def take_over(self, session: str, *, epoch: int, agent: str, worker: str, metadata: str, caller: str) -> bool:
+        """Asks another worker to take over a session that has lost its own; False when the session is gone.
+
+        What comes of it is an event: session_taken, or session_orphaned again. Raises KeyError (unknown worker),
+        ConnectionError (its link is down), PermissionError (the epoch is old), BlockingIOError (too much waits).
         """
 
     def session_stats(self, session: str) -> dict[str, object] | None:
@@ -105,11 +114,21 @@ class MediaPlane:
     def sessions(self) -> list[str]:
         """Ids of live sessions."""
 
+    def set_link_tls(self, *, certificate: bytes, key: bytes, authority: bytes, server_name: str) -> None:
+        """Dials workers with mutual TLS from now on; links that are up go on. All but the name are PEM.
+
+        server_name: in workers' certificates; empty where each carries the address that is dialled. Raises ValueError
+        where it cannot be used; then nothing changed.
+        """
+
+    def set_link_secret(self, secret: bytes) -> None:
+        """Signs what is dialled from now on with a secret that workers know."""
+
     def connect_worker(self, worker: str, target: str) -> None:
         """Keeps a link to a worker at host:port, redialling with back-off until disconnect_worker."""
 
     def disconnect_worker(self, worker: str) -> None:
-        """Drops the link; its sessions close with reason worker."""
+        """Drops the link; its sessions are orphaned."""
 
     def workers(self) -> dict[str, dict[str, object]]:
         """Links by worker id: connected (bool), rtt_ms (float or None), sessions (int), target, error (str or None)."""
@@ -119,7 +138,9 @@ class MediaPlane:
 
         Kinds: session_connected (details: epoch, setup_us, security, remote), session_moved (epoch, remote, gap_us:
         how long no media came), session_closed (epoch, reason, setup_us,
-        quality), link_up, link_down (reason).
+        quality), session_orphaned (epoch, reason: link, refused or silent: its worker is lost, or the one that was
+        asked to take it over; it ends within two seconds unless take_over names another), session_taken (epoch, number
+        of workers that were asked, gap_us without one, frames that were kept for it), link_up, link_down (reason).
         """
 
     def counters(self) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import grpc
@@ -14,16 +15,19 @@ from google.rpc import error_details_pb2, status_pb2
 from antiphon.edge._media import OfferRejected
 from antiphon.edge.rooms import EdgeRooms
 from antiphon.edge.sessions import LiveSession
+from antiphon.edge.spans import Connecting
 from antiphon.errors import NoWorkerError
+from antiphon.spans import OFF, TRACE_KEY, current, traceparent_of
 from antiphon.wire.control.v1 import edge_pb2, edge_pb2_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from antiphon.edge._media import MediaPlane
     from antiphon.edge.links import LinkKeeper
     from antiphon.edge.metrics import EdgeMetrics
     from antiphon.edge.sessions import SessionBook
+    from antiphon.spans import Tracing
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -82,35 +86,45 @@ def _no_session(session: str) -> Refusal:
 
 
 class EdgeControl(edge_pb2_grpc.EdgeControlServiceServicer):
-    """The service. While `draining` is set, no session is opened."""
+    """The service. While it is `draining`, no session is opened."""
 
-    def __init__(self, plane: MediaPlane, links: LinkKeeper, book: SessionBook, metrics: EdgeMetrics) -> None:
+    def __init__(
+        self,
+        plane: MediaPlane,
+        links: LinkKeeper,
+        book: SessionBook,
+        metrics: EdgeMetrics,
+        draining: Callable[[], bool],
+        tracing: Tracing = OFF,
+    ) -> None:
+        self._tracing = tracing
+        self.connecting = Connecting(tracing)
         self._plane = plane
         self._rooms = EdgeRooms(plane)
         self._links = links
         self._book = book
         self._metrics = metrics
-        self.draining = False
+        self._draining = draining
 
     async def OpenSession(  # noqa: N802 - gRPC's name
         self, request: edge_pb2.OpenSessionRequest, context: Context
     ) -> edge_pb2.OpenSessionResponse:
-        return await self._answer("open_session", context, self._open(request))
+        return await self._answer("open_session", context, self._open(request), request.session)
 
     async def RestartIce(  # noqa: N802
         self, request: edge_pb2.RestartIceRequest, context: Context
     ) -> edge_pb2.RestartIceResponse:
-        return await self._answer("restart_ice", context, self._restart(request))
+        return await self._answer("restart_ice", context, self._restart(request), request.session)
 
     async def CloseSession(  # noqa: N802
         self, request: edge_pb2.CloseSessionRequest, context: Context
     ) -> edge_pb2.CloseSessionResponse:
-        return await self._answer("close_session", context, self._close(request))
+        return await self._answer("close_session", context, self._close(request), request.session)
 
     async def GetSession(  # noqa: N802
         self, request: edge_pb2.GetSessionRequest, context: Context
     ) -> edge_pb2.GetSessionResponse:
-        return await self._answer("get_session", context, self._get(request))
+        return await self._answer("get_session", context, self._get(request), request.session)
 
     async def GetSessions(  # noqa: N802
         self, request: edge_pb2.GetSessionsRequest, context: Context
@@ -125,14 +139,20 @@ class EdgeControl(edge_pb2_grpc.EdgeControlServiceServicer):
     async def ChangeMember(  # noqa: N802
         self, request: edge_pb2.ChangeMemberRequest, context: Context
     ) -> edge_pb2.ChangeMemberResponse:
-        return await self._answer("change_member", context, self._change_member(request))
+        return await self._answer("change_member", context, self._change_member(request), request.session)
 
     async def _open(self, request: edge_pb2.OpenSessionRequest) -> edge_pb2.OpenSessionResponse:
-        if self.draining:
-            raise Refusal(grpc.StatusCode.UNAVAILABLE, "draining", "this edge is stopping and takes no new sessions")
-        metadata = _json_object(request.metadata or "{}")
+        if self._draining():
+            raise Refusal(grpc.StatusCode.UNAVAILABLE, "draining", "this edge drains and takes no new sessions")
+        if self._book.ended_at(request.session) == request.epoch:  # what is told of its end would end this one
+            raise Refusal(
+                grpc.StatusCode.ABORTED, "stale_epoch", f"session {request.session} ended here at epoch {request.epoch}"
+            )
+        metadata = _metadata(request.metadata or "{}", current())
         if request.worker or not request.room:  # members of a room may talk among themselves
-            await self._links.ensure(request.worker, request.worker_address)
+            with self._tracing.span("link", session=request.session, worker=request.worker):
+                await self._links.ensure(request.worker, request.worker_address)
+        offered_ns = time.time_ns()
         answer, ufrag = self._plane.open_session(
             request.session,
             epoch=request.epoch,
@@ -144,7 +164,19 @@ class EdgeControl(edge_pb2_grpc.EdgeControlServiceServicer):
             data_channel=request.data_channel if request.HasField("data_channel") else None,
             room=request.room or None,
         )
-        self._book.opened(LiveSession(request.session, request.epoch, request.agent, request.worker))
+        session = LiveSession(
+            request.session,
+            request.epoch,
+            request.agent,
+            request.worker,
+            request.project,
+            request.owner,
+            metadata,
+            request.caller,
+            current(),
+        )
+        self._book.opened(session)
+        self.connecting.answered(session, offered_ns=offered_ns)
         log.info("session opened", session=request.session, agent=request.agent, worker=request.worker)
         return edge_pb2.OpenSessionResponse(answer=answer, ufrag=ufrag)
 
@@ -188,7 +220,10 @@ class EdgeControl(edge_pb2_grpc.EdgeControlServiceServicer):
         stats: dict[str, Any] | None = self._plane.session_stats(session)
         if stats is None:
             return None
+        known = self._book.get(session)
         return edge_pb2.GetSessionResponse(
+            project=known.project if known else "",
+            owner=known.owner if known else "",
             state=stats["state"],
             setup_us=stats["setup_us"],
             quality=stats["quality"],
@@ -196,23 +231,31 @@ class EdgeControl(edge_pb2_grpc.EdgeControlServiceServicer):
             security=stats.get("security") or "",
         )
 
-    async def _answer(self, method: str, context: Context, work: Awaitable[Response]) -> Response:
-        """Counts the request and turns what is raised into a status."""
-        try:
-            response = await work
-        except Exception as error:  # noqa: BLE001 - refusal_of logs what it does not know
-            refusal = refusal_of(error)
-            self._metrics.answered(method, refusal.reason)
-            await _abort(context, refusal)
+    async def _answer(self, method: str, context: Context, work: Awaitable[Response], session: str = "") -> Response:
+        """Counts the request, and turns what is raised into a status. A span, where the asker has one."""
+        name, asker = method.title().replace("_", ""), traceparent_of(context.invocation_metadata())
+        with self._tracing.span(f"EdgeControlService/{name}", asker, kind="server", rpc=name, session=session) as span:
+            try:
+                response = await work
+            except Exception as error:  # noqa: BLE001 - refusal_of logs what it does not know
+                refusal = refusal_of(error)
+                self._metrics.answered(method, refusal.reason)
+                span.end(refusal.reason)
+                await _abort(context, refusal)
         self._metrics.answered(method, "ok")
         return response
 
 
-def _json_object(text: str) -> str:
-    if not isinstance(json.loads(text), dict):
+def _metadata(text: str, parent: str) -> str:
+    """As the worker is told it: where a span stands open here, it is what leads to the worker."""
+    found = json.loads(text)
+    if not isinstance(found, dict):
         msg = "metadata is no JSON object"
         raise ValueError(msg)  # noqa: TRY004 - it came as text
-    return text
+    if not parent:
+        return text
+    told = found.get(TRACE_KEY)
+    return json.dumps({**found, TRACE_KEY: {**(told if isinstance(told, dict) else {}), "parent": parent}})
 
 
 async def _abort(context: Context, refusal: Refusal) -> NoReturn:

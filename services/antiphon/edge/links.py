@@ -70,6 +70,12 @@ class LinkKeeper:
         """Whether each kept link is up, by worker id."""
         return {worker: bool(state["connected"]) for worker, state in self._plane.workers().items()}
 
+    def round_trips(self) -> dict[str, float]:
+        """In ms, by worker id, of links that are up and have measured one."""
+        states = self._plane.workers().items()
+        trips = {worker: state["rtt_ms"] for worker, state in states if state["connected"]}
+        return {worker: round(ms, 2) for worker, ms in trips.items() if isinstance(ms, float)}
+
     def _dial(self, worker: str, target: str) -> None:
         known = self._targets.get(worker)
         if known == target:

@@ -9,6 +9,8 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from antiphon.edge.counters import MEANINGS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -32,15 +34,16 @@ _MEASURED = ("_ms", "_us", "_ppm", "_loss", "_ratio", "_percent", "_dbov")
 class _PlaneCollector(Collector):
     """Reads everything at scrape time, so that nothing is counted twice."""
 
-    def __init__(self, plane: MediaPlane, book: SessionBook, releases: Releases) -> None:
+    def __init__(self, plane: MediaPlane, book: SessionBook, releases: Releases, capacity: int) -> None:
         self._plane = plane
         self._book = book
         self._releases = releases
+        self._capacity = capacity
 
     def collect(self) -> Iterable[Metric]:
         for name, value in sorted(self._plane.counters().items()):
             metric = f"antiphon_edge_{_NAME.sub('_', name)}"
-            yield CounterMetricFamily(metric, f"The media plane's counter {name}.", value=value)
+            yield CounterMetricFamily(metric, MEANINGS.get(name, name), value=value)
         tables = GaugeMetricFamily(
             "antiphon_edge_table_entries", "Entries of the media plane's tables.", labels=["table"]
         )
@@ -48,6 +51,7 @@ class _PlaneCollector(Collector):
             tables.add_metric([table], entries)
         yield tables
         yield GaugeMetricFamily("antiphon_edge_sessions", "Live sessions.", value=len(self._book))
+        yield GaugeMetricFamily("antiphon_edge_capacity", "Most sessions at a time.", value=self._capacity)
         yield GaugeMetricFamily("antiphon_edge_rooms", "Rooms with members.", value=len(self._plane.rooms()))
         yield from self._links()
         queue = self._releases
@@ -108,12 +112,40 @@ class EdgeMetrics:
             buckets=_GAP_BUCKETS,
             registry=registry,
         )
-        self._collectors: list[Collector] = [self._requests, self._closed, self._setup, self._counted, self._gaps]
+        self._takeovers = Counter(
+            "antiphon_edge_takeovers",
+            "Sessions that lost their worker (link: it broke), and what came of it: taken, no_worker, ended.",
+            ["reason", "outcome"],
+            registry=registry,
+        )
+        self._asked = Counter(
+            "antiphon_edge_takeover_requests",
+            "Workers that were asked to take a session over: accepted, refused, silent, link (it broke).",
+            ["outcome"],
+            registry=registry,
+        )
+        self._workerless = Histogram(
+            "antiphon_edge_takeover_seconds",
+            "How long a session that was taken over had no worker, from when that was noticed.",
+            buckets=_GAP_BUCKETS,
+            registry=registry,
+        )
+        self.collectors: list[Collector] = [
+            self._requests,
+            self._closed,
+            self._setup,
+            self._counted,
+            self._gaps,
+            self._takeovers,
+            self._asked,
+            self._workerless,
+        ]
 
-    def watch(self, plane: MediaPlane, book: SessionBook, releases: Releases) -> None:
-        collector = _PlaneCollector(plane, book, releases)
+    def watch(self, plane: MediaPlane, book: SessionBook, releases: Releases, capacity: int) -> None:
+        """capacity: most sessions at a time."""
+        collector = _PlaneCollector(plane, book, releases, capacity)
         self._registry.register(collector)
-        self._collectors.append(collector)
+        self.collectors.append(collector)
 
     def answered(self, method: str, outcome: str) -> None:
         self._requests.labels(method, outcome).inc()
@@ -127,10 +159,21 @@ class EdgeMetrics:
             if not name.endswith(_MEASURED) and value > 0:
                 self._counted.labels(name).inc(value)
 
+    def takeover(self, reason: str, outcome: str) -> None:
+        """A session that had lost its worker has another one, or will have none."""
+        self._takeovers.labels(reason, outcome).inc()
+
+    def asked(self, outcome: str) -> None:
+        self._asked.labels(outcome).inc()
+
+    def taken_over(self, gap_s: float) -> None:
+        """gap_s: seconds without a worker."""
+        self._workerless.observe(gap_s)
+
     def moved(self, gap_s: float) -> None:
         """gap_s: seconds in which no media came, what the caller's encoder left out included."""
         self._gaps.observe(gap_s)
 
     def close(self) -> None:
-        while self._collectors:
-            self._registry.unregister(self._collectors.pop())
+        while self.collectors:
+            self._registry.unregister(self.collectors.pop())

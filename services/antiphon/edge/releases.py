@@ -21,7 +21,9 @@ log = structlog.get_logger(__name__)
 class Releaser(Protocol):
     """The part of the cluster that this file needs."""
 
-    async def release(self, session: str, epoch: int, outcome: Mapping[str, Any], /) -> object: ...
+    async def release(
+        self, session: str, epoch: int, outcome: Mapping[str, Any], /, *, lost: bool, edge: str
+    ) -> object: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,10 @@ class Release:
     session: str
     epoch: int
     outcome: Mapping[str, Any] = field(default_factory=dict)
+    lost: bool = False
+    """Whether its caller may come back: its worker is lost, or sent it away."""
+    edge: str = ""
+    """Which edge says so."""
 
 
 class Releases:
@@ -81,7 +87,9 @@ class Releases:
         while self._queue:
             release = self._queue[0]
             try:
-                await self._cluster.release(release.session, release.epoch, release.outcome)
+                await self._cluster.release(
+                    release.session, release.epoch, release.outcome, lost=release.lost, edge=release.edge
+                )
             except UnavailableError as error:
                 self.retries += 1
                 if since is None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_MOST_ENDED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,13 @@ class LiveSession:
     epoch: int
     agent: str
     worker: str
+    project: str = ""
+    owner: str = ""
+    metadata: str = ""
+    caller: str = ""
+    """As OpenSession said: another worker is told the same."""
+    trace: str = ""
+    """What led to it, as a `traceparent`; empty where nothing did."""
 
 
 class SessionBook:
@@ -24,6 +34,9 @@ class SessionBook:
 
     def __init__(self) -> None:
         self._sessions: dict[str, LiveSession] = {}
+        self._ended: dict[str, int] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -33,6 +46,7 @@ class SessionBook:
 
     def opened(self, session: LiveSession) -> None:
         self._sessions[session.id] = session
+        self._empty.clear()
 
     def get(self, session_id: str) -> LiveSession | None:
         return self._sessions.get(session_id)
@@ -40,11 +54,32 @@ class SessionBook:
     def moved_to_epoch(self, session_id: str, epoch: int) -> None:
         known = self._sessions.get(session_id)
         if known is not None:
-            self._sessions[session_id] = LiveSession(known.id, epoch, known.agent, known.worker)
+            self._sessions[session_id] = replace(known, epoch=epoch)
+
+    def served_by(self, session_id: str, worker: str) -> None:
+        known = self._sessions.get(session_id)
+        if known is not None:
+            self._sessions[session_id] = replace(known, worker=worker)
 
     def closed(self, session_id: str) -> LiveSession | None:
         """Strikes a session out; None where it was not known."""
-        return self._sessions.pop(session_id, None)
+        known = self._sessions.pop(session_id, None)
+        if known is not None:
+            self._ended.pop(session_id, None)  # its place in the order is its last end's
+            self._ended[session_id] = known.epoch
+            if len(self._ended) > _MOST_ENDED:
+                del self._ended[next(iter(self._ended))]
+        if not self._sessions:
+            self._empty.set()
+        return known
+
+    def ended_at(self, session_id: str) -> int:
+        """The epoch of a session that ended here not long ago, else 0."""
+        return self._ended.get(session_id, 0)
+
+    async def wait_empty(self) -> None:
+        """Returns when no session lives."""
+        await self._empty.wait()
 
     def epochs(self) -> dict[str, int]:
         """Epochs by session id, as the lease renewal wants them."""

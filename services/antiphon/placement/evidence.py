@@ -1,111 +1,115 @@
-"""What is known of where a caller is: its address, as far as proxies can be believed, and what GeoIP says of it."""
+"""What is known of a caller's round trips, best first: measured, learned of its network, a place, a region asked for.
+
+Pure. Who measures is the client; what is learned stands in Redis; each arrives here as values.
+"""
 
 from __future__ import annotations
 
-import ipaddress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-import geoip2.database
-import geoip2.errors
-import maxminddb
-
-from antiphon.errors import ConfigError
-from antiphon.placement.geography import Place
+from antiphon.placement.geography import Place, distance_km
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
-    from antiphon.cluster import EdgeRecord
+    from antiphon.cluster import EdgeRecord, RoundTrip
+    from antiphon.placement.geoip import Locator
+    from antiphon.placement.origin import Origin
 
-_MOST_HOPS = 16
+
+@dataclass(frozen=True)
+class Link:
+    """The worker that an edge would reach soonest, and the round trip to it; None where no link was measured."""
+
+    worker: str
+    ms: float | None
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Where a caller is believed to be; None where no edge is there to compare with."""
+    """What placement goes by. `place` is None where no edge is there to compare with."""
 
     place: Place | None
     how: str
     """In words, for people: how we know."""
+    asked: str = ""
+    """The region asked for, where it has an edge."""
+    measured: Mapping[str, float] = field(default_factory=dict)
+    """Round trips in ms by region, as the client measured them."""
+    learned: Mapping[str, RoundTrip] = field(default_factory=dict)
+    """By region, as calls of the caller's network had them."""
+    links: Mapping[str, Link] = field(default_factory=dict)
+    """By edge id."""
+    _distances: dict[tuple[float, float], float] = field(default_factory=dict, repr=False, compare=False)
+
+    @cached_property
+    def slowest_ms(self) -> float:
+        """The longest round trip that the client measured; 0 where it measured none."""
+        return max(self.measured.values(), default=0.0)
+
+    @cached_property
+    def farthest_link_ms(self) -> float:
+        """The longest round trip to a worker that an edge has measured; 0 where none has."""
+        return max((link.ms for link in self.links.values() if link.ms is not None), default=0.0)
+
+    def distance_km(self, edge: EdgeRecord) -> float:
+        """From the caller's place to an edge; worked out once for all that stand in one place. 0 without a place."""
+        where = (edge.latitude, edge.longitude)
+        if where not in self._distances:
+            self._distances[where] = distance_km(self.place, Place(*where)) if self.place else 0.0
+        return self._distances[where]
 
 
-class Locator:
-    """Finds the place of an address in a MaxMind City file; without a file it knows none."""
-
-    def __init__(self, database: Path | None = None) -> None:
-        """Raises ConfigError where the file cannot be used."""
-        self._reader: geoip2.database.Reader | None = None
-        if database is None:
-            return
-        try:
-            self._reader = geoip2.database.Reader(database)
-        except (OSError, maxminddb.InvalidDatabaseError) as error:
-            raise ConfigError(f"signaling.geoip.city_database: {database} cannot be read: {error}") from None
-        kind = self._reader.metadata().database_type
-        if "City" not in kind:
-            self._reader.close()
-            raise ConfigError(f"signaling.geoip.city_database: {database} is a {kind}, not a City file")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._reader is not None:
-            self._reader.close()
-
-    def find(self, address: str) -> tuple[Place, str] | None:
-        """The place, and its name in words. None for loopback, private and unknown addresses."""
-        if self._reader is None:
-            return None
-        try:
-            city = self._reader.city(address)
-        except (geoip2.errors.AddressNotFoundError, ValueError):
-            return None
-        latitude, longitude = city.location.latitude, city.location.longitude
-        if latitude is None or longitude is None:
-            return None
-        name = ", ".join(part for part in (city.city.name, city.country.iso_code) if part) or "a known place"
-        return Place(latitude, longitude), name
-
-
-def gather(address: str, asked: str | None, edges: Sequence[EdgeRecord], locator: Locator) -> Evidence:
-    """A region that the caller asks for counts most, then GeoIP, then the first region by name."""
+def gather(
+    origin: Origin,
+    edges: Sequence[EdgeRecord],
+    locator: Locator,
+    *,
+    asked: str | None = None,
+    measured: Mapping[str, float] | None = None,
+    learned: Mapping[str, RoundTrip] | None = None,
+    links: Mapping[str, Link] | None = None,
+) -> Evidence:
+    """Keeps of it what is about regions that have edges."""
     regions = {edge.region: Place(edge.latitude, edge.longitude) for edge in edges}
-    if asked in regions:
-        return Evidence(regions[asked], f"region {asked} asked for")
-    note = f"no edge in region {asked}, which was asked for; " if asked else ""
-    if found := locator.find(address):
-        return Evidence(found[0], f"{note}GeoIP says {found[1]}")
+    trips = {region: ms for region, ms in (measured or {}).items() if region in regions}
+    known = {region: trip for region, trip in (learned or {}).items() if region in regions}
+    wish = asked if asked in regions else ""
+    words = []
+    if asked:
+        words.append(f"region {asked} asked for" if wish else f"no edge in region {asked}, which was asked for")
+    if trips:
+        words.append(f"{_counted(trips)} measured by the caller")
+    if known:
+        words.append(
+            f"{_counted(known)} learned from calls of {' and '.join(sorted({t.network for t in known.values()}))}"
+        )
+    nearest = min({**{r: trip.ms for r, trip in known.items()}, **trips}.items(), key=lambda one: one[1], default=None)
+    place, said = _place(origin, regions, locator, nearest[0] if nearest else "", wish or "")
+    words += [said] if said else []
+    return Evidence(place, "; ".join(words), wish or "", trips, known, links or {})
+
+
+def _place(
+    origin: Origin, regions: Mapping[str, Place], locator: Locator, nearest: str, wish: str
+) -> tuple[Place | None, str]:
+    """Where the caller is believed to be, for regions that no round trip is known to."""
+    if origin.place is not None:
+        place = origin.place
+        return place, f"{origin.provider} says {place.latitude:.1f}, {place.longitude:.1f}"
+    if found := locator.find(origin.address):
+        return found[0], f"GeoIP says {found[1]}"
+    if nearest:
+        return regions[nearest], f"taken to be near {nearest}"
+    if wish:
+        return regions[wish], ""
     if not regions:
-        return Evidence(None, f"{note}no region has an edge")
+        return None, "no region has an edge"
     first = min(regions)
-    return Evidence(regions[first], f"{note}the caller's place is unknown: region {first}, the first")
+    return regions[first], f"the caller's place is unknown: region {first}, the first"
 
 
-def caller_address(peer: str, forwarded_for: str, trusted: Sequence[str]) -> str:
-    """The caller's address: the last one in X-Forwarded-For that no trusted proxy stands at.
-
-    Each proxy appends whom it heard from, so the list is believed from its end, and only as far as proxies are ours.
-    """
-    networks = [ipaddress.ip_network(network) for network in trusted]
-    address = peer
-    for hop in reversed(forwarded_for.split(",")[-_MOST_HOPS:]):
-        if not _within(address, networks):
-            break
-        try:
-            address = str(ipaddress.ip_address(hop.strip()))
-        except ValueError:
-            break
-    return address
-
-
-def _within(address: str, networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
-        parsed = parsed.ipv4_mapped
-    return any(parsed in network for network in networks if network.version == parsed.version)
+def _counted(trips: Mapping[str, object]) -> str:
+    return f"round trip to {next(iter(trips))}" if len(trips) == 1 else f"round trips to {len(trips)} regions"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import ValidationError
 
-from antiphon.placement import caller_address
+from antiphon.signaling.gate import Asking  # noqa: TC001 - FastAPI reads annotations
+from antiphon.signaling.granting import granted, may_call, may_record
+from antiphon.signaling.idempotency import IdempotencyKey, once
 from antiphon.signaling.models import (
     ANSWER,
     DEFAULT_AGENT,
@@ -21,7 +23,7 @@ from antiphon.signaling.models import (
     CreateSession,
     Edge,
     EdgeList,
-    ProblemDocument,
+    MoveSession,
     RegionName,
     RoomName,
     Session,
@@ -30,37 +32,58 @@ from antiphon.signaling.models import (
     WorkerDocument,
     WorkerList,
 )
-from antiphon.signaling.placing import Placed, Wish, etag
+from antiphon.signaling.openapi import SessionId, body_of, problems_of
+from antiphon.signaling.paging import (
+    AgentQuery,
+    EdgeQuery,
+    PageQuery,
+    SessionQuery,
+    WorkerQuery,
+    linked,
+    page_in_order,
+    page_of,
+)
+from antiphon.signaling.placing import Placed, etag
 from antiphon.signaling.problems import Problem
-from antiphon.signaling.requests import media_type, read_body, read_text
+from antiphon.signaling.requests import JSON, media_type, origin, read_body, read_json, read_text
+from antiphon.signaling.spans import traced
+from antiphon.signaling.survey import Wish
 from antiphon.signaling.turn_models import TurnDocument, TurnList
 
 if TYPE_CHECKING:
+    from antiphon.access import Identity
     from antiphon.cluster import Cluster, WorkerRecord
     from antiphon.config import SignalingConfig
+    from antiphon.config_auth import LimitsConfig
+    from antiphon.config_recording import RecordingConfig
+    from antiphon.signaling.moving import Mover
     from antiphon.signaling.placing import Placer
     from antiphon.signaling.sessions import Sessions
+    from antiphon.spans import Span, Tracing
 
-SDP, FRAGMENT_TYPE, JSON = "application/sdp", "application/trickle-ice-sdpfrag", "application/json"
+DataChannelId = Annotated[
+    int | None, Query(ge=0, le=65534, description="Stream id of a data channel that the caller negotiated")
+]
+SDP, FRAGMENT_TYPE = "application/sdp", "application/trickle-ice-sdpfrag"
 _MOST_METADATA = 16 * 1024
+_Asked = TypeVar("_Asked", CreateSession, MoveSession)
 _SESSION_HEADERS = {
     "Location": {"description": "The session: /v1/sessions/{id}", "schema": {"type": "string"}},
     "ETag": {"description": "Names the ICE session, for If-Match", "schema": {"type": "string"}},
 }
 
 
-def problems_of(**said: str) -> dict[int | str, dict[str, Any]]:
-    """Documents error answers: `_404="unknown session"`."""
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {int(code[1:]): {"description": words, "content": content} for code, words in said.items()}
-
-
-def body_of(types: dict[str, Any]) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": types}}
-
-
-def session_routes(config: SignalingConfig, placer: Placer, sessions: Sessions) -> APIRouter:
-    """Create, look at, restart, end."""
+def session_routes(
+    config: SignalingConfig,
+    limits: LimitsConfig,
+    recordings: RecordingConfig,
+    cluster: Cluster,
+    placer: Placer,
+    sessions: Sessions,
+    mover: Mover,
+    tracing: Tracing,
+) -> APIRouter:
+    """Create, look at, restart, move, end."""
     router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
     @router.post(
@@ -77,70 +100,121 @@ def session_routes(config: SignalingConfig, placer: Placer, sessions: Sessions) 
             },
             **problems_of(
                 _400="bad_offer (with the line), bad_request",
+                _403="forbidden: the session token does not grant it, or sessions may not be recorded",
                 _404="unknown_agent",
-                _409="room_conflict: the room has another agent",
+                _409="room_conflict: the room has another agent; idempotency_conflict; in_flight",
                 _413="too_large: over 64 KiB",
                 _415="unsupported_media_type",
+                _429="over_quota: the project has all sessions that it may have; too_many_requests; see Retry-After",
                 _503="no_edge, no_worker, unavailable; see Retry-After",
             ),
         },
         openapi_extra=body_of(
             {
                 SDP: {"schema": {"type": "string"}, "example": OFFER},
-                JSON: {"schema": CreateSession.model_json_schema()},
+                JSON: CreateSession,
             }
         ),
     )
     async def create_session(
         request: Request,
+        who: Asking,
         agent: Annotated[
             Agent | None, Query(description="Who shall talk; when not said parrot, or in a room the room's agent")
         ] = None,
         room: Annotated[RoomName | None, Query(description="The room to join: its members hear each other")] = None,
         region: Annotated[RegionName | None, Query(description="Where the session shall live")] = None,
-        dcid: Annotated[
-            int | None, Query(ge=0, le=65534, description="Stream id of a data channel that the caller negotiated")
-        ] = None,
+        dcid: DataChannelId = None,
+        recording: Annotated[bool, Query(description="Whether the session is recorded")] = False,  # noqa: FBT002
+        idempotency_key: IdempotencyKey = None,
     ) -> Response:
-        kind = media_type(request, SDP, JSON)
-        text = read_text(await read_body(request, config.max_body_bytes))
-        asked = _from_json(text) if kind == JSON else CreateSession(sdp=text or " ")
-        peer = request.client.host if request.client else ""
-        forwarded = ",".join(request.headers.getlist("x-forwarded-for"))
-        joins = asked.room or room or ""
-        placed = await placer.place(
-            Wish(
+        with traced(tracing, request, "/v1/sessions") as span:
+            kind = media_type(request, SDP, JSON)
+            text = read_text(await read_body(request, config.max_body_bytes))
+            asked = _from_json(CreateSession, text) if kind == JSON else CreateSession(sdp=text or " ")
+            wish = Wish(
                 offer=asked.sdp,
-                agent=asked.agent or agent or ("" if joins else DEFAULT_AGENT),
-                room=joins,
+                agent=asked.agent or agent or "",
+                room=asked.room or room or "",
                 region=asked.region or region,
                 metadata=asked.metadata,
+                turns=asked.turns.model_dump(exclude_none=True),
                 data_channel=dcid,
-                caller=caller_address(peer, forwarded, config.geoip.trusted_proxies),
+                origin=origin(request, config.geoip),
+                measured=asked.rtts,
+                project=who.project,
+                owner=who.subject,
+                quota=limits.sessions_of(who.project),
+                recording=asked.recording or recording,
+                movable=kind == JSON,  # who posts a bare offer (WHIP) knows of no moves
+                trace=span.traceparent,
             )
-        )
-        return _created(placed, kind)
+            may_record(recordings, wish)
+            call = partial(_call, placer, granted(wish, who.grants), kind, span)
+            response = await once(cluster, who, idempotency_key, (kind, request.url.query, text), call)
+            span.tell(status=response.status_code)
+            return response
+
+    @router.post(
+        "/{session}:move",
+        summary="Bring a session to another edge: a new offer in, an answer out",
+        description="For a session whose edge drains, or whose edge or worker is lost to its caller. The session goes "
+        "on under its id, with its worker where that lives: the old connection is left once media flows over the new. "
+        "Members of a room stay at its edge.",
+        responses={
+            200: {"model": SessionCreated, "headers": {"ETag": _SESSION_HEADERS["ETag"]}},
+            **problems_of(
+                _400="bad_offer (with the line), bad_request",
+                _403="forbidden: the session token does not grant its agent",
+                _404="unknown_session: it is over, or nothing is known of it",
+                _409="stale_epoch: somebody else moved it at this moment",
+                _413="too_large: over 64 KiB",
+                _415="unsupported_media_type",
+                _503="no_edge, no_worker, unavailable; see Retry-After",
+            ),
+        },
+        openapi_extra=body_of({JSON: MoveSession}),
+    )
+    async def move_session(
+        request: Request,
+        session: SessionId,
+        who: Asking,
+        dcid: DataChannelId = None,
+    ) -> Response:
+        with traced(tracing, request, "/v1/sessions/{session}:move", session=session) as span:
+            media_type(request, JSON)
+            asked = _from_json(MoveSession, read_text(await read_body(request, config.max_body_bytes)))
+            whence = origin(request, config.geoip)
+            placed = await mover.move(session, asked, who, data_channel=dcid, origin=whence, trace=span.traceparent)
+            span.tell(status=200, agent=placed.agent)
+            headers = {"ETag": placed.etag, "Cache-Control": "no-store"}
+            return JSONResponse(SessionCreated.of(placed).model_dump(), 200, headers)
 
     @router.get(
         "",
         summary="List sessions, the newest first",
-        description="Live ones come with their state, set-up and quality at this moment: each edge is asked once for "
+        description="The project's, or those of a session token's subject. "
+        "Live ones come with their state, set-up and quality at this moment: each edge is asked once for "
         "all of its own. Where an edge does not answer, its sessions are as their records say.",
         responses=problems_of(_503="unavailable"),
     )
     async def list_sessions(
-        live: Annotated[bool, Query(description="Only those that have not ended")] = False,  # noqa: FBT002
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        request: Request, response: Response, who: Asking, query: Annotated[SessionQuery, Query()]
     ) -> SessionList:
-        return SessionList(sessions=[Session.of(*one) for one in await sessions.listed(live=live, limit=limit)])
+        page, following, away = await sessions.listed(who, query)
+        return SessionList(
+            sessions=[Session.of(*one) for one in page],
+            next=linked(request, response, following),
+            regions_away=list(away),
+        )
 
     @router.get(
         "/{session}",
         summary="Look at a session: where it is, its state, set-up and quality",
         responses=problems_of(_404="unknown_session", _503="unavailable"),
     )
-    async def get_session(session: str, response: Response) -> Session:
-        record, live = await sessions.view(session)
+    async def get_session(session: SessionId, who: Asking, response: Response) -> Session:
+        record, live = await sessions.view(session, who)
         if record.ufrag:
             response.headers["ETag"] = etag(record.ufrag, record.epoch)
         return Session.of(record, live)
@@ -152,8 +226,12 @@ def session_routes(config: SignalingConfig, placer: Placer, sessions: Sessions) 
         "the stages. A turn appears when its answer is heard, or when it is clear that none will be.",
         responses=problems_of(_404="unknown_session", _503="unavailable"),
     )
-    async def get_turns(session: str) -> TurnList:
-        return TurnList(session=session, turns=[TurnDocument(**turn) for turn in await sessions.turns(session)])
+    async def get_turns(
+        request: Request, response: Response, session: SessionId, who: Asking, query: Annotated[PageQuery, Query()]
+    ) -> TurnList:
+        turns = [TurnDocument(**turn) for turn in await sessions.turns(session, who)]
+        page, following = page_in_order(turns, query, lambda turn: f"{turn.turn} {turn.started_ms} {turn.outcome}")
+        return TurnList(session=session, turns=page, next=linked(request, response, following))
 
     @router.patch(
         "/{session}",
@@ -179,12 +257,13 @@ def session_routes(config: SignalingConfig, placer: Placer, sessions: Sessions) 
     )
     async def patch_session(
         request: Request,
-        session: str,
+        session: SessionId,
+        who: Asking,
         if_match: Annotated[str | None, Header(description="The session's ETag, or *")] = None,
     ) -> Response:
         media_type(request, FRAGMENT_TYPE)
         fragment = read_text(await read_body(request, config.max_body_bytes))
-        restarted = await sessions.restart_ice(session, fragment, if_match)
+        restarted = await sessions.restart_ice(session, who, fragment, if_match)
         if restarted is None:
             return Response(status_code=204)
         answer, tag = restarted
@@ -197,8 +276,8 @@ def session_routes(config: SignalingConfig, placer: Placer, sessions: Sessions) 
         summary="End a session",
         responses=problems_of(_404="unknown_session", _503="unavailable"),
     )
-    async def delete_session(session: str) -> Response:
-        await sessions.end(session)
+    async def delete_session(session: SessionId, who: Asking) -> Response:
+        await sessions.end(session, who)
         return Response(status_code=204)
 
     return router
@@ -208,19 +287,42 @@ def cluster_routes(cluster: Cluster) -> APIRouter:
     """Who is there."""
     router = APIRouter(prefix="/v1", tags=["cluster"], responses=problems_of(_503="unavailable"))
 
-    @router.get("/edges", summary="List live edges")
-    async def list_edges() -> EdgeList:
-        return EdgeList(edges=[Edge.of(edge) for edge in await cluster.edges()])
+    @router.get("/edges", summary="List live edges, by id")
+    async def list_edges(request: Request, response: Response, query: Annotated[EdgeQuery, Query()]) -> EdgeList:
+        found = [
+            edge
+            for edge in await cluster.edges()
+            if query.region in {None, edge.region} and query.draining in {None, edge.draining}
+        ]
+        page, following = page_of(found, query, lambda edge: edge.id)
+        return EdgeList(edges=[Edge.of(edge) for edge in page], next=linked(request, response, following))
 
-    @router.get("/workers", summary="List live workers")
-    async def list_workers() -> WorkerList:
-        return WorkerList(workers=[WorkerDocument.of(worker) for worker in await cluster.workers()])
+    async def serving(who: Identity) -> list[WorkerRecord]:
+        return [worker for worker in await cluster.workers() if worker.serves(who.project)]
 
-    @router.get("/agents", summary="List agents that a live worker has")
-    async def list_agents() -> AgentList:
-        workers = await cluster.workers()
-        names = sorted({name for worker in workers for name in worker.agents})
-        return AgentList(agents=[_agent(name, workers) for name in names])
+    @router.get("/workers", summary="List live workers that serve the project, by id")
+    async def list_workers(
+        request: Request, response: Response, who: Asking, query: Annotated[WorkerQuery, Query()]
+    ) -> WorkerList:
+        found = [
+            worker
+            for worker in await serving(who)
+            if query.agent in {None, *worker.agents} and query.draining in {None, worker.draining}
+        ]
+        page, following = page_of(found, query, lambda worker: worker.id)
+        return WorkerList(
+            workers=[WorkerDocument.of(worker) for worker in page], next=linked(request, response, following)
+        )
+
+    @router.get("/agents", summary="List agents that a live worker has, and that the caller may call, by name")
+    async def list_agents(
+        request: Request, response: Response, who: Asking, query: Annotated[AgentQuery, Query()]
+    ) -> AgentList:
+        workers = await serving(who)
+        asked = [worker for worker in workers if query.worker in {None, worker.id}]
+        names = {name for worker in asked for name in worker.agents if may_call(who.grants, name)}
+        page, following = page_of(names, query, str)
+        return AgentList(agents=[_agent(name, workers) for name in page], next=linked(request, response, following))
 
     return router
 
@@ -236,14 +338,9 @@ def _agent(name: str, workers: list[WorkerRecord]) -> AgentDocument:
     )
 
 
-def _from_json(text: str) -> CreateSession:
+def _from_json(kind: type[_Asked], text: str) -> _Asked:
     """Raises Problem."""
-    try:
-        asked = CreateSession.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise Problem(400, "bad_request", f"{field or 'the body'}: {first['msg']}", field=field) from None
+    asked = read_json(kind, text)
     try:
         size = len(json.dumps(asked.metadata, allow_nan=False))
     except ValueError:
@@ -253,12 +350,14 @@ def _from_json(text: str) -> CreateSession:
     return asked
 
 
+async def _call(placer: Placer, wish: Wish, kind: str, span: Span) -> Response:
+    placed = await placer.place(wish)
+    span.tell(session=placed.id, agent=placed.agent)
+    return _created(placed, kind)
+
+
 def _created(placed: Placed, kind: str) -> Response:
     headers = {"Location": f"/v1/sessions/{placed.id}", "ETag": placed.etag, "Cache-Control": "no-store"}
     if kind == JSON:
         return JSONResponse(SessionCreated.of(placed).model_dump(), 201, headers)
     return Response(placed.answer, 201, headers, SDP)
-
-
-BAD_REQUEST = problems_of(_400="bad_request")[400]
-PROBLEM_SCHEMA = {"Problem": ProblemDocument.model_json_schema()}

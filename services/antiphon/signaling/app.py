@@ -2,51 +2,95 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from importlib import resources
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Response
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import FileResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 
 from antiphon import console, telemetry
+from antiphon.access import KeyWatch
+from antiphon.certificates import Certificates
+from antiphon.clock import SystemClock
 from antiphon.cluster import Cluster
 from antiphon.errors import UnavailableError
-from antiphon.placement import Locator, policy_named
+from antiphon.placement import Locator, policies_named
+from antiphon.recordings import open_store
 from antiphon.signaling import api, problems
+from antiphon.signaling.draining import drain_routes
 from antiphon.signaling.edges import Edges
+from antiphon.signaling.events import event_routes
+from antiphon.signaling.explaining import placement_routes
+from antiphon.signaling.gate import Gate
+from antiphon.signaling.moving import Mover
+from antiphon.signaling.openapi import described
 from antiphon.signaling.placing import Placer
-from antiphon.signaling.requests import Gate, LoopbackNames
+from antiphon.signaling.rates import Limiter
+from antiphon.signaling.rebalancing import Rebalancer, rebalance_routes
+from antiphon.signaling.recordings import recording_routes
+from antiphon.signaling.requests import LoopbackNames
 from antiphon.signaling.rooms import Rooms, room_routes
 from antiphon.signaling.sessions import Sessions
+from antiphon.signaling.survey import Surveyor
+from antiphon.signaling.tokens import token_routes
+from antiphon.signaling.webhooks import deliver_webhooks
+from antiphon.signaling.without_redis import WithoutRedis
+from antiphon.spans import TRACEPARENT, Tracing, configured
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from starlette.types import Scope
+
     from antiphon.config import Config
 
+ASKED_ANEW = {"Cache-Control": "no-cache"}
+_LEAVE_S = 2.0
 
-def create_app(config: Config) -> FastAPI:
-    """Raises ConfigError where a policy or a database that the configuration names is not there."""
+
+def create_app(config: Config, *, tracing: Tracing | None = None) -> FastAPI:
+    """`tracing` is as the environment configures it where it is not given; the app closes it.
+
+    Raises ConfigError where a policy or a database that the configuration names is not there.
+    """
     settings = config.signaling
-    cluster = Cluster(config.redis.url.get_secret_value())
-    edges = Edges()
-    locator = Locator(settings.geoip.city_database)
-    placer = Placer(cluster, edges, locator, policy_named(settings.policy))
+    tracing = tracing or configured("signaling", settings.id)
+    cluster = Cluster.of(config)
+    certificates = Certificates(config.control_tls) if config.control_tls.configured else None
+    edges = Edges(certificates, tracing)
+    locator = Locator(settings.geoip.city_database, settings.geoip.asn_database)
+    without = WithoutRedis(cluster, config.region.name if settings.without_redis == "place" else "")
+    surveyor = Surveyor(cluster, locator, policies_named(settings.policy), without=without)
+    placer = Placer(cluster, edges, surveyor, without, tracing)
     sessions = Sessions(cluster, edges)
+    keys = KeyWatch(config.auth)
     rooms = Rooms(cluster, edges, sessions)
+    rebalancer = Rebalancer(config.placement.rebalance, cluster, policies_named(settings.policy), settings.id)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         with locator:
             async with cluster:
+                runs = [
+                    locator.keep_fresh(),
+                    without.run(),
+                    rebalancer.run(),
+                    *(watch.run() for watch in (keys, certificates) if watch is not None),
+                ]
+                runs.append(deliver_webhooks(config.webhooks, cluster, settings.id))
+                watches = [asyncio.create_task(run) for run in runs]
                 yield
+                for watching in watches:
+                    watching.cancel()
+                await asyncio.wait(watches, timeout=_LEAVE_S)
                 await placer.close()
                 await edges.close()
+                await asyncio.to_thread(tracing.close)  # it sends what waits
 
     app = FastAPI(
         title="Antiphon",
@@ -57,12 +101,21 @@ def create_app(config: Config) -> FastAPI:
         redoc_url=None,
         separate_input_output_schemas=False,
     )
-    gate = [Depends(Gate(config.auth))]
+    limiter = Limiter(cluster, config.auth.limits, SystemClock())
+    gate = [Depends(Gate(config.auth, keys.ring, limiter, settings.geoip))]
     routers = [
-        api.session_routes(settings, placer, sessions),
+        api.session_routes(
+            settings, config.auth.limits, config.recording, cluster, placer, sessions, Mover(placer, sessions), tracing
+        ),
+        recording_routes(cluster, open_store(config.recording)),
         room_routes(settings, rooms),
         api.cluster_routes(cluster),
-        _health(cluster),
+        drain_routes(cluster),
+        event_routes(cluster),
+        token_routes(settings, config.auth.tokens, keys.ring),
+        placement_routes(settings, cluster, surveyor),
+        rebalance_routes(config.placement.rebalance, rebalancer),
+        _health(cluster, without),
     ]
     for router in routers:
         app.include_router(router, dependencies=gate if router.prefix.startswith("/v1") else [])
@@ -72,32 +125,45 @@ def create_app(config: Config) -> FastAPI:
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "If-Match"],
-            expose_headers=["Location", "ETag", "Retry-After"],
+            allow_headers=[
+                "Authorization",
+                "Content-Type",
+                "Idempotency-Key",
+                "If-Match",
+                "Last-Event-ID",
+                TRACEPARENT,
+            ],
+            expose_headers=["Location", "ETag", "Link", "Retry-After", "Idempotency-Replayed"],
         )
     if config.auth.mode == "none":
         app.add_middleware(LoopbackNames)
     _serve_docs(app)
     if settings.console:
         _serve_console(app)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: described(app)  # type: ignore[method-assign]
     return app
 
 
-def _health(cluster: Cluster) -> APIRouter:
+def _health(cluster: Cluster, without: WithoutRedis) -> APIRouter:
     router = APIRouter(tags=["health"], default_response_class=PlainTextResponse)
 
     @router.get("/livez", summary="Says that the process lives; asks nobody")
     async def livez() -> str:
         return "ok\n"
 
-    @router.get("/readyz", summary="Says whether sessions can be placed: whether Redis answers")
+    @router.get("/readyz", summary="Says whether sessions can be placed")
     async def readyz() -> Response:
+        away, why = ", ".join(cluster.regions_away), ""
         try:
-            await cluster.members()
+            if not (await cluster.members()).edges and away:
+                why = f"Redis is away in {away}, and elsewhere is no edge"
         except UnavailableError as error:
-            return PlainTextResponse(f"not ready: {error}\n", 503)
-        return PlainTextResponse("ok\n")
+            why = str(error)
+        if not why:
+            return PlainTextResponse(f"ok, but Redis is away in {away}\n" if away else "ok\n")
+        if without.ready:
+            return PlainTextResponse("ok: Redis is away, and this region's edges are filled without it\n")
+        return PlainTextResponse(f"not ready: {why}\n", 503)
 
     @router.get("/metrics", summary="Figures for Prometheus")
     async def metrics(accept: Annotated[str, Header()] = "") -> Response:
@@ -125,59 +191,24 @@ def _serve_docs(app: FastAPI) -> None:
 
 def _serve_console(app: FastAPI) -> None:
     """The page at / and the browser SDK; both come with the package."""
-    fresh = {"Cache-Control": "no-cache"}
 
     @app.get("/sdk/antiphon.js", include_in_schema=False)
     async def sdk() -> Response:
-        headers = fresh | {"X-TypeScript-Types": "./antiphon.d.ts"}
+        headers = ASKED_ANEW | {"X-TypeScript-Types": "./antiphon.d.ts"}
         return FileResponse(console.SDK, media_type="text/javascript", headers=headers)
 
     @app.get("/sdk/antiphon.d.ts", include_in_schema=False)
     async def sdk_types() -> Response:
-        return FileResponse(console.SDK_TYPES, media_type="application/typescript", headers=fresh)
+        return FileResponse(console.SDK_TYPES, media_type="application/typescript", headers=ASKED_ANEW)
 
-    app.mount("/", StaticFiles(directory=console.STATIC, html=True), name="console")
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    if app.openapi_schema is None:
-        schema = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
-        )
-        components = schema.setdefault("components", {})
-        schemas: dict[str, Any] = components.setdefault("schemas", {})
-        for operation in (operation for path in schema["paths"].values() for operation in path.values()):
-            if operation["responses"].pop("422", None):  # FastAPI's own way to tell of bad input, which is not ours
-                operation["responses"].setdefault("400", api.BAD_REQUEST)
-        schemas.pop("HTTPValidationError", None)
-        schemas.pop("ValidationError", None)
-        schemas.update(api.PROBLEM_SCHEMA)
-        _show_examples(schema, schemas)
-        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "bearerFormat": "<id>.<secret>"}}
-        schema["security"] = [{}, {"key": []}]
-        app.openapi_schema = schema
-    return app.openapi_schema
+    app.mount("/sdk/src", _Modules(directory=console.SDK_MODULES, follow_symlink=True), name="sdk")
+    app.mount("/", _Modules(directory=console.STATIC, html=True), name="console")
 
 
-def _show_examples(schema: dict[str, Any], schemas: dict[str, Any]) -> None:
-    """Answers show the example of their schema: readers of the document look for it there."""
-    answers = [
-        content
-        for path in schema["paths"].values()
-        for operation in path.values()
-        for response in operation["responses"].values()
-        for content in response.get("content", {}).values()
-    ]
-    for content in answers:
-        example = _example(content.get("schema", {}), schemas)
-        if example is not None:
-            content.setdefault("example", example)
+class _Modules(StaticFiles):
+    """Files that are only good together: a browser that keeps some asks whether they are still the same."""
 
-
-def _example(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:  # noqa: ANN401
-    """Its own example; of a document that only lists others, one with an example of those; else None."""
-    found: dict[str, Any] = schemas.get(schema.get("$ref", "").rpartition("/")[2], {})
-    if examples := found.get("examples"):
-        return examples[0]
-    listed = {name: _example(field.get("items", {}), schemas) for name, field in found.get("properties", {}).items()}
-    return {name: [one] for name, one in listed.items() if one is not None} or None
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers.update(ASKED_ANEW)
+        return response

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
+from antiphon.certificates import for_client
 from antiphon.errors import AntiphonError
 from antiphon.signaling.metrics import EDGE_CALLS
+from antiphon.spans import OFF, TRACEPARENT, current
 from antiphon.wire.control.v1 import edge_pb2, edge_pb2_grpc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from antiphon.certificates import Certificates, Pem
+    from antiphon.spans import Tracing
 
 OPEN_S = 4.0
 """An edge may have to dial the worker first."""
@@ -49,15 +55,20 @@ class EdgeRefusedError(AntiphonError):
 
 
 class Edges:
-    """Control stubs by address."""
+    """Control stubs by address, over mutual TLS where `certificates` are given."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificates: Certificates | None = None, tracing: Tracing = OFF) -> None:
+        self._tracing = tracing
         self._channels: dict[str, grpc.aio.Channel] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self._certificates = certificates
+        self._shown = certificates.current if certificates else None
 
     async def close(self) -> None:
         for channel in self._channels.values():
             await channel.close(grace=None)
         self._channels.clear()
+        await asyncio.gather(*self._closing)
 
     async def open(self, address: str, request: edge_pb2.OpenSessionRequest) -> edge_pb2.OpenSessionResponse:
         return await self._call(address, "OpenSession", request, OPEN_S)  # type: ignore[no-any-return]
@@ -86,21 +97,43 @@ class Edges:
 
     async def _call(self, address: str, method: str, request: object, timeout: float) -> Any:  # noqa: ANN401, ASYNC109
         stub = edge_pb2_grpc.EdgeControlServiceStub(await self._channel(address))
-        try:
-            response = await getattr(stub, method)(request, timeout=timeout)
-        except grpc.aio.AioRpcError as error:
-            EDGE_CALLS.labels(method, error.code().name).inc()
-            raise _refusal(error, address) from None
+        session = getattr(request, "session", "")
+        with self._tracing.span(f"EdgeControlService/{method}", kind="client", rpc=method, session=session) as span:
+            handed_on = ((TRACEPARENT, current()),) if current() else None
+            try:
+                response = await getattr(stub, method)(request, timeout=timeout, metadata=handed_on)
+            except grpc.aio.AioRpcError as error:
+                EDGE_CALLS.labels(method, error.code().name).inc()
+                refusal = _refusal(error, address)
+                span.end(refusal.reason)
+                raise refusal from None
         EDGE_CALLS.labels(method, "OK").inc()
         return response
 
     async def _channel(self, address: str) -> grpc.aio.Channel:
-        channel = self._channels.pop(address, None) or grpc.aio.insecure_channel(address, options=_OPTIONS)
+        if self._certificates is not None and self._certificates.current is not self._shown:
+            self._show_anew(self._certificates.current)
+        channel = self._channels.pop(address, None) or self._open(address)
         self._channels[address] = channel  # the last one used stands last
         if len(self._channels) > _MOST_CHANNELS:
             oldest = next(iter(self._channels))
             await self._channels.pop(oldest).close(grace=OPEN_S)
         return channel
+
+    def _open(self, address: str) -> grpc.aio.Channel:
+        if self._certificates is None or self._shown is None:
+            return grpc.aio.insecure_channel(address, options=_OPTIONS)
+        name = self._certificates.server_name
+        options = (*_OPTIONS, *((("grpc.ssl_target_name_override", name),) if name else ()))
+        return grpc.aio.secure_channel(address, for_client(self._shown), options=options)
+
+    def _show_anew(self, pem: Pem) -> None:
+        """A channel keeps what it was opened with: those of before end with the calls that they carry."""
+        self._shown = pem
+        before, self._channels = self._channels, {}
+        for channel in before.values():
+            self._closing.add(closing := asyncio.create_task(channel.close(grace=OPEN_S)))
+            closing.add_done_callback(self._closing.discard)
 
 
 def _refusal(error: grpc.aio.AioRpcError, address: str) -> EdgeRefusedError:

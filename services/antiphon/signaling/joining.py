@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from antiphon.errors import NoEdgeError, RoomConflictError, UnavailableError
+from antiphon.ids import room_name
 from antiphon.placement import Ranking
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ def agent_of(room: RoomRecord, asked: str) -> str:
     if asked and asked != room.agent:
         has = f"the agent {room.agent!r}" if room.agent else "no agent"
         raise RoomConflictError(
-            f"room {room.name} has {has}, as its first member asked: join it without naming an agent, "
+            f"room {room_name(room.name)} has {has}, as its first member asked: join it without naming an agent, "
             f"or take another room for {asked!r}"
         )
     return room.agent
@@ -31,4 +32,6 @@ def full_room(room: RoomRecord, reason: Exception) -> Exception:
     """A room's edge (or worker) has no room: no other will do."""
     if not isinstance(reason, UnavailableError):
         return reason
-    return NoEdgeError(f"room {room.name} is on edge {room.edge}, which cannot take another session: {reason}")
+    return NoEdgeError(
+        f"room {room_name(room.name)} is on edge {room.edge}, which cannot take another session: {reason}"
+    )

@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from antiphon.ids import room_name
+from antiphon.spans import trace_id
+from antiphon.turns import Eagerness, Interruptions, Mode  # noqa: TC001 - pydantic reads them
+
 if TYPE_CHECKING:
-    from antiphon.cluster import EdgeRecord, SessionRecord, WorkerRecord
+    from antiphon.cluster import Drain, EdgeRecord, SessionRecord, WorkerRecord
     from antiphon.signaling.placing import Placed
     from antiphon.wire.control.v1 import edge_pb2
 
@@ -15,25 +19,68 @@ DEFAULT_AGENT = "parrot"
 OFFER = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n..."
 ANSWER = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=ice-lite\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n..."
 FRAGMENT = "a=ice-ufrag:x9Qf\r\na=ice-pwd:mCoZhVBg0bPUgRmDaPGqkf2I\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\n"
-_ID = "ses_frankfurt_3k9v0c7w1h5t2n8qzx4d"
-_PLACEMENT: Any = {
-    "caller": "region frankfurt asked for",
+SESSION_ID = "ses_frankfurt_3k9v0c7w1h5t2n8qzx4d"
+PLACEMENT: Any = {
+    "caller": "round trips to 2 regions measured by the caller; GeoIP says Mainz, DE",
+    "evidence": {
+        "address": "81.2.69.160",
+        "networks": ["81.2.69.0/24", "AS20712"],
+        "place": {"latitude": 50.0, "longitude": 8.27},
+        "asked": None,
+        "measured": {"frankfurt": 8.4, "virginia": 92.1},
+        "learned": {},
+    },
     "edges": [
         {
             "id": "edge-frankfurt",
             "region": "frankfurt",
+            "latitude": 50.11,
+            "longitude": 8.68,
             "chosen": True,
-            "why": "0 km, 4 ms expected; 3 of 500 places taken",
+            "possible": True,
+            "rank": 1,
+            "cost_ms": 9.9,
+            "why": "8.4 ms measured by the caller; 1.5 ms to worker-0; 3 of 500 places taken",
+            "terms": [
+                {"policy": "caller_rtt", "ms": 8.4, "why": "8.4 ms measured by the caller"},
+                {"policy": "worker_rtt", "ms": 1.5, "why": "1.5 ms to worker-0"},
+                {"policy": "load", "ms": 0.0, "why": "3 of 500 places taken"},
+            ],
         },
-        {"id": "edge-virginia", "region": "virginia", "chosen": False, "why": "6551 km, 96 ms expected; idle"},
     ],
-    "workers": [{"id": "worker-0", "chosen": True, "why": "3 of 200 places taken"}],
+    "workers": [
+        {
+            "id": "worker-0",
+            "chosen": True,
+            "possible": True,
+            "rank": 1,
+            "cost_ms": 1.5,
+            "why": "3 of 200 places taken, 1.5 ms from the edge",
+        }
+    ],
+    "left_out": 0,
     "signaling_ms": {"membership": 0.6, "claim": 0.5, "edge": 2.9},
 }
 
 Agent = Annotated[str, Field(min_length=1, max_length=64)]
 RegionName = Annotated[str, Field(min_length=1, max_length=32)]
 RoomName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+RoundTrips = Annotated[
+    dict[RegionName, Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)]], Field(max_length=64)
+]
+
+
+class TurnWishes(BaseModel):
+    """How the agent shall take turns with this caller; its own code may change that in mid-call."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    eagerness: Eagerness | None = None
+    """How soon it takes the floor: low, medium, high, or auto, which adapts most to the caller's own pauses."""
+    mode: Mode | None = None
+    """automatic, or manual: only commands and the caller's talk button end turns."""
+    interruptions: Interruptions | None = None
+    """What of the caller's may cut what it says: speech, only words that were recognised, or never."""
 
 
 class CreateSession(BaseModel):
@@ -55,8 +102,40 @@ class CreateSession(BaseModel):
     """The room to join: its members hear each other. It lives on the edge of its first member."""
     region: RegionName | None = None
     """Where the session shall live, if there is room."""
+    rtts: RoundTrips = {}
+    """Round trips in milliseconds by region, as measured with the probes that /v1/regions lists."""
     metadata: dict[str, Any] = {}
     """Any JSON object, for the agent."""
+    turns: TurnWishes = TurnWishes()
+    """How the agent shall take turns; what is not said is as the agent has it."""
+    recording: bool = False
+    """Whether the session is recorded, of which the caller is told. The operator and a session token must allow it."""
+
+
+MemberName = Annotated[str, Field(min_length=1, max_length=32)]
+
+
+class MoveSession(BaseModel):
+    """A new offer for a session that comes to another edge."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        use_attribute_docstrings=True,
+        json_schema_extra={"examples": [{"sdp": OFFER, "lost": ["edge-frankfurt"]}]},
+    )
+
+    sdp: str = Field(min_length=1)
+    """The SDP offer of a new connection, beside the old one."""
+    lost: list[MemberName] = Field(default=[], max_length=8)
+    """Edges and workers that the caller has lost, or was told are lost: they are not taken again."""
+    region: RegionName | None = None
+    """Where the session shall live, if there is room."""
+    agent: Agent | None = None
+    """Who talks: only asked for where the session's record was lost."""
+    metadata: dict[str, Any] = {}
+    """The same of the metadata."""
+    turns: TurnWishes = TurnWishes()
+    """How the agent shall take turns, where another worker takes the session."""
 
 
 class _Document(BaseModel):
@@ -71,14 +150,14 @@ class SessionCreated(_Document):
         json_schema_extra={
             "examples": [
                 {
-                    "id": _ID,
+                    "id": SESSION_ID,
                     "sdp": ANSWER,
                     "agent": "parrot",
                     "edge": "edge-frankfurt",
                     "region": "frankfurt",
                     "worker": "worker-0",
                     "epoch": 1795476911983,
-                    "placement": _PLACEMENT,
+                    "placement": PLACEMENT,
                 }
             ]
         },
@@ -95,7 +174,7 @@ class SessionCreated(_Document):
     epoch: int
     """Grows with each owner of the session."""
     placement: dict[str, Any]
-    """Where the caller was believed to be, and each candidate with its reason."""
+    """What was known of the caller, and the best candidates with their costs in milliseconds and reasons."""
 
     @classmethod
     def of(cls, placed: Placed) -> SessionCreated:
@@ -120,7 +199,7 @@ class Session(_Document):
         json_schema_extra={
             "examples": [
                 {
-                    "id": _ID,
+                    "id": SESSION_ID,
                     "state": "connected",
                     "agent": "parrot",
                     "edge": "edge-frankfurt",
@@ -132,7 +211,7 @@ class Session(_Document):
                     "ended_ms": None,
                     "reason": None,
                     "metadata": {},
-                    "placement": _PLACEMENT,
+                    "placement": PLACEMENT,
                     "setup_us": {"first_check": 5210, "nominated": 5400, "dtls": 31000, "first_packet": 52000},
                     "quality": {
                         "expected": 513,
@@ -143,6 +222,7 @@ class Session(_Document):
                     },
                     "remote": "127.0.0.1:51234",
                     "security": "DTLS1.3 AEAD_AES_128_GCM",
+                    "trace_id": "0af7651916cd43dd8448eb211c80319c",
                 }
             ]
         },
@@ -164,8 +244,11 @@ class Session(_Document):
     reason: str | None = None
     """Why it ended: bye, hangup, api, consent, dtls, error, worker, drain, moved, timeout, setup_failed or
     edge_restarted."""
+    subject: str | None = None
+    """Whom the session token stood for that it was made with; none where that was an API key."""
     metadata: dict[str, Any] = {}
     placement: dict[str, Any] = {}
+    """What was known of the caller, and the best candidates with their costs in milliseconds and reasons."""
     setup_us: dict[str, int] = {}
     """Steps of the set-up at the edge, in microseconds since the offer."""
     quality: dict[str, float] = {}
@@ -174,6 +257,8 @@ class Session(_Document):
     """The address that the caller's media comes from."""
     security: str | None = None
     """DTLS version and SRTP profile."""
+    trace_id: str | None = None
+    """Of its trace in OpenTelemetry; none where it is not recorded."""
 
     @classmethod
     def of(cls, record: SessionRecord, live: edge_pb2.GetSessionResponse | None = None) -> Session:
@@ -187,24 +272,54 @@ class Session(_Document):
             edge=record.edge,
             region=record.region,
             worker=record.worker,
-            room=record.room or None,
+            room=room_name(record.room) or None,
             caller=record.caller,
             epoch=record.epoch,
             created_ms=record.created_ms,
             ended_ms=record.ended_ms,
             reason=outcome.get("reason"),
+            subject=record.owner or None,
             metadata=dict(record.metadata),
             placement=dict(record.placement),
             setup_us=dict(live.setup_us) if live else setup_us,
             quality=dict(live.quality) if live else quality,
             remote=live.remote or None if live else None,
             security=live.security or None if live else None,
+            trace_id=trace_id(record.trace) or None,
         )
+
+
+Next = Annotated[
+    str | None, Field(description="The cursor of the next page; null where this is the last.", examples=[None])
+]
 
 
 class SessionList(_Document):
     sessions: list[Session]
     """The newest first."""
+    next: Next = None
+    regions_away: list[str] = []
+    """Regions whose own Redis does not answer, `all` for that of the others: what was begun there is not here."""
+
+
+class DrainDocument(_Document):
+    """A member that lets its sessions go."""
+
+    since_ms: int
+    """When it was ordered, in milliseconds since 1970, by Redis's clock."""
+    until_ms: int
+    """When the sessions that are left will be ended."""
+    sessions_before: int
+    """Sessions that it had when it was ordered; `sessions` of the member are those that are left."""
+
+    @classmethod
+    def of(cls, drain: Drain | None) -> DrainDocument | None:
+        if drain is None:
+            return None
+        return cls(since_ms=drain.since_ms, until_ms=drain.until_ms, sessions_before=drain.sessions)
+
+
+_NO_DRAIN: Any = {"draining": False, "drain": None}
 
 
 class Edge(_Document):
@@ -220,7 +335,7 @@ class Edge(_Document):
                     "tcp": ["192.0.2.1:4000", "[2001:db8::1]:4000"],
                     "capacity": 500,
                     "sessions": 3,
-                    "draining": False,
+                    **_NO_DRAIN,
                 }
             ]
         }
@@ -237,6 +352,8 @@ class Edge(_Document):
     capacity: int
     sessions: int
     draining: bool
+    """Whether it takes no new sessions."""
+    drain: DrainDocument | None = None
 
     @classmethod
     def of(cls, record: EdgeRecord) -> Edge:
@@ -250,20 +367,20 @@ class Edge(_Document):
             capacity=record.capacity,
             sessions=record.sessions,
             draining=record.draining,
+            drain=DrainDocument.of(record.drain),
         )
 
 
 class EdgeList(_Document):
     edges: list[Edge]
+    next: Next = None
 
 
 class WorkerDocument(_Document):
     model_config = ConfigDict(
         title="Worker",
         json_schema_extra={
-            "examples": [
-                {"id": "worker-0", "agents": ["echo", "parrot"], "capacity": 200, "sessions": 3, "draining": False}
-            ]
+            "examples": [{"id": "worker-0", "agents": ["echo", "parrot"], "capacity": 200, "sessions": 3, **_NO_DRAIN}]
         },
     )
 
@@ -272,6 +389,8 @@ class WorkerDocument(_Document):
     capacity: int
     sessions: int
     draining: bool
+    """Whether it takes no new sessions."""
+    drain: DrainDocument | None = None
 
     @classmethod
     def of(cls, record: WorkerRecord) -> WorkerDocument:
@@ -281,11 +400,13 @@ class WorkerDocument(_Document):
             capacity=record.capacity,
             sessions=record.sessions,
             draining=record.draining,
+            drain=DrainDocument.of(record.drain),
         )
 
 
 class WorkerList(_Document):
     workers: list[WorkerDocument]
+    next: Next = None
 
 
 class AgentDocument(_Document):
@@ -309,6 +430,7 @@ class AgentDocument(_Document):
 
 class AgentList(_Document):
     agents: list[AgentDocument]
+    next: Next = None
 
 
 class ProblemDocument(_Document):

@@ -8,10 +8,8 @@ import asyncio
 import json
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import grpc
 
 from antiphon import telemetry
 from antiphon.errors import (
@@ -19,6 +17,7 @@ from antiphon.errors import (
     BadRequestError,
     NoEdgeError,
     NoWorkerError,
+    OverLimitError,
     RoomConflictError,
     RoomSettledError,
     StaleEpochError,
@@ -27,38 +26,29 @@ from antiphon.errors import (
     UnknownSessionError,
 )
 from antiphon.ids import new_session_id
-from antiphon.placement import Evidence, Ranking, gather, rank_edges, rank_workers
+from antiphon.recordings import RECORDING_KEY
 from antiphon.signaling.edges import EdgeRefusedError
-from antiphon.signaling.joining import agent_of, full_room, only
+from antiphon.signaling.joining import full_room
 from antiphon.signaling.metrics import PLACEMENTS, SETUP_SECONDS
 from antiphon.signaling.sdp import ice_ufrag
+from antiphon.signaling.searching import Search
+from antiphon.spans import TRACE_KEY, trace_id
+from antiphon.turns import TURNS_KEY
 from antiphon.wire.control.v1 import edge_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from antiphon.cluster import Claim, Cluster, Membership
-    from antiphon.placement import Locator, Policy
+    from antiphon.cluster import Claim, Cluster
     from antiphon.signaling.edges import Edges
+    from antiphon.signaling.survey import Survey, Surveyor, Wish
+    from antiphon.signaling.without_redis import WithoutRedis
+    from antiphon.spans import Span, Tracing
 
 _log = telemetry.get_logger("signaling")
-_ATTEMPTS = 2
 _ROOM_ATTEMPTS = 3
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a caller asks for."""
-
-    offer: str
-    agent: str
-    """Empty for none, which only a session in a room may ask for."""
-    region: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    data_channel: int | None = None
-    caller: str = ""
-    room: str = ""
-    """The room to join; empty for none."""
+_OURS = frozenset({RECORDING_KEY, TRACE_KEY})
+"""What only signaling may say in a session's metadata."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +79,14 @@ def etag(ufrag: str, epoch: int) -> str:
 class Placer:
     """Holds what set-ups share."""
 
-    def __init__(self, cluster: Cluster, edges: Edges, locator: Locator, policy: Policy) -> None:
+    def __init__(
+        self, cluster: Cluster, edges: Edges, surveyor: Surveyor, without: WithoutRedis, tracing: Tracing
+    ) -> None:
+        self._tracing = tracing
+        self._without = without
         self._cluster = cluster
         self._edges = edges
-        self._locator = locator
-        self._policy = policy
+        self._surveyor = surveyor
         self._undoing: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
@@ -101,20 +94,25 @@ class Placer:
         await asyncio.gather(*self._undoing)
 
     async def place(self, wish: Wish) -> Placed:
-        """Raises BadOfferError, BadRequestError, UnknownAgentError, RoomConflictError, NoEdgeError, NoWorkerError,
-        UnavailableError.
+        """Raises BadOfferError, BadRequestError, UnknownAgentError, RoomConflictError, OverLimitError, NoEdgeError,
+        NoWorkerError, UnavailableError.
         """
         steps: dict[str, float] = {}
-        try:
-            with _timed(steps, "total"):
-                placed = await self._place(wish, steps)
-        except Exception as error:
-            PLACEMENTS.labels("none", _outcome(error)).inc()
-            raise
+        with self._tracing.span("placement", agent=wish.agent, project=wish.project) as span:
+            if wish.moving is not None:
+                span.follows(wish.moving.record.trace)
+            try:
+                with _timed(steps, "total"):
+                    placed = await self._place(wish, steps, span)
+            except Exception as error:
+                PLACEMENTS.labels("none", _outcome(error)).inc()
+                span.end(_outcome(error))
+                raise
         PLACEMENTS.labels(placed.region, "placed").inc()
         _log.info(
             "session placed",
             session=placed.id,
+            project=wish.project,
             agent=placed.agent,
             edge=placed.edge,
             worker=placed.worker,
@@ -122,24 +120,25 @@ class Placer:
         )
         return placed
 
-    async def _place(self, wish: Wish, steps: dict[str, float]) -> Placed:
+    async def _place(self, wish: Wish, steps: dict[str, float], span: Span) -> Placed:
         for _ in range(_ROOM_ATTEMPTS):
             with suppress(RoomSettledError):
-                return await self._search(wish, steps)
-        return await self._search(wish, steps)
+                return await self._search(wish, steps, span)
+        return await self._search(wish, steps, span)
 
-    async def _search(self, wish: Wish, steps: dict[str, float]) -> Placed:
+    async def _search(self, wish: Wish, steps: dict[str, float], span: Span) -> Placed:
         with _timed(steps, "membership"):
-            membership = await self._cluster.members()
-            room = await self._cluster.room(wish.room) if wish.room else None
-        if room is not None:
-            wish = replace(wish, agent=agent_of(room, wish.agent))
-        evidence = gather(wish.caller, wish.region, membership.edges, self._locator)
-        edges = rank_edges(self._policy, evidence, membership.edges)
-        workers = _workers(wish.agent, membership)
-        if room is not None:
-            edges, workers = only(edges, room.edge), only(workers, room.worker)
-        search = _Search(edges, workers, evidence)
+            survey = await self._surveyor.survey(wish)
+        span.event("surveyed", candidates=len(survey.edges.choices))
+        wish, room = survey.wish, survey.room
+        if wish.recording and not wish.agent:
+            raise BadRequestError("a room without an agent has no worker, which is what records: leave out recording")
+        if wish.moving is None:  # who moves has a worker
+            survey.require_workers()
+        search = Search(survey)
+        if wish.moving is not None:
+            search.avoid(wish.moving.lost)
+            search.prefer(wish.moving.to)
         while search.remaining:
             claim = await self._claim(wish, search, steps)
             if claim is None:
@@ -148,14 +147,16 @@ class Placer:
                 with _timed(steps, "edge"):
                     opened = await self._edges.open(claim.edge.control, _request(wish, claim))
             except EdgeRefusedError as error:
-                self._undo(claim, opened_perhaps=error.unreachable)
+                span.event("refused", edge=claim.edge.id, worker=claim.worker.id, reason=error.reason)
+                await self._undo(claim, wish, opened_perhaps=error.unreachable)
                 search.failed(claim, error)
                 continue
             except BaseException:
-                self._undo(claim, opened_perhaps=True)
+                await self._undo(claim, wish, opened_perhaps=True)
                 raise
             placement = {**search.explain(claim), "signaling_ms": {k: round(v, 2) for k, v in steps.items()}}
-            await self._note(claim, opened.ufrag, wish, placement)
+            await self._note(claim, opened.ufrag, survey, placement)
+            span.tell(**search.told(claim))
             return Placed(
                 id=claim.session,
                 epoch=claim.epoch,
@@ -172,128 +173,100 @@ class Placer:
             raise full_room(room, search.nothing_left()) from None
         raise search.nothing_left()
 
-    async def _claim(self, wish: Wish, search: _Search, steps: dict[str, float]) -> Claim | None:
+    async def _claim(self, wish: Wish, search: Search, steps: dict[str, float]) -> Claim | None:
         """A claim touches one region, whose name the session's id carries; None where that region has no room."""
-        region, group = search.next_region()
-        with _timed(steps, "claim"):
-            try:
-                claim = await self._cluster.claim(
-                    new_session_id(region),
-                    agent=wish.agent,
-                    edges=group,
-                    workers=search.workers,
-                    caller=wish.caller,
-                    room=wish.room,
-                    metadata=wish.metadata,
-                    placement=search.explain(None),
-                )
-            except NoEdgeError as error:
-                search.without_room(group, error)
+        region, group, workers = search.next_region()
+        session = wish.moving.record.id if wish.moving else new_session_id(region)
+        with (
+            _timed(steps, "claim"),
+            self._tracing.span("claim", session=session, region=region, attempt=search.attempt) as span,
+        ):
+            claim = await self._claim_in(region, group, workers, session, wish, search)
+            if claim is None:
+                span.end("no_room")
+            else:
+                span.tell(**search.told(claim))
+            return claim
+
+    async def _claim_in(
+        self, region: str, group: list[str], workers: list[str], session: str, wish: Wish, search: Search
+    ) -> Claim | None:
+        if region in search.survey.remembered:
+            return self._without.claim(search.survey.membership, agent=wish.agent, edges=group, workers=workers)
+        moving = wish.moving
+        try:
+            claim = await self._cluster.claim(
+                session,
+                previous=moving.record.epoch if moving else 0,
+                agent=wish.agent,
+                edges=group,
+                region=region,
+                workers=moving.workers(workers) if moving else workers,
+                caller=wish.caller,
+                room=wish.scoped_room,
+                project=wish.project,
+                owner=wish.owner,
+                quota=wish.quota,
+                recording=wish.recording,
+                metadata=wish.metadata,
+                networks=search.survey.networks,
+            )
+        except NoEdgeError as error:
+            search.without_room(group, error)
+            return None
+        except UnavailableError as error:  # Redis went away since the survey
+            if type(error) is not UnavailableError or moving or wish.room:
+                raise
+            if self._cluster.several and region != self._without.region:
+                search.without_room(group, error, f"region {region}'s Redis does not answer")
                 return None
+            members = self._without.membership(error) or search.survey.membership
+            return self._without.claim(members, agent=wish.agent, edges=search.remaining, workers=workers)
         search.refused |= claim.refused
         return claim
 
-    async def _note(self, claim: Claim, ufrag: str, wish: Wish, placement: Mapping[str, Any]) -> None:
+    async def _note(self, claim: Claim, ufrag: str, survey: Survey, placement: Mapping[str, Any]) -> None:
         """The caller has its answer whether or not Redis still hears of it."""
+        wish = survey.wish
+        found: dict[str, str | Mapping[str, Any]] = {
+            "evidence": survey.known,
+            "movable": "1" if wish.movable and not wish.room else "",
+            "ufrag": ufrag,
+            "caller_ufrag": ice_ufrag(wish.offer) or "",
+            "placement": placement,
+        }
+        if wish.moving is None and trace_id(wish.trace):
+            found["trace"] = wish.trace
+        if not claim.written:
+            known = {"agent": wish.agent, "caller": wish.caller, "project": wish.project, "owner": wish.owner}
+            self._without.placed(claim, {**known, "metadata": wish.metadata, **found})
+            return
         try:
-            await self._cluster.update(
-                claim.session,
-                claim.epoch,
-                state="live",
-                ufrag=ufrag,
-                caller_ufrag=ice_ufrag(wish.offer) or "",
-                placement=placement,
-            )
+            await self._cluster.update(claim.session, claim.epoch, at=claim.edge.id, state="live", **found)
         except (UnavailableError, UnknownSessionError, StaleEpochError) as error:
             _log.warning("session's record not completed", session=claim.session, error=str(error))
 
-    def _undo(self, claim: Claim, *, opened_perhaps: bool) -> None:
-        task = asyncio.create_task(self._release(claim, opened_perhaps=opened_perhaps))
+    async def _undo(self, claim: Claim, wish: Wish, *, opened_perhaps: bool) -> None:
+        task = asyncio.create_task(self._release(claim, moves=wish.moving is not None, opened_perhaps=opened_perhaps))
         self._undoing.add(task)
         task.add_done_callback(self._undoing.discard)
+        if wish.moving is not None:  # the next attempt starts from where the session was
+            await asyncio.shield(task)
 
-    async def _release(self, claim: Claim, *, opened_perhaps: bool) -> None:
+    async def _release(self, claim: Claim, *, moves: bool, opened_perhaps: bool) -> None:
         try:
-            await self._cluster.release(claim.session, claim.epoch, {"reason": "setup_failed"})
+            if not claim.written:
+                pass
+            elif moves:
+                await self._cluster.revert(claim.session, claim.epoch, edge=claim.edge.id)
+            else:
+                await self._cluster.release(claim.session, claim.epoch, {"reason": "setup_failed"}, edge=claim.edge.id)
         except (UnavailableError, StaleEpochError) as error:
             _log.warning("claim not released: its slot expires", session=claim.session, error=str(error))
         if opened_perhaps:  # its answer may have come too late
             request = edge_pb2.CloseSessionRequest(session=claim.session, epoch=claim.epoch, reason="api")
             with suppress(EdgeRefusedError):
                 await self._edges.close_session(claim.edge.control, request)
-
-
-class _Search:
-    """Edges and workers not yet tried, and what was learned of those that were."""
-
-    def __init__(self, edges: Ranking, workers: Ranking, evidence: Evidence) -> None:
-        self.remaining = edges.possible
-        self.workers = workers.possible
-        self.refused: dict[str, str] = {}
-        self._all_edges = edges
-        self._all_workers = workers
-        self._evidence = evidence
-        self._regions = {choice.id: choice.region for choice in edges.choices}
-        self._attempts = 0
-        self._last: Exception | None = None
-
-    def next_region(self) -> tuple[str, list[str]]:
-        region = self._regions[self.remaining[0]]
-        return region, [name for name in self.remaining if self._regions[name] == region]
-
-    def without_room(self, group: list[str], error: NoEdgeError) -> None:
-        self.refused |= dict.fromkeys(group, "no room")
-        self.remaining = [name for name in self.remaining if name not in group]
-        self._last = self._last or error
-
-    def failed(self, claim: Claim, error: EdgeRefusedError) -> None:
-        """Another edge, or another worker where the link failed, may do better. Raises the request's own fault."""
-        if error.blames_the_request:
-            raise _blame(error) from None
-        _log.warning("edge refused a session", edge=claim.edge.id, reason=error.reason, error=str(error))
-        self._attempts += 1
-        self._last = _failure(claim, error)
-        others = [name for name in self.workers if name != claim.worker.id]
-        if error.reason == "link_down" and others:
-            self.refused[claim.worker.id] = "out of the edge's reach"
-            self.workers = others
-        else:
-            self.refused[claim.edge.id] = error.reason.replace("_", " ")
-            self.remaining = [name for name in self.remaining if name != claim.edge.id]
-        if self._attempts >= _ATTEMPTS:
-            self.remaining = []
-
-    def nothing_left(self) -> Exception:
-        if self._last is not None:
-            return self._last
-        reasons = (
-            ", ".join(f"{choice.id} {choice.why}" for choice in self._all_edges.choices)
-            or "none is there: start one with `antiphon edge`"
-        )
-        return NoEdgeError(f"no edge can take a session: {reasons}")
-
-    def explain(self, claim: Claim | None) -> dict[str, Any]:
-        edge, worker = (claim.edge.id, claim.worker.id) if claim else ("", "")
-        return {
-            "caller": self._evidence.how,
-            "edges": self._all_edges.explain(edge, self.refused),
-            "workers": self._all_workers.explain(worker, self.refused),
-        }
-
-
-def _workers(agent: str, membership: Membership) -> Ranking:
-    ranking = rank_workers(agent, membership.workers)
-    if not agent:
-        return ranking
-    if not membership.workers:
-        raise NoWorkerError("no worker is there: start one with `antiphon worker`")
-    if not ranking.choices:
-        known = ", ".join(sorted({name for worker in membership.workers for name in worker.agents})) or "none"
-        raise UnknownAgentError(f"no live worker has the agent {agent!r}; known agents: {known}")
-    if not ranking.possible:
-        reasons = ", ".join(f"{choice.id} {choice.why}" for choice in ranking.choices)
-        raise NoWorkerError(f"no worker with the agent {agent!r} has room: {reasons}")
-    return ranking
 
 
 def _request(wish: Wish, claim: Claim) -> edge_pb2.OpenSessionRequest:
@@ -304,27 +277,21 @@ def _request(wish: Wish, claim: Claim) -> edge_pb2.OpenSessionRequest:
         agent=wish.agent,
         worker=claim.worker.id,
         worker_address=claim.worker.link,
-        metadata=json.dumps(dict(wish.metadata)),
+        metadata=json.dumps(_told_to_worker(wish)),
         caller=wish.caller,
         data_channel=wish.data_channel,
-        room=wish.room,
+        room=wish.scoped_room,
+        project=wish.project,
+        owner=wish.owner,
     )
 
 
-def _blame(error: EdgeRefusedError) -> BadRequestError:
-    if error.reason != "bad_offer":
-        return BadRequestError(str(error))
-    line = error.metadata.get("line", "")
-    expected = error.metadata.get("expected", "")
-    words = f"{error}; expected {expected}" if expected else str(error)
-    return BadOfferError(words, line=int(line) if line.isdigit() else 0)
-
-
-def _failure(claim: Claim, error: EdgeRefusedError) -> UnavailableError:
-    words = f"edge {claim.edge.id} could not take the session: {error}"
-    if error.code is grpc.StatusCode.UNAVAILABLE and error.reason == "link_down":
-        return NoWorkerError(words)
-    return NoEdgeError(words)
+def _told_to_worker(wish: Wish) -> dict[str, Any]:
+    """The application's metadata, and what only signaling may say."""
+    told: dict[str, Any] = {key: value for key, value in wish.metadata.items() if key not in _OURS}
+    told |= {TURNS_KEY: wish.turns} if wish.turns else {}
+    told |= {TRACE_KEY: {"root": wish.trace}} if wish.trace else {}
+    return told | ({RECORDING_KEY: {"project": wish.project}} if wish.recording else {})
 
 
 def _outcome(error: Exception) -> str:
@@ -335,7 +302,10 @@ def _outcome(error: Exception) -> str:
         NoEdgeError: "no_edge",
         NoWorkerError: "no_worker",
         RoomConflictError: "room_conflict",
+        OverLimitError: "over_quota",
         RoomSettledError: "room_settled",
+        StaleEpochError: "stale_epoch",
+        UnknownSessionError: "unknown_session",
         UnavailableError: "unavailable",
     }.get(type(error), "failed")
 

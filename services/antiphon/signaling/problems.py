@@ -51,7 +51,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word
         return JSONResponse(document, self.status, self.headers, media_type=_MEDIA_TYPE)
 
 
-def problem_of(error: errors.AntiphonError) -> Problem:  # noqa: PLR0911 - a table
+def problem_of(error: errors.AntiphonError) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a table
     """How an error is told over HTTP."""
     text = str(error)
     match error:
@@ -67,16 +67,28 @@ def problem_of(error: errors.AntiphonError) -> Problem:  # noqa: PLR0911 - a tab
             return Problem(404, "unknown_session", text)
         case errors.UnknownRoomError():
             return Problem(404, "unknown_room", text)
+        case errors.UnknownMemberError():
+            return Problem(404, "unknown_member", text)
+        case errors.UnknownRecordingError():
+            return Problem(404, "unknown_recording", text)
         case errors.RoomConflictError():
             return Problem(409, "room_conflict", text)
+        case errors.ForbiddenError():
+            return Problem(403, "forbidden", text)
+        case errors.OverLimitError():
+            return Problem(429, error.what, text, headers=_retry(error.retry_after))
         case errors.StaleEpochError():
             return Problem(409, "stale_epoch", text)
         case errors.UnavailableError():
             code = {errors.NoEdgeError: "no_edge", errors.NoWorkerError: "no_worker"}.get(type(error), "unavailable")
-            return Problem(503, code, text, headers={"Retry-After": str(max(1, math.ceil(error.retry_after)))})
+            return Problem(503, code, text, headers=_retry(error.retry_after))
         case _:
             _log.error("request failed", exc_info=error)
             return Problem(500, "internal", "this is our fault: signaling's log tells more")
+
+
+def _retry(after: float) -> dict[str, str]:
+    return {"Retry-After": str(max(1, math.ceil(after)))}
 
 
 def install(app: FastAPI, routes: Iterable[BaseRoute]) -> None:
@@ -114,12 +126,10 @@ def install(app: FastAPI, routes: Iterable[BaseRoute]) -> None:
 
 
 def _no_such(request: Request, routes: list[BaseRoute]) -> Problem:
-    methods = {
-        method
-        for route in routes
-        if route.matches(request.scope)[0] is not Match.NONE
-        for method in getattr(route, "methods", None) or ()
-    }
+    matching = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    verb = request.url.path.rpartition(":")[2]  # what ends in :move is no session's id, though the pattern takes it
+    own = [route for route in matching if getattr(route, "path", "").endswith(f":{verb}")] or matching
+    methods = {method for route in own for method in getattr(route, "methods", None) or ()}
     if methods and request.method not in methods:
         allowed = ", ".join(sorted(methods))
         detail = f"{request.url.path} takes {allowed}, not {request.method}"

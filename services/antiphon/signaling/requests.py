@@ -1,27 +1,30 @@
-"""What stands between the socket and a handler: size and time limits of bodies, media types, and who is asking."""
+"""What stands between the socket and a handler: size and time limits of bodies, media types, and names of this node."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-from fastapi import Request  # noqa: TC002 - FastAPI reads the annotations of dependencies
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 
-from antiphon.config import is_loopback
+from antiphon.config_base import is_loopback
+from antiphon.placement import LOCATION_HEADERS, Origin, joined, origin_of
 from antiphon.signaling.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from pydantic import SecretStr
+    from fastapi import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from antiphon.config import AuthConfig
+    from antiphon.config import GeoIPConfig
 
+JSON = "application/json"
 _BODY_S = 10.0
+
+Document = TypeVar("Document", bound=BaseModel)
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -40,6 +43,8 @@ async def read_body(request: Request, limit: int) -> bytes:
         raise Problem(
             408, "request_timeout", f"the body did not arrive within {_BODY_S:.0f} s", headers={"Connection": "close"}
         ) from None
+    except ClientDisconnect:
+        raise Problem(400, "request_aborted", "the caller left before its body was complete") from None
     return bytes(body)
 
 
@@ -61,6 +66,24 @@ def read_text(body: bytes) -> str:
         raise Problem(400, "bad_request", f"line {line} of the body is not UTF-8", line=line) from None
 
 
+def read_json(kind: type[Document], text: str) -> Document:
+    """Takes what the schema says, and no "yes" for true. Raises Problem, which names the field."""
+    try:
+        return kind.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise Problem(400, "bad_request", f"{field or 'the body'}: {message}", field=field) from None
+
+
+def origin(request: Request, config: GeoIPConfig) -> Origin:
+    """Where the request comes from, as far as proxies are ours."""
+    peer = request.client.host if request.client else ""
+    names = (config.forwarded_header, *LOCATION_HEADERS[config.location_headers])
+    return origin_of(peer, joined(names, request.headers.getlist), config)
+
+
 def media_type(request: Request, *accepted: str) -> str:
     """The body's media type, which must be one of `accepted`. Raises Problem."""
     found = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -74,33 +97,6 @@ def media_type(request: Request, *accepted: str) -> str:
             headers={header: listed},
         )
     return found
-
-
-class Gate:
-    """Lets through who has a key, where keys are configured."""
-
-    def __init__(self, config: AuthConfig) -> None:
-        self._keys: Mapping[str, SecretStr] | None = config.api_keys if config.mode == "keys" else None
-
-    async def __call__(self, request: Request) -> None:
-        """A dependency of every route under /v1. Raises Problem."""
-        if self._keys is None:
-            return
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not self._knows(token.strip()):
-            raise Problem(
-                401,
-                "unauthorized",
-                "an API key is needed: Authorization: Bearer <id>.<secret>",
-                headers={"WWW-Authenticate": 'Bearer realm="antiphon"'},
-            )
-
-    def _knows(self, token: str) -> bool:
-        """Takes as long for a wrong secret as for an unknown id."""
-        name, _, secret = token.partition(".")
-        known = (self._keys or {}).get(name)
-        expected = known.get_secret_value() if known else "\0"
-        return hmac.compare_digest(secret.encode(), expected.encode()) and known is not None
 
 
 class LoopbackNames:

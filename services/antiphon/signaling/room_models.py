@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.json_schema import SkipJsonSchema  # noqa: TC002 - pydantic reads it
+
+from antiphon.ids import room_name
+from antiphon.signaling.models import Next  # noqa: TC001 - pydantic reads it
 
 if TYPE_CHECKING:
     from antiphon.cluster import RoomRecord
@@ -35,13 +39,23 @@ class MemberChange(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         use_attribute_docstrings=True,
-        json_schema_extra={"examples": [{"muted": True}, {"hears": [_OTHER]}, {"muted": False, "hears": "all"}]},
+        json_schema_extra={
+            "examples": [{"muted": True}, {"hears": [_OTHER]}, {"muted": False, "hears": "all"}],
+            "minProperties": 1,
+        },
     )
 
-    muted: bool | None = None
+    muted: bool | SkipJsonSchema[None] = None
     """Whether nobody hears it: neither the other members nor the agent."""
-    hears: Hears | None = None
+    hears: Hears | SkipJsonSchema[None] = None
     """Whom it hears."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _something(cls, value: Any) -> Any:  # noqa: ANN401
+        if isinstance(value, dict) and (not value or None in value.values()):
+            raise ValueError("nothing is to change: say muted, hears or both")
+        return value
 
 
 class Member(BaseModel):
@@ -89,7 +103,7 @@ class Room(BaseModel):
         members = [Member.of(member) for member in live.members] if live else []
         connected = {member.session for member in members}
         return cls(
-            name=record.name,
+            name=room_name(record.name),
             edge=record.edge,
             region=record.region,
             agent=record.agent or None,
@@ -103,3 +117,4 @@ class RoomList(BaseModel):
     """Rooms with somebody in them, by name."""
 
     rooms: list[Room]
+    next: Next = None

@@ -12,6 +12,7 @@ import uvicorn
 from antiphon import telemetry
 from antiphon.errors import ConfigError
 from antiphon.signaling.app import create_app
+from antiphon.signaling.protocol import BoundedProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +35,8 @@ async def run(config: Config, *, started: Callable[[int], None] | None = None) -
     server = _Server(
         uvicorn.Config(
             app,
-            http="h11",  # it bounds the size of headers, which uvicorn's faster choice, httptools, does not
+            http=BoundedProtocol,  # on h11: uvicorn's faster choice, httptools, bounds no headers
+            h11_max_incomplete_event_size=settings.max_header_bytes,
             log_config=None,
             access_log=False,
             server_header=False,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from antiphon import telemetry
 from antiphon.errors import BadRequestError, StaleEpochError, UnavailableError, UnknownSessionError
-from antiphon.ids import session_region
+from antiphon.ids import scoped_room, session_region
 from antiphon.signaling.edges import EdgeRefusedError
 from antiphon.signaling.placing import etag
 from antiphon.signaling.problems import Problem
@@ -17,10 +18,12 @@ from antiphon.signaling.sdp import ice_ufrag
 from antiphon.wire.control.v1 import edge_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from antiphon.access import Identity
     from antiphon.cluster import Cluster, EdgeRecord, SessionRecord
     from antiphon.signaling.edges import Edges
+    from antiphon.signaling.paging import SessionQuery
 
 _log = telemetry.get_logger("signaling")
 _LIVING = frozenset({"claimed", "live"})
@@ -34,16 +37,35 @@ class Sessions:
         self._cluster = cluster
         self._edges = edges
 
-    async def record(self, session: str) -> SessionRecord:
-        """Raises UnknownSessionError, UnavailableError."""
+    async def record(self, session: str, who: Identity) -> SessionRecord:
+        """Raises UnknownSessionError, also where it is another's; UnavailableError."""
         record = await self._cluster.session(session) if session_region(session) else None
-        if record is None:
+        if record is not None and not record.project:
+            record = await self._known_to_its_edge(record)
+        if record is None or not who.sees(record.project, record.owner):
             raise UnknownSessionError(f"there is no session {session}, or its record has expired")
         return record
 
-    async def view(self, session: str) -> tuple[SessionRecord, edge_pb2.GetSessionResponse | None]:
+    async def _known_to_its_edge(self, record: SessionRecord) -> SessionRecord:
+        """The memory was lost, and with it whose the session is: its edge still knows, and the memory hears of it."""
+        address = await self._address(record)
+        if address is None:
+            return record
+        try:
+            told = await self._edges.get(address, record.id)
+        except EdgeRefusedError:
+            return record
+        if not told.project:
+            return record
+        try:
+            await self._cluster.update(record.id, record.epoch, at=record.edge, project=told.project, owner=told.owner)
+        except (UnavailableError, UnknownSessionError, StaleEpochError) as error:
+            _log.warning("session's project not noted", session=record.id, error=str(error))
+        return replace(record, project=told.project, owner=told.owner)
+
+    async def view(self, session: str, who: Identity) -> tuple[SessionRecord, edge_pb2.GetSessionResponse | None]:
         """The record, and the edge's word where the session lives and its edge answers."""
-        record = await self.record(session)
+        record = await self.record(session, who)
         address = await self._address(record) if record.state in _LIVING else None
         if address is None:
             return record, None
@@ -54,9 +76,26 @@ class Sessions:
                 _log.warning("edge does not tell of a session", session=session, edge=record.edge, error=str(error))
             return record, None
 
-    async def listed(self, *, live: bool, limit: int) -> list[tuple[SessionRecord, edge_pb2.GetSessionResponse | None]]:
-        """The newest records, and the edges' word of those that live: each edge is asked once, for all of its own."""
-        records = await self._cluster.sessions(live=live, limit=limit)
+    async def listed(
+        self, who: Identity, query: SessionQuery
+    ) -> tuple[list[tuple[SessionRecord, edge_pb2.GetSessionResponse | None]], str | None, Sequence[str]]:
+        """A page of records, the edges' word of those that live, the next page's cursor, and regions that are away.
+
+        Each edge is asked once, for all of its own. Raises UnavailableError.
+        """
+        page = await self._cluster.sessions(
+            live=query.live,
+            limit=query.limit,
+            project=who.project,
+            after=(query.cursor or "").replace("-", " ", 1),
+            where=_wanted(who, query),
+        )
+        records = [record for record in page.records if who.sees(record.project, record.owner)]
+        return await self._with_edges_word(records), page.next.replace(" ", "-", 1) or None, page.away
+
+    async def _with_edges_word(
+        self, records: list[SessionRecord]
+    ) -> list[tuple[SessionRecord, edge_pb2.GetSessionResponse | None]]:
         members = await self._cluster.members()
         ids: dict[str, list[str]] = {}
         for record in records:
@@ -76,17 +115,19 @@ class Sessions:
         found = {session: state for one in told for session, state in one.items()}
         return [(record, found.get(record.id)) for record in records]
 
-    async def turns(self, session: str) -> list[dict[str, Any]]:
+    async def turns(self, session: str, who: Identity) -> list[dict[str, Any]]:
         """Latency traces of its turns, the oldest first. Raises UnknownSessionError, UnavailableError."""
-        await self.record(session)
+        await self.record(session, who)
         return await self._cluster.turns(session)
 
-    async def restart_ice(self, session: str, fragment: str, if_match: str | None) -> tuple[str, str] | None:
+    async def restart_ice(
+        self, session: str, who: Identity, fragment: str, if_match: str | None
+    ) -> tuple[str, str] | None:
         """The edge's fragment and the new ETag; None where the fragment only adds candidates, which ICE-lite ignores.
 
         Raises Problem, UnknownSessionError, BadRequestError, UnavailableError.
         """
-        record = await self._live(session)
+        record = await self._live(session, who)
         _check_match(if_match, etag(record.ufrag, record.epoch) if record.ufrag else None)
         ufrag = ice_ufrag(fragment)
         if ufrag is None or ufrag == record.caller_ufrag:
@@ -104,14 +145,14 @@ class Sessions:
         except EdgeRefusedError as error:
             raise _told(error, session) from None
         try:
-            await self._cluster.update(session, record.epoch, ufrag=answer.ufrag, caller_ufrag=ufrag)
+            await self._cluster.update(session, record.epoch, at=record.edge, ufrag=answer.ufrag, caller_ufrag=ufrag)
         except (UnavailableError, UnknownSessionError, StaleEpochError) as error:
             _log.warning("ICE restart not noted", session=session, error=str(error))
         return answer.sdpfrag, etag(answer.ufrag, record.epoch)
 
-    async def end(self, session: str) -> None:
+    async def end(self, session: str, who: Identity) -> None:
         """Ends it at its edge; where that is out of reach, its record at least. Ending twice is no error."""
-        record = await self.record(session)
+        record = await self.record(session, who)
         if record.state == "ended":
             return
         address = await self._address(record)
@@ -122,17 +163,25 @@ class Sessions:
             except EdgeRefusedError as error:
                 if error.code is not grpc.StatusCode.NOT_FOUND:
                     _log.warning("edge does not end a session", session=session, edge=record.edge, error=str(error))
-        await self._cluster.release(session, record.epoch, {"reason": "api"}, amend=False)
+        await self._cluster.release(session, record.epoch, {"reason": "api"}, amend=False, edge=record.edge)
 
-    async def _live(self, session: str) -> SessionRecord:
-        record = await self.record(session)
+    async def _live(self, session: str, who: Identity) -> SessionRecord:
+        record = await self.record(session, who)
         if record.state in {"ended", "lost"}:
             raise UnknownSessionError(f"session {session} is over")
         return record
 
     async def _address(self, record: SessionRecord) -> str | None:
-        edge = (await self._cluster.members()).edge(record.edge)
+        edge = await self._cluster.edge(record.edge)
         return edge.control if edge else None
+
+
+def _wanted(who: Identity, query: SessionQuery) -> dict[str, str]:
+    """What fields of the record must be."""
+    room = scoped_room(who.project, query.room) if query.room else None
+    wanted = {"owner": who.subject or None, "room": room}
+    wanted |= {name: getattr(query, name) for name in ("state", "agent", "region", "edge", "worker")}
+    return {name: value for name, value in wanted.items() if value is not None}
 
 
 def _check_match(if_match: str | None, current: str | None) -> None:

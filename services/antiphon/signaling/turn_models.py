@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from antiphon.signaling.models import Next  # noqa: TC001 - pydantic reads it
+
 _EXAMPLE: Any = {
     "turn": 1,
     "outcome": "answered",
@@ -76,3 +78,4 @@ class TurnList(BaseModel):
 
     session: str
     turns: list[TurnDocument]
+    next: Next = None

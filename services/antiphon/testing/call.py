@@ -49,7 +49,12 @@ class SimulatedCall:
         policy: TurnPolicy | None = None,
         place: SimulatedPlace | None = None,
         session: str = "ses_test_1",
+        restored: Any = None,  # noqa: ANN401
     ) -> None:
+        """restored: the checkpoint of an agent before this one, whose worker was lost."""
+        self.checkpoints: list[Any] = []
+        """What the agent wants to know again where it begins anew."""
+        self._restored = restored
         self.messages: list[Any] = []
         """What the agent sent to the caller's application."""
         self.events: list[dict[str, Any]] = []
@@ -190,7 +195,8 @@ class SimulatedCall:
     # underneath
 
     async def _open(self, info: CallInfo, agent: Agent) -> None:
-        self._call = Call(info, self._edge, self._hearing, lambda _: None)
+        kept = _Kept(self.checkpoints, self._restored)
+        self._call = Call(info, self._edge, self._hearing, lambda _: None, checkpoints=kept)
         self._edge.report = self._call.speaker.report
         rooms = self._place.rooms
         session = Session(self._call)
@@ -271,6 +277,22 @@ class SimulatedCall:
 
     def _hung_up(self, reason: str) -> None:
         self._close_call(reason)
+
+
+class _Kept:
+    """Checkpoints as a test gives and reads them."""
+
+    def __init__(self, told: list[Any], before: Any) -> None:  # noqa: ANN401
+        self._told = told
+        self._before = before
+
+    def put(self, session: str, epoch: int, text: str, *, edge: str = "", takeovers: int = 0) -> None:
+        del session, epoch, edge, takeovers
+        self._told.append(json.loads(text))
+
+    async def get(self, session: str) -> Any:  # noqa: ANN401
+        del session
+        return self._before
 
 
 def resolve(agent: Agent | str | Path) -> tuple[str, Agent]:

@@ -119,6 +119,8 @@ class SimulatedEdge:
 
     def set_policy(self, *, hold_on_voice: bool) -> None: ...
 
+    def done(self, timestamp: int) -> None: ...
+
     def flush(self, generation: int) -> None:
         self._generation = generation
         flushed = dict.fromkeys(item.heard for item in self._queue if item.generation < generation)

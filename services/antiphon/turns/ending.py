@@ -98,7 +98,8 @@ def pause(work: Work, talking: Talking) -> None:
     if work.policy.mode == "automatic":
         ask_end(work)
     turn = talking.turn
-    if turn.voiced_s < work.policy.confirm_s and turn.opened_s == turn.started_s and isinstance(work.agent, Silent):
+    alone = turn.opened_s == turn.started_s and not turn.cuts and isinstance(work.agent, Silent)
+    if alone and turn.voiced_s < work.policy.confirm_s:
         _ask(work, kind_asked_s=work.now_s)
         work.do(AskKind(work.now_s, turn.opened_s))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from antiphon.turns.voice import Kind
+    from antiphon.turns.voice import Echo, Kind
     from antiphon.turns.words import Ending
 
 
@@ -69,6 +69,14 @@ class Hint:
     onset: bool
     held: bool
     """Whether the edge holds playout because of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class EchoState:
+    """What the edge knows of the agent's voice coming back from the caller."""
+
+    at_s: float
+    echo: Echo
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +141,6 @@ class HoldFloor:
 
 
 Evidence = (
-    Window | Clock | EndAnswer | KindAnswer | Words | Hint | AgentStarts | AgentEnds | ReplyEnded | Missing
+    Window | Clock | EndAnswer | KindAnswer | Words | Hint | EchoState | AgentStarts | AgentEnds | ReplyEnded | Missing
     | Commit | Clear | Talk | HoldFloor
 )  # fmt: skip

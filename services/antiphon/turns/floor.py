@@ -19,6 +19,7 @@ from antiphon.turns.states import (
     Thinking,
     Turn,
 )
+from antiphon.turns.voice import Echo
 
 if TYPE_CHECKING:
     from antiphon.turns.work import Work
@@ -32,6 +33,23 @@ def contestable(work: Work) -> bool:
     return work.interruptible and (isinstance(agent, Speaking) or (isinstance(agent, Held) and not agent.yielded))
 
 
+def may_be_echo(work: Work) -> bool:
+    """Whether a voice may be the agent's own: the edge, which knows how that comes back, hears no other."""
+    return work.state.echo is Echo.HEARD and _unnoticed(work)
+
+
+def may_prove_echo(work: Work, sound: Contested) -> bool:
+    """While nobody knows: whether a sound may yet end soon after the agent is held, as an echo does."""
+    outlasts = sound.voice_s - sound.opened_s >= work.policy.echo_wait_s
+    return work.state.echo is Echo.UNKNOWN and not outlasts and _unnoticed(work)
+
+
+def _unnoticed(work: Work) -> bool:
+    state = work.state
+    plays = isinstance(work.agent, Speaking | Held) or work.now_s - state.said_s < work.policy.echo_s
+    return plays and not state.expected
+
+
 def hold(work: Work) -> None:
     """A sound of the caller: what is being said waits until it is known what that is."""
     if isinstance(work.agent, Speaking) and work.interruptible:
@@ -41,6 +59,8 @@ def hold(work: Work) -> None:
 
 def let_go(work: Work, *, mistaken: bool, noticed: bool = False) -> None:
     """It did not want the floor. `mistaken`: it was nobody's voice; `noticed`: the edge waits to hear that."""
+    if mistaken:
+        work.remember(expected=False)
     if isinstance(work.agent, Held) and not work.agent.yielded:
         work.agent_to(table.RESUMED, Speaking())
         work.do(Resume(work.now_s, mistaken))
@@ -99,7 +119,7 @@ def _may_be_callers(work: Work) -> bool:
 def ends(work: Work) -> None:
     """An utterance is over."""
     if isinstance(work.agent, Speaking | Held):
-        work.remember(yields=0)
+        work.remember(yields=0, said_s=work.now_s)
         if work.state.replying:
             work.agent_to(table.MORE_TO_SAY, Thinking(work.now_s, None))
         else:

@@ -18,6 +18,7 @@ from antiphon.turns.evidence import (
     Clear,
     Clock,
     Commit,
+    EchoState,
     EndAnswer,
     Evidence,
     Hint,
@@ -94,6 +95,8 @@ def _take(work: Work, evidence: Evidence) -> None:  # noqa: C901, PLR0912 - one 
             _hear_words(work, evidence)
         case Hint():
             opening.noticed(work, evidence)
+        case EchoState():
+            work.remember(echo=evidence.echo)
         case AgentStarts():
             floor.starts(work)
         case AgentEnds():
@@ -151,7 +154,9 @@ def _hear_words(work: Work, words: Words) -> None:
     caller = work.caller
     if not isinstance(caller, Contested | Ignored | Quiet):
         ending.hear_words(work, words.ending)
-    elif words.interrupts and work.interruptible:
+    elif not words.interrupts:
+        opening.hear_assent(work)
+    elif work.interruptible:
         opening.take_aside(work) if isinstance(caller, Quiet) else opening.speech(work)
 
 

@@ -33,12 +33,13 @@ _ASK_IGNORED = 3
 
 
 def start_turn(work: Work, row: Row, since_s: float, voice_s: float, *, pressed: bool = False) -> None:
+    cuts = not isinstance(work.agent, Thinking) and floor.contestable(work)
     before = floor.take(work)
     started_s = since_s
     if before is not None:
         started_s = before.started_s
         work.remember(pauses=with_pause(work.state.pauses, since_s - before.voice_s))
-    turn = Turn(started_s, since_s, voice_s, max(0.0, voice_s - since_s), pressed=pressed)
+    turn = Turn(started_s, since_s, voice_s, max(0.0, voice_s - since_s), pressed=pressed, cuts=cuts)
     work.caller_to(row, Talking(turn))
     work.remember(idles=0, missing=0)
     work.do(TurnStarted(work.now_s, since_s))
@@ -48,7 +49,7 @@ def start_turn(work: Work, row: Row, since_s: float, voice_s: float, *, pressed:
 
 
 def hear_quiet(work: Work, quiet: Quiet, window: Window) -> None:
-    if window.probability >= work.policy.voice:
+    if window.probability >= work.policy.voice and not floor.may_be_echo(work):
         work.caller_to(table.HEARD, Onset(window.start_s, window.end_s))
         _establish(work, window)
     elif quiet.aside is not None and window.end_s - quiet.aside.voice_s > work.policy.answer_s:
@@ -118,7 +119,12 @@ def ask_kind(work: Work, sound: Contested | Ignored) -> None:
 def answer_kind(work: Work, sound: Contested | Ignored, kind: Kind | None) -> None:
     sound = replace(sound, asked_s=None)
     work.remember(caller=sound)
-    if kind is Kind.SPEECH and work.policy.interruptions != "words":
+    if isinstance(sound, Ignored) and floor.may_be_echo(work):
+        return
+    if isinstance(sound, Contested) and floor.may_prove_echo(work, sound):
+        if sound.over:
+            ignore(work, Kind.ECHO)
+    elif kind is Kind.SPEECH and work.policy.interruptions != "words":
         speech(work)
     elif kind is None or kind is Kind.SPEECH:
         if isinstance(sound, Ignored):
@@ -135,10 +141,19 @@ def answer_kind(work: Work, sound: Contested | Ignored, kind: Kind | None) -> No
         ignore(work, kind)
 
 
+def hear_assent(work: Work) -> None:
+    """The words of a sound that is over were a back-channel's."""
+    sound = work.caller
+    if isinstance(sound, Contested) and sound.over:
+        answer_kind(work, sound, Kind.BACKCHANNEL)
+
+
 def judge_by_length(work: Work) -> None:
     """Without an answer, what lasts is speech."""
     sound, policy = work.caller, work.policy
     if not isinstance(sound, Contested) or sound.voice_s - sound.since_s < policy.confirm_s:
+        return
+    if floor.may_prove_echo(work, sound):
         return
     patient = sound.asked_s is not None and work.now_s < sound.opened_s + policy.confirm_s + policy.patience_s
     if not patient and not words_only(work):
@@ -166,6 +181,7 @@ def _judge_ignored(work: Work) -> None:
         and sound.kind in (None, Kind.BACKCHANNEL)
         and sound.voice_s - sound.since_s >= policy.backchannel_s
         and policy.interruptions != "words"
+        and not floor.may_be_echo(work)
     ):
         speech(work)
 

@@ -16,7 +16,8 @@ _SECONDS_TO_RECOVER = 5
 class Overload:
     """Counts judgements second by second."""
 
-    overloaded: bool = False
+    late_s: float = LATE_S
+    _overloaded: bool = False
     _second: int = 0
     _judged: int = 0
     _late: int = 0
@@ -28,14 +29,20 @@ class Overload:
         second = int(now_s)
         if second != self._second:
             self._settle()
+            if not self.at(now_s):
+                self._overloaded = False
             self._second = second
         self._judged += count
-        if waited_s > LATE_S:
+        if waited_s > self.late_s:
             self._late += count
+
+    def at(self, now_s: float) -> bool:
+        """Whether it is overloaded. Nothing to judge, for as long as it takes to recover, is nothing late."""
+        return self._overloaded and int(now_s) - self._second <= _SECONDS_TO_RECOVER
 
     def _settle(self) -> None:
         poor = self._late > self._judged * _MOST_LATE
         self._judged = self._late = 0
-        self._against = 0 if poor is self.overloaded else self._against + 1
-        if self._against >= (_SECONDS_TO_RECOVER if self.overloaded else _SECONDS_TO_BE):
-            self.overloaded, self._against = poor, 0
+        self._against = 0 if poor is self._overloaded else self._against + 1
+        if self._against >= (_SECONDS_TO_RECOVER if self._overloaded else _SECONDS_TO_BE):
+            self._overloaded, self._against = poor, 0

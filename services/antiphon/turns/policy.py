@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Eagerness = Literal["low", "medium", "high", "auto"]
 Interruptions = Literal["never", "speech", "words"]
 Mode = Literal["automatic", "manual"]
+TURNS_KEY = "antiphon.turns"
+"""Where a session's metadata carry to the worker how it shall take turns; its agent does not see that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +71,18 @@ class TurnPolicy:
     """A sound that is not known by then is judged by its length; what the edge noticed and no model heard was none."""
     ask_kind_s: float = 0.08
     """How often it is asked again what a sound is."""
-    patience_s: float = 0.1
-    """How long after `confirm_s` an answer is waited for."""
+    patience_s: float = 0.25
+    """How long after `confirm_s` an answer is waited for, where one is on its way."""
     words_s: float = 1.0
     """Where only words interrupt: for how long playout waits for them."""
     over_s: float = 0.1
     """Silence that ends a sound over the agent's voice."""
     backchannel_s: float = 0.9
     """What lasts longer is no back-channel, whatever it began as."""
+    echo_s: float = 0.8
+    """For how long after an utterance its echo may come back, where there is one."""
+    echo_wait_s: float = 0.5
+    """Until it is known whether there is: what goes on for so long after playout is held is no echo."""
     answer_s: float = 1.0
     """A back-channel that came so shortly before the end of what the agent said is an answer."""
 
@@ -106,3 +115,14 @@ def with_eagerness(policy: TurnPolicy, eagerness: Eagerness) -> TurnPolicy:
         raise ValueError(f"eagerness {eagerness!r}: expected {', '.join(EAGERNESS)}")
     defaults = {"least_scale": _DEFAULT.least_scale, "most_scale": _DEFAULT.most_scale}
     return replace(policy, **(defaults | EAGERNESS[eagerness]))  # type: ignore[arg-type]
+
+
+def with_wishes(policy: TurnPolicy, wishes: Mapping[str, Any]) -> TurnPolicy:
+    """Returns the policy as a session asks for it: `eagerness`, `mode`, `interruptions`. Others are of no effect."""
+    if (eagerness := wishes.get("eagerness")) in EAGERNESS:
+        policy = with_eagerness(policy, eagerness)
+    if (mode := wishes.get("mode")) in get_args(Mode):
+        policy = replace(policy, mode=cast("Mode", mode))
+    if (interruptions := wishes.get("interruptions")) in get_args(Interruptions):
+        policy = replace(policy, interruptions=cast("Interruptions", interruptions))
+    return policy

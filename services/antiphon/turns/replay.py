@@ -20,7 +20,7 @@ from antiphon.turns import evidence as ev
 from antiphon.turns.machine import advance
 from antiphon.turns.policy import TurnPolicy
 from antiphon.turns.states import State
-from antiphon.turns.voice import Kind
+from antiphon.turns.voice import Echo, Kind
 from antiphon.turns.words import Ending
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Line = TurnPolicy | ev.Evidence | act.Action
 
 _TYPES: dict[str, Any] = {one.__name__: one for one in (TurnPolicy, *get_args(ev.Evidence), *get_args(act.Action))}
-_ENUMS: dict[str, type[Enum]] = {"kind": Kind, "ending": Ending, "reason": act.Reason, "cause": act.Cause}
+_ENUMS: dict[str, type[Enum]] = {"kind": Kind, "echo": Echo, "ending": Ending, "reason": act.Reason, "cause": act.Cause}
 
 
 class BadTraceError(ValueError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import time
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,9 @@ from antiphon.errors import AntiphonError
 from antiphon.frames import CLOCK_RATE
 from antiphon.opus import Decoder, OpusError, frame_duration
 from antiphon.telemetry import get_logger
+from antiphon.turns.kinds import FIRST_LOOK, LAST_LOOK, LEAD, KindModel
 from antiphon.turns.model_thread import ModelThread, one_thread_session
-from antiphon.turns.overload import Overload
+from antiphon.turns.overload import LATE_S, Overload
 from antiphon.turns.smart_turn import SAMPLES, SmartTurn
 from antiphon.turns.voice import Unasked
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from antiphon.frames import Frame
     from antiphon.opus import Pcm
-    from antiphon.turns.voice import Judged, VoiceStream
+    from antiphon.turns.voice import Judged, Kind, VoiceStream
 
     EndAnswered = Callable[[float | None], None]
 
@@ -58,6 +60,14 @@ def model_path() -> Path:
     return Path(spec.origin).parent / "data" / "silero_vad_16k_op15.onnx"
 
 
+@dataclass(slots=True)
+class _KindQuestion:
+    """What is the sound since a tick? Answered when there is enough of it."""
+
+    since: int
+    answered: Callable[[Kind | None], None]
+
+
 class SileroModel:
     """The model for a batch: pure arrays in, pure arrays out."""
 
@@ -72,12 +82,16 @@ class SileroModel:
 
 
 class SileroVoice:
-    """A VoiceDetector. Its thread starts with `start`, or the first stream, and ends with `close`."""
+    """A VoiceDetector. Its thread starts with `start`, or the first stream, and ends with `close`.
 
-    def __init__(self) -> None:
-        self._queue: deque[tuple[_Stream, Frame | EndAnswered, float]] = deque()
-        self._overload = Overload()
+    `late_s`: judgements that are later, for some seconds on end, are what overloads it.
+    """
+
+    def __init__(self, late_s: float = LATE_S) -> None:
+        self._queue: deque[tuple[_Stream, Frame | EndAnswered | _KindQuestion, float]] = deque()
+        self._overload = Overload(late_s)
         self.ends = SmartTurn()
+        self._kinds = KindModel()
         self._thread: ModelThread[SileroModel] = ModelThread("silero", self._work, _FAILED.inc)
 
     @property
@@ -99,8 +113,8 @@ class SileroVoice:
         self._thread.close()
         self.ends.close()
 
-    def push(self, stream: _Stream, frame: Frame | EndAnswered) -> None:
-        """A frame, or who wants to know whether the turn is over with the frames before."""
+    def push(self, stream: _Stream, frame: Frame | EndAnswered | _KindQuestion) -> None:
+        """A frame; or who wants to know whether the turn is over with the frames before, or what a sound is."""
         if len(self._queue) >= _QUEUE_FRAMES:
             self._queue.popleft()
             _DROPPED.labels("overload").inc()
@@ -110,7 +124,7 @@ class SileroVoice:
     @property
     def overloaded(self) -> bool:
         """Whether judgements have come late for some seconds: more sessions would suffer."""
-        return self._overload.overloaded
+        return self._overload.at(time.monotonic())
 
     def _work(self, model: SileroModel) -> None:
         oldest_s = self._queue[0][2] if self._queue else time.monotonic()
@@ -127,14 +141,24 @@ class SileroVoice:
         while self._queue:
             stream, frame, _ = self._queue.popleft()
             try:
-                if callable(frame):
+                if isinstance(frame, _KindQuestion):
+                    stream.question = frame
+                elif callable(frame):
                     self.ends.ask(stream.heard(), frame)
                 elif stream.decode(frame):
                     ready[stream] = None
+                if stream.question is not None:
+                    self._tell_kind(stream, stream.question)
             except Exception:  # noqa: BLE001 - behind it are frames of other callers
                 _DROPPED.labels("failed").inc()
                 _log.exception("a frame could not be heard")
         return list(ready)
+
+    def _tell_kind(self, stream: _Stream, question: _KindQuestion) -> None:
+        sound = stream.sound(question.since)
+        if sound is not None:
+            stream.question = None
+            self._thread.tell(question.answered, self._kinds.judge(sound))
 
     def _judge(self, model: SileroModel, batch: list[_Stream]) -> None:
         _BATCH_SIZE.observe(len(batch))
@@ -170,6 +194,9 @@ class _Stream(Unasked):
         """Tick behind the last sample."""
         self._sequence = 0
         """Of the last frame."""
+        self._looked: tuple[int, int] = (-1, 0)
+        """The sound whose kind was last told, by its first tick, and how often it was."""
+        self.question: _KindQuestion | None = None
         self._recent: deque[Pcm] = deque()
         self._kept = 0
 
@@ -178,6 +205,26 @@ class _Stream(Unasked):
 
     def ask_end(self, answered: EndAnswered) -> None:
         self._voice.push(self, lambda probability: None if self.closed else answered(probability))
+
+    def ask_kind(self, since: int, answered: Callable[[Kind | None], None]) -> None:
+        """The answer comes when enough of the sound is there: once early, and once more for who asks again."""
+
+        def tell(kind: Kind | None) -> None:
+            if not self.closed:
+                answered(kind)
+
+        self._voice.push(self, _KindQuestion(since, tell))
+
+    def sound(self, since: int) -> Pcm | None:
+        """What the model is to look at, of the sound since a tick; None while there is too little that is new."""
+        long = ((self._next or since) - since) // _TICKS
+        looks = self._looked[1] if self._looked[0] == since else 0
+        if long < (LAST_LOOK if looks else FIRST_LOOK):
+            return None
+        self._looked = (since, looks + 1)
+        if looks > 1:
+            long = LAST_LOOK  # whatever it began as
+        return np.concatenate([np.zeros(LEAD, np.int16), self.heard()])[-(long + LEAD) :]
 
     def heard(self) -> Pcm:
         """The last seconds, for the end-of-turn model."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from antiphon.turns.voice import Echo
 from antiphon.turns.words import Ending
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ class Turn:
     """What its words say of its end."""
     pressed: bool = False
     """The talk button is held down: silence ends nothing."""
+    cuts: bool = False
+    """It cut what the agent said: whatever it was, somebody has to go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +193,9 @@ class State:
     """Until then all is known: judged, or nothing came."""
     expected: bool = False
     """The edge says that the caller speaks, so the detector need not be sure."""
+    echo: Echo = Echo.UNTOLD
+    said_s: float = float("-inf")
+    """Decided at: the agent's last utterance was over."""
     pauses: tuple[float, ...] = ()
     """The caller's last pauses within turns."""
     replying: bool = False

@@ -28,6 +28,17 @@ class Kind(Enum):
     """The agent's own voice, come back."""
 
 
+class Echo(Enum):
+    """Whether the caller's microphone hears the agent."""
+
+    UNTOLD = "untold"
+    """Nobody measures it."""
+    UNKNOWN = "unknown"
+    """Too little was played so far."""
+    NONE = "none"
+    HEARD = "heard"
+
+
 class VoiceStream(Protocol):
     """Listens to one caller. Answers come on the event loop, after the call that asked, and none after `close`."""
 

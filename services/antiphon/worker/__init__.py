@@ -11,12 +11,13 @@ from antiphon.frames import Frame, Gap
 from antiphon.worker.agent import Worker
 from antiphon.worker.audio import Audio
 from antiphon.worker.dtmf import Dtmf
+from antiphon.worker.partials import PartError, Recognizer
 from antiphon.worker.quality import Quality, TurnQuality
 from antiphon.worker.rooms import Room
 from antiphon.worker.session import Session
-from antiphon.worker.speaker import Said
 from antiphon.worker.speech import Speech, Voice, Word
 from antiphon.worker.turn import Turn
+from antiphon.worker.utterance import Said
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,9 @@ __all__ = [
     "Dtmf",
     "Frame",
     "Gap",
+    "PartError",
     "Quality",
+    "Recognizer",
     "Room",
     "Said",
     "Session",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from antiphon.frames import CLOCK_RATE, Frame
-from antiphon.opus import NATIVE_RATES, SILENCE_20_MS, Encoder, Pcm, packet_duration
+from antiphon.opus import NATIVE_RATES, SILENCE_20_MS, Encoder, Pcm, packet_duration, pcm_level
 from antiphon.worker.speech import Speech, Word
 
 Piece = Frame | bytes | NDArray[Any] | Speech
@@ -30,19 +29,12 @@ _END = object()
 _LONGEST_PAUSE = 2 * CLOCK_RATE
 _ROUNDING_S = 1e-3
 _SILENT = 127
-_SILENT_SQUARE = 10**-12.7
 
 
 def frame_level(frame: Frame) -> int:
     """A caller's own measure of a frame as the link wants it: -dBov, 0 when unknown."""
     level = frame.level_dbov
     return 0 if level is None else max(1, -level)
-
-
-def pcm_level(pcm: Pcm) -> int:
-    """RFC 6464's measure of shape (samples,) as libwebrtc takes it: -10 log10 of the mean square against overload."""
-    square = float(np.mean(np.square(pcm.astype(np.float32)))) / 32768**2
-    return _SILENT if square <= _SILENT_SQUARE else min(_SILENT, max(1, round(-10 * math.log10(square))))
 
 
 class Packet(NamedTuple):

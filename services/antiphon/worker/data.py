@@ -20,6 +20,10 @@ def server_message(kind: str, body: dict[str, Any]) -> bytes:
     return json.dumps({kind: body}, separators=(",", ":"), allow_nan=False).encode()
 
 
+def milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 1)
+
+
 def turn_trace(document: dict[str, Any]) -> dict[str, Any]:
     """A turn's latency trace as the caller hears of it."""
     return {

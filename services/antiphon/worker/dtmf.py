@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from antiphon.frames import CLOCK_RATE
 from antiphon.worker import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from antiphon.frames import Frame
 
@@ -112,6 +113,31 @@ class Keypad:
         ticks = pressed.segment + pressed.ticks - pressed.began
         started = (pressed.began - (self._origin or 0)) / CLOCK_RATE
         return [Dtmf(_DIGITS[pressed.code], ticks / CLOCK_RATE, started)]
+
+
+class Keys:
+    """Tells each key of a keypad once it is let go, or no packet of it came for a while."""
+
+    def __init__(self, keypad: Keypad, tell: Callable[[Dtmf], None]) -> None:
+        self._keypad = keypad
+        self._tell = tell
+        self._timer: asyncio.TimerHandle | None = None
+
+    def hear(self, frame: Frame) -> None:
+        self.close()
+        self._tell_all(self._keypad.hear(frame))
+        if self._keypad.pressed:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(PATIENCE_S, lambda: self._tell_all(self._keypad.let_go()))
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _tell_all(self, keys: list[Dtmf]) -> None:
+        for key in keys:
+            self._tell(key)
 
 
 def _continues(pressed: _Pressed, code: int, timestamp: int) -> bool:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 _USUAL_RTT_S = 0.1
 _GAP_MARGIN_S = 0.02
+_WORD_S = 0.2
+"""What is shorter is no word that a recogniser would know."""
 _EARLIER_S = 0.001
 """A timer that is due so much earlier is worth setting anew."""
 
@@ -59,7 +61,10 @@ class Listener:
         policy: TurnPolicy,
         act: Callable[[Action], None],
         wait_s: Callable[[], float] = lambda: 0.0,
+        overhear: Callable[[float, float], None] = lambda _started_s, _ended_s: None,
     ) -> None:
+        """`overhear(started_s, ended_s)`: the words of that stretch would be worth knowing."""
+        self._overhear = overhear
         self.recorder: TraceRecorder | None = None
         """Writes down what the machine is told, where that is wanted."""
         self._policy = policy
@@ -162,6 +167,11 @@ class Listener:
         """The session second of the last sound in these frames before `until_s`."""
         return self._reel.seconds(last_sound(frames, self._reel.tick(until_s)))
 
+    @property
+    def needed(self) -> int:
+        """The tick of the first frame that may still become part of a turn, or is of one that is not answered yet."""
+        return self._reel.needed(min(_needed_since_s(self._state), self._received_s))
+
     def close(self) -> None:
         self._closed = True
         self._stream.close()
@@ -187,8 +197,10 @@ class Listener:
             match action:
                 case AskEnd():
                     self._ask_end(action.at_s)
+                    self._ask_words()
                 case AskKind():
                     self._ask_kind(action)
+                    self._ask_words()
                 case Committed() if awaited:
                     metrics.GAP_WAITS.labels(self._gap_outcome).inc()
                     self._act(action)
@@ -208,6 +220,19 @@ class Listener:
             self.tell(KindAnswer(self.now_s, ask.at_s, kind))
 
         self._stream.ask_kind(self._reel.tick(ask.since_s), answered)
+
+    def _ask_words(self) -> None:
+        """Of the turn, or the sound over the agent's voice, if it is long enough for a word."""
+        caller = self._state.caller
+        match caller:
+            case Contested() | Ignored():
+                started_s, ended_s = caller.since_s, caller.voice_s
+            case Paused() | Tentative():
+                started_s, ended_s = caller.turn.started_s, caller.turn.voice_s
+            case _:
+                return
+        if ended_s - started_s >= _WORD_S and not self._reel.missing(started_s, ended_s):
+            self._overhear(started_s, ended_s)
 
     def _count_missing(self, outcome: str) -> None:
         caller = self._state.caller

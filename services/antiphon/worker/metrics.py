@@ -11,12 +11,18 @@ STAGE_BUCKETS = (
 
 LINKS = gauge("worker_links", "Edges that are linked.")
 SESSIONS = gauge("worker_sessions", "Live sessions.", ["agent"])
+CAPACITY = gauge("worker_capacity", "Most sessions at a time; as many as there are while this worker hears late.")
 OVERLOADED = gauge(
     "worker_overloaded", "1 while over 1 % of voice detection is later than 20 ms: no more sessions are taken."
 )
 ROOMS = gauge("worker_rooms", "Rooms that have an agent here.")
 SESSIONS_ENDED = counter("worker_sessions_ended", "Sessions that ended.", ["reason"])
 REFUSED = counter("worker_refused", "Links and sessions refused.", ["reason"])
+CHECKPOINTS = counter(
+    "worker_checkpoints", "Agents' checkpoints: written, stale (another worker has the session), unread.", ["outcome"]
+)
+MOVES = counter("worker_moves", "Sessions that came to another edge: their edge was left, or lost.", ["why"])
+TAKEOVERS = counter("worker_takeovers", "Sessions taken over from a worker that is lost.")
 FRAMES_IN = counter("worker_frames_in", "Frames of callers.")
 FRAMES_OUT = counter("worker_frames_out", "Frames for callers.")
 CALLER_PACKETS = counter(
@@ -37,6 +43,9 @@ END_ANSWERS = counter(
     "worker_turn_end_answers", "Questions whether a turn is over, and whether a model answered.", ["outcome"]
 )
 KIND_ANSWERS = counter("worker_sound_answers", "Questions what a caller's sound is, and the answers.", ["kind"])
+PARTIALS = counter(
+    "worker_partial_transcripts", "Words recognised while they were spoken, and the outcome.", ["outcome"]
+)
 COMMITS = counter("worker_turn_commits", "Turns of callers that were handed over, by what ended them.", ["reason"])
 WITHDRAWN = counter("worker_turns_withdrawn", "Turns taken back, tentative ones too, and why.", ["cause"])
 TURNS = counter("worker_turns", "Turns of callers.", ["state"])
@@ -58,6 +67,17 @@ RESPONSE_SECONDS = histogram(
 TRACED_TURNS = counter(
     "worker_traced_turns", "Turns that an agent was asked to answer, by what came of them.", ["outcome"]
 )
+RECORDINGS = counter(
+    "worker_recordings",
+    "Recordings: started, complete, incomplete (ended before their session, or lost some of it), failed, refused.",
+    ["outcome"],
+)
+RECORDING = gauge("worker_recording_sessions", "Sessions that are recorded.")
+RECORDED_BYTES = counter("worker_recorded_bytes", "Octets of the tracks of recordings that ended.")
+RECORDING_KEEPS = counter(
+    "worker_recording_keeps", "Recordings handed to where they are kept: kept, failed (tried again).", ["outcome"]
+)
+RECORDINGS_SWEPT = counter("worker_recordings_swept", "Parts of recordings deleted, being older than they may be.")
 AGENT_ERRORS = counter("worker_agent_errors", "Exceptions that ended a session.", ["agent"])
 RELOADS = counter("worker_reloads", "Times that agents' code was loaded again.", ["outcome"])
 LOOP_HELD = counter("worker_loop_held", "Times that something held the event loop.")

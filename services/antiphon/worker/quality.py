@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from antiphon.frames import CLOCK_RATE
+from antiphon.turns import Echo
 from antiphon.worker import metrics
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ class Quality:
     """Packets that came twice."""
     lost: int = 0
     """Packets that were given up; those that came all the same are in `late`, too."""
+    echo: Echo = Echo.UNTOLD
+    """Whether the caller's microphone hears the agent."""
+    echo_loss_db: int | None = None
+    """How much softer than it was played; None while no echo is heard."""
 
     @property
     def loss_before_repair(self) -> float:

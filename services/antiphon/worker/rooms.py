@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from antiphon.ids import room_name
 from antiphon.telemetry import get_logger
 from antiphon.worker import metrics
 from antiphon.worker.audio import Audio, Packet, packets
 from antiphon.worker.ingest import QUEUE_FRAMES, Mailbox
 from antiphon.worker.session import Session
+from antiphon.worker.tasks import Tasks, called
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 
     from antiphon.frames import Frame, Gap
     from antiphon.worker.call import Call
-    from antiphon.worker.speaker import Said
     from antiphon.worker.turn import Turn
+    from antiphon.worker.utterance import Said
 
 MemberHandler = Callable[[Session], Awaitable[None] | None]
 SpeakingHandler = Callable[[Session, bool], Awaitable[None] | None]
@@ -53,7 +55,7 @@ class Room:
         self._members: dict[Call, Session] = {}
         self._speaking: frozenset[str] = frozenset()
         self._muted: frozenset[str] = frozenset()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = Tasks(f"room {name}", self._failed)
         self._readers: list[_Reader] = []
         self._joined: MemberHandler | None = None
         self._left: MemberHandler | None = None
@@ -196,17 +198,13 @@ class Room:
                     self._handle(self._spoke, member, member.id in self._speaking)
 
     def start(self, agent: RoomAgent) -> None:
-        self._spawn(self._run(agent), "agent")
+        self._tasks.spawn(self._run(agent), "agent")
 
     async def close(self) -> None:
         """Ends the agent's code."""
         for reader in self._readers:
             reader.close()
-        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await self._tasks.end()
 
     async def _run(self, agent: RoomAgent) -> None:
         await agent.function(self)
@@ -222,23 +220,15 @@ class Room:
             if handler is not None:
                 await handler(turn, member)
 
-        call.listen(heard)
+        call.answering.listen(heard)
 
     def _handle(self, handler: Callable[..., Awaitable[None] | None], *arguments: object) -> None:
-        self._spawn(_call(handler, *arguments), "event")
+        self._tasks.spawn(called(handler, *arguments), "event")
 
-    def _spawn(self, work: Coroutine[Any, Any, None], what: str) -> None:
-        task = asyncio.create_task(work, name=f"room {self.name}/{what}")
-        self._tasks.add(task)
-        task.add_done_callback(self._task_done)
-
-    def _task_done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            self.log.error("room's agent failed", exc_info=error)
-            for call in tuple(self._members):
-                call.fail(error, "room")
+    def _failed(self, error: BaseException, _what: str) -> None:
+        self.log.error("room's agent failed", exc_info=error)
+        for call in tuple(self._members):
+            call.fail(error, "room")
 
 
 class Rooms:
@@ -257,7 +247,7 @@ class Rooms:
         await call.wait_connected()
         room = self._rooms.get(key)
         if room is None:
-            room = self._rooms[key] = Room(info.room, info.agent)
+            room = self._rooms[key] = Room(room_name(info.room), info.agent)
             room.start(agent)
             metrics.ROOMS.set(len(self._rooms))
         room.join(call, Session(call))
@@ -351,12 +341,6 @@ class _Ear:
 
     def close(self) -> None:
         """The others go on."""
-
-
-async def _call(handler: Callable[..., Awaitable[None] | None], *arguments: object) -> None:
-    result = handler(*arguments)
-    if result is not None:
-        await result
 
 
 def _swap(handler: RoomMessageHandler, member: Session, data: Any) -> Awaitable[None] | None:  # noqa: ANN401

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from antiphon.ids import room_name
 from antiphon.worker import data
 from antiphon.worker.audio import frame_level
 from antiphon.worker.ingest import Conceal, FrameQueue, GapQueue, PcmAssembler
@@ -18,20 +19,13 @@ if TYPE_CHECKING:
     from antiphon.frames import Frame, Gap
     from antiphon.opus import Pcm
     from antiphon.turns import Interruptions
+    from antiphon.worker.answering import IdleHandler, LateHandler, TurnHandler
     from antiphon.worker.audio import Audio
-    from antiphon.worker.call import (
-        Call,
-        DataHandler,
-        DtmfHandler,
-        IdleHandler,
-        LateHandler,
-        MessageHandler,
-        TurnHandler,
-    )
+    from antiphon.worker.call import Call, DataHandler, DtmfHandler, MessageHandler
     from antiphon.worker.quality import Quality
-    from antiphon.worker.speaker import Said
     from antiphon.worker.speech import Voice
     from antiphon.worker.turn_taking import TurnTaking
+    from antiphon.worker.utterance import Said
 
 
 class Session:
@@ -54,7 +48,7 @@ class Session:
     @property
     def room(self) -> str | None:
         """The room that the caller is in."""
-        return self._call.info.room or None
+        return room_name(self._call.info.room) or None
 
     @property
     def metadata(self) -> Mapping[str, Any]:
@@ -106,7 +100,7 @@ class Session:
         """
 
         def listen(handler: TurnHandler) -> TurnHandler:
-            self._call.listen(handler, speculative=speculative)
+            self._call.answering.listen(handler, speculative=speculative)
             return handler
 
         return listen if handler is None else listen(handler)
@@ -116,7 +110,7 @@ class Session:
 
         Each time the silence is twice as long: `session.turns.policy.idle_s`, 10 s unless it is set.
         """
-        self._call.on_idle(handler)
+        self._call.answering.on_idle(handler)
         return handler
 
     def on_late(self, handler: LateHandler) -> LateHandler:
@@ -124,7 +118,7 @@ class Session:
 
         Plain or async; it may say something that fills the silence, which the reply then follows.
         """
-        self._call.on_late(handler)
+        self._call.answering.on_late(handler)
         return handler
 
     @property
@@ -167,7 +161,7 @@ class Session:
     @property
     def interruptions(self) -> Interruptions:
         """What of the caller's holds and cuts what the agent says: `speech`, `never`, or only recognised `words`."""
-        return self._call.turn_policy.interruptions
+        return self._call.ears.policy.interruptions
 
     @interruptions.setter
     def interruptions(self, what: Interruptions) -> None:
@@ -220,7 +214,7 @@ class Session:
         reader = GapQueue()
         self._call.read(reader)
         assembler = PcmAssembler(rate, conceal)
-        async for frame in in_order(reader, self._call.gap_wait_s):
+        async for frame in in_order(reader, self._call.ears.gap_wait_s):
             samples = assembler.push(frame)
             if len(samples):
                 yield samples
@@ -228,6 +222,19 @@ class Session:
     def mute(self, muted: bool = True) -> None:  # noqa: FBT001, FBT002 - as one says it
         """Lets nobody in its room hear the caller, this agent among them; or lets it be heard again."""
         self._call.mute(muted)
+
+    # another worker
+
+    def checkpoint(self, state: Any) -> None:  # noqa: ANN401
+        """What this agent wants to know again if its worker is lost: any JSON value of 16 KiB at most.
+
+        The last one counts. It is written a moment later, to the cluster's memory; the call does not wait for it.
+        """
+        self._call.checkpoint(state)
+
+    async def restored(self) -> Any:  # noqa: ANN401
+        """The last checkpoint, where the session was with another worker that is lost; else None."""
+        return await self._call.restored()
 
     # messages, the end
 

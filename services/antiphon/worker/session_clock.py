@@ -13,6 +13,11 @@ class SessionClock:
         self._offset_s: float | None = None
         self._synced_s = 0.0
 
+    @property
+    def begun(self) -> bool:
+        """Whether any audio came."""
+        return self._offset_s is not None
+
     def sync(self, now_s: float, audio_s: float) -> None:
         """At `now_s` of the clock there came audio up to `audio_s`."""
         offset_s = now_s - audio_s

@@ -1,78 +1,86 @@
-"""Turns as OpenTelemetry spans: one a turn, a child for each stage. Configured by the standard OTEL_ variables.
+"""What a worker adds to its sessions' traces: that it took one up, the first frames each way, and the turns.
 
-Needs `antiphon[otel]`, and OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT; without, nothing is made.
+How a trace is recorded and handed on is `antiphon.spans`' business.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from antiphon.errors import ConfigError
+from antiphon.spans import OFF, Span, Tracing
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import SpanProcessor
-    from opentelemetry.trace import Tracer
-
     from antiphon.worker.latency import TurnTrace
     from antiphon.worker.transport import CallInfo
 
-_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
+class SetUp:
+    """Of one session: `open`, and from there to the first frame of the caller and to the first of the agent."""
+
+    def __init__(self, info: CallInfo, tracing: Tracing = OFF) -> None:
+        self._tracing = tracing
+        self._info = info
+        self._open = tracing.begin(
+            "open", info.trace.parent, kind="server",
+            session=info.id, agent=info.agent, edge=info.edge, region=info.region, worker=info.worker, room=info.room,
+        )  # fmt: skip
+        self._in = self._out = Span()
+
+    @property
+    def named(self) -> dict[str, str]:
+        """What the session's log lines say of its trace."""
+        return self._tracing.named(self._open.traceparent)
+
+    def opened(self) -> None:
+        """The agent runs."""
+        self._open.end()
+        self._in = self._begin("first frame in")
+        self._out = self._begin("first frame out")
+
+    def moved_here(self) -> None:
+        """The session runs here already: it comes from another edge."""
+        self._open.tell(moved=True)
+        self._open.end()
+
+    def refused(self, reason: str) -> None:
+        self._open.end(reason)
+
+    def heard(self) -> None:
+        """The caller's first frame is here."""
+        self._in.end()
+
+    def spoke(self) -> None:
+        """The agent's first frame is on its way to the edge."""
+        self._out.end()
+
+    def close(self, reason: str) -> None:
+        """The session is over. An agent that never said a word is no failure: nothing is told of its first."""
+        self._in.end(reason)
+
+    def _begin(self, name: str) -> Span:
+        return self._tracing.begin(name, self._open.traceparent, session=self._info.id, worker=self._info.worker)
 
 
-class Spans:
-    """Exports from a thread of its own, in batches; what does not fit its queue is dropped there."""
+class TurnSpans:
+    """A span for each turn, beneath the request that the session was made by, with a child for each stage."""
 
-    def __init__(self, worker: str, processor: SpanProcessor) -> None:
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-
-        resource = Resource.create({"service.name": "antiphon-worker", "service.instance.id": worker})
-        self._provider = TracerProvider(resource=resource)
-        self._provider.add_span_processor(processor)
-        self._tracer: Tracer = self._provider.get_tracer("antiphon")
+    def __init__(self, tracing: Tracing) -> None:
+        self._tracing = tracing
 
     def export(self, info: CallInfo, trace: TurnTrace, document: dict[str, Any]) -> None:
         """Spans begin with the caller's last sound."""
-        from opentelemetry.trace import set_span_in_context
-
         if trace.spoke is None:
             return
         began_ns = time.time_ns() - round((asyncio.get_running_loop().time() - trace.spoke) * 1e9)
-        attributes = {
-            "session.id": info.id,
-            "antiphon.agent": info.agent,
-            "antiphon.edge": info.edge,
-            "antiphon.region": info.region,
-            **{
-                f"antiphon.{key}": document[key] for key in ("turn", "outcome", "ended_by") if document[key] is not None
-            },
-        }
-        turn = self._tracer.start_span("turn", start_time=began_ns, attributes=attributes)
-        within, end_ns = set_span_in_context(turn), began_ns
+        facts: dict[str, Any] = {"session": info.id, "agent": info.agent, "edge": info.edge, "region": info.region}
+        facts |= {key: document[key] for key in ("turn", "outcome", "ended_by")}
+        turn = self._tracing.begin("turn", info.trace.root, root=True, at_ns=began_ns, **facts)
+        end_ns = began_ns
         for stage in trace.stages():
             start_ns, end_ns = end_ns, began_ns + round(stage.at * 1e9)
-            self._tracer.start_span(stage.name, within, start_time=start_ns).end(end_ns)
+            self._tracing.begin(stage.name, turn.traceparent, at_ns=start_ns, session=info.id).end(at_ns=end_ns)
         for name, at_ms in document["marks"].items():
-            turn.add_event(name, timestamp=began_ns + round(at_ms * 1e6))
-        turn.end(end_ns)
-
-    def close(self) -> None:
-        """Sends what waits."""
-        self._provider.shutdown()
-
-
-def configured(worker: str) -> Spans | None:
-    """None where no endpoint is named. Raises ConfigError where one is, and the packages are missing."""
-    if not any(os.environ.get(name) for name in _ENDPOINTS):
-        return None
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    except ImportError:
-        raise ConfigError(
-            f"{' or '.join(_ENDPOINTS)} is set, but OpenTelemetry is not installed: pip install 'antiphon[otel]'"
-        ) from None
-    return Spans(worker, BatchSpanProcessor(OTLPSpanExporter()))
+            turn.event(name, began_ns + round(at_ms * 1e6))
+        turn.end(at_ns=end_ns)

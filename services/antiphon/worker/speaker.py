@@ -3,107 +3,61 @@
 from __future__ import annotations
 
 import asyncio
-import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Protocol
 
 from antiphon.frames import CLOCK_RATE
 from antiphon.worker import metrics
 from antiphon.worker.holds import Command, Holds, Owner
 from antiphon.worker.latency import Playout
 from antiphon.worker.transport import LAST, LIVE, HeardBasis, PlayoutState, Transport
+from antiphon.worker.utterance import Said, Utterance
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from antiphon.worker.audio import Packet
     from antiphon.worker.latency import TurnTrace
-    from antiphon.worker.speech import Word
 
 CREDIT = 2 * CLOCK_RATE
 """So much may be at the edge unplayed."""
 _YIELD_EVERY = 5
 _FLUSH_REPORT_S = 1.0
+_LEFT_REPORT_S = 0.3
+"""An edge that is left tells within this how far it played."""
 _SILENCE = 60
 """In -dBov: what is quieter is no sound of an answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What became of an utterance."""
+class Witness(Protocol):
+    """Hears all that is said, and how far it was heard: see `Recorder`."""
 
-    utterance: int
-    """Counted from 1 in each session; 0 where it never began."""
-    heard: float
-    """Seconds that the caller's device has played, as well as the edge can tell."""
-    length: float
-    """Seconds that were handed to the edge."""
-    cut: str | None
-    """None when all of it was played; else why not: interrupted, stopped, withdrawn, closed."""
-    received: float = 0.0
-    """Seconds that reached the caller's device, as well as the edge can tell: less what the network lost for good."""
-    heard_by: Literal["estimate", "device"] = "estimate"
-    """How `heard` is known: reckoned from the round trip, or told by the caller's device."""
-    underruns: int = 0
-    """Times that the caller had to wait because frames came too late."""
-    words: tuple[Word, ...] | None = None
-    """The words that were heard to their ends; None where the audio brought no words."""
+    def queued(self, utterance: int, end: int, duration: int, payload: bytes) -> None: ...
 
-    @property
-    def text(self) -> str | None:
-        """What was heard, to the word; None where the audio brought no words."""
-        return None if self.words is None else " ".join(word.text for word in self.words)
+    def forwarded(self, duration: int, payload: bytes) -> None: ...
 
-    @property
-    def text_exact(self) -> bool:
-        """Whether the synthesiser told where each of these words ends; else that was estimated."""
-        return all(word.exact for word in self.words or ())
+    def forwarding(self, to_the_ear_us: int) -> None: ...
 
-    @property
-    def complete(self) -> bool:
-        return self.cut is None
+    def reported(
+        self,
+        utterance: int,
+        sent: int,
+        heard: int,
+        *,
+        paused: bool,
+        base: int,
+        began_us: int,
+        to_the_ear_us: int,
+    ) -> None: ...
 
-
-class Utterance:
-    """An utterance in progress. It is settled once no more of it will be played."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.length = 0
-        self.sent = 0
-        self.heard = 0
-        self.received = 0
-        self.by_device = False
-        self.underruns = 0
-        self.words: list[Word] = []
-        self.silent = True
-        """Whether all of it so far is silence."""
-        self.state = ""
-        self.cut: str | None = None
-        self.moved = asyncio.Event()
-        self.settled = asyncio.Event()
-        self.trace: TurnTrace | None = None
-        """Of the turn that it is the first answer to."""
-
-    def said(self) -> Said:
-        heard_s = math.inf if self.cut is None else self.heard / CLOCK_RATE
-        words = tuple(word for word in self.words if word.end <= heard_s) if self.words else None
-        return Said(
-            utterance=self.number,
-            heard=self.heard / CLOCK_RATE,
-            length=self.length / CLOCK_RATE,
-            cut=self.cut,
-            received=self.received / CLOCK_RATE,
-            heard_by="device" if self.by_device else "estimate",
-            underruns=self.underruns,
-            words=words,
-        )
+    def settled(self, utterance: int, heard: int) -> None: ...
 
 
 class Speaker:
     """Says one utterance after the other. `tell(utterance, state)` hears of each change of state.
 
     `answered(trace)` is called once the answer to a turn is at the caller's ear.
+
+    `spoke()` is called when an utterance's first frame leaves.
 
     `begins(True)` is called before an utterance's first frame leaves, `begins(False)` when no more of it is played.
     """
@@ -114,11 +68,13 @@ class Speaker:
         tell: Callable[[Utterance, str], None],
         begins: Callable[[bool], None] = lambda _: None,
         answered: Callable[[TurnTrace], None] = lambda _: None,
+        spoke: Callable[[], None] = lambda: None,
     ) -> None:
         self._transport = transport
         self._tell = tell
         self._begins = begins
         self._answered = answered
+        self._spoke = spoke
         self._floor = asyncio.Lock()
         self._numbers = 0
         self._generation = 0
@@ -127,6 +83,14 @@ class Speaker:
         self._holds = Holds()
         self._let_go_of = asyncio.Event()
         self._closed = False
+        self._lost = False
+        self._inherited = 0
+        self.witness: Witness | None = None
+
+    def take_over(self, utterance: int, generation: int) -> None:
+        """Another worker spoke before: what is said follows its utterances, and what of them is left can be cut."""
+        self._numbers = self._inherited = utterance
+        self._generation = generation
 
     @property
     def speaking(self) -> bool:
@@ -137,24 +101,30 @@ class Speaker:
     ) -> Said:
         """Returns when played, or cut. `take_floor` tells, once it is free, why this must not be said any more.
 
+        The floor is taken when there is a first packet: what is still being made keeps nobody else from speaking.
+
         `trace` is that of the turn that is answered; it hears of the first frame, and how it was played.
         """
+        first = await anext(packets, None)
+        if first is None:
+            return Said(0, 0.0, 0.0, None)
         async with self._floor:
             reason = "closed" if self._closed else take_floor()
             if reason is not None:
                 return Said(0, 0.0, 0.0, reason)
             self._numbers += 1
             utterance = self._current = Utterance(self._numbers)
+            utterance.generation, utterance.waits = self._generation, self._lost
             if trace is not None and "frame" not in trace.moments:
                 utterance.trace = trace
             try:
-                return await self._play(utterance, packets)
+                return await self._play(utterance, first, packets)
             finally:
                 self._current = None
                 self._begins(False)
 
-    async def _play(self, utterance: Utterance, packets: AsyncIterator[Packet]) -> Said:
-        producer = asyncio.create_task(self._produce(utterance, packets), name=name_of_task())
+    async def _play(self, utterance: Utterance, first: Packet, packets: AsyncIterator[Packet]) -> Said:
+        producer = asyncio.create_task(self._produce(utterance, first, packets), name=name_of_task())
         settled = asyncio.create_task(utterance.settled.wait())
         try:
             await asyncio.wait((producer, settled), return_when=asyncio.FIRST_COMPLETED)
@@ -171,29 +141,37 @@ class Speaker:
             await asyncio.gather(producer, return_exceptions=True)
         return utterance.said()
 
-    async def _produce(self, utterance: Utterance, packets: AsyncIterator[Packet]) -> None:
-        play, generation, count = self._transport.play, self._generation, 0
-        async for payload, duration, level, words in packets:
+    async def _produce(self, utterance: Utterance, first: Packet, packets: AsyncIterator[Packet]) -> None:
+        await self._begin()
+        if utterance.trace is not None:
+            utterance.trace.mark("frame", asyncio.get_running_loop().time())
+        self._hand_over(utterance, first)
+        self._spoke()
+        count = 1
+        async for packet in packets:
             if utterance.length - utterance.sent >= CREDIT:
                 await self._credit(utterance)
-            if not count:
-                await self._begin()
-                if utterance.trace is not None:
-                    utterance.trace.mark("frame", asyncio.get_running_loop().time())
-            if utterance.silent:
-                utterance.silent = level >= _SILENCE
-                if utterance.trace is not None and not utterance.silent:
-                    utterance.trace.lead = utterance.length / CLOCK_RATE
-            play(utterance.number, generation, duration, 0, payload, level)
-            utterance.length += duration
-            utterance.words += words
+            self._hand_over(utterance, packet)
             count += 1
             if count % _YIELD_EVERY == 0:  # encoding costs: let others run
                 await asyncio.sleep(0)
-        if count == 0:
-            utterance.settled.set()
-        else:
-            play(utterance.number, generation, 0, LAST, b"")
+        utterance.finished = True
+        if not utterance.waits:
+            self._transport.play(utterance.number, utterance.generation, 0, LAST, b"")
+
+    def _hand_over(self, utterance: Utterance, packet: Packet) -> None:
+        payload, duration, level, words = packet
+        if utterance.silent:
+            utterance.silent = level >= _SILENCE
+            if utterance.trace is not None and not utterance.silent:
+                utterance.trace.lead = utterance.length / CLOCK_RATE
+        utterance.length += duration
+        utterance.unsent.append((utterance.length, duration, payload, level))
+        if self.witness is not None:
+            self.witness.queued(utterance.number, utterance.length, duration, payload)
+        utterance.words += words
+        if not utterance.waits:
+            self._transport.play(utterance.number, utterance.generation, duration, 0, payload, level)
 
     async def _begin(self) -> None:
         """Nothing leaves while it is not clear that the caller lets the agent speak."""
@@ -219,6 +197,9 @@ class Speaker:
         if not self._live:
             self._numbers += 1
             self._live = self._numbers
+            self._spoke()
+        if self.witness is not None and not self._lost:
+            self.witness.forwarded(duration, payload)
         self._transport.play(self._live, self._generation, duration, LIVE, payload, level)
 
     def stop(self, reason: str) -> None:
@@ -272,6 +253,65 @@ class Speaker:
         elif command is Command.RESUME and not self._closed:
             self._transport.resume()
 
+    # another edge
+
+    def lose_edge(self) -> None:
+        """The edge is gone: what is said waits for another one."""
+        self._lost = True
+        if self._current is not None:
+            self._current.waits = True
+
+    def move(self, transport: Transport) -> None:
+        """Another edge plays from now on, from where the one before stopped, which that one tells."""
+        before, self._transport = self._transport, transport
+        lost, self._lost = self._lost, False
+        self._holds = Holds(self._holds.owners - {Owner.EDGE})
+        if self._holds.owners:
+            transport.hold()
+        utterance = self._current
+        if utterance is None or utterance.cut is not None or utterance.settled.is_set():
+            return
+        self._generation += 1
+        utterance.generation = self._generation
+        utterance.waits = True
+        if lost:
+            self._go_on(utterance)
+        else:
+            before.flush(self._generation)
+            asyncio.get_running_loop().call_later(_LEFT_REPORT_S, self._go_on, utterance)
+
+    def left(self, number: int, sent: int, heard: int, state: int) -> None:
+        """The edge that was left tells how far an utterance is, or was when it was told to stop."""
+        utterance = self._current
+        if utterance is None or utterance.number != number or not utterance.waits or utterance.settled.is_set():
+            return
+        utterance.sent = max(utterance.sent, utterance.base + sent)
+        utterance.heard = max(utterance.heard, min(utterance.base + heard, utterance.sent))
+        if state in (PlayoutState.FLUSHED, PlayoutState.ENDED):
+            self._go_on(utterance)
+
+    def _go_on(self, utterance: Utterance) -> None:
+        """Hands the new edge what the old one has not sent."""
+        if not utterance.waits or self._lost or utterance.cut is not None or utterance.settled.is_set():
+            return
+        utterance.waits = False
+        self._forget_sent(utterance)
+        utterance.base = utterance.sent
+        play = self._transport.play
+        for _, duration, payload, level in utterance.unsent:
+            play(utterance.number, utterance.generation, duration, 0, payload, level)
+        if utterance.finished and utterance.unsent:
+            play(utterance.number, utterance.generation, 0, LAST, b"")
+        elif utterance.finished:
+            utterance.heard = utterance.length
+            self._settle(utterance)
+        utterance.moved.set()
+
+    @staticmethod
+    def _forget_sent(utterance: Utterance) -> None:
+        while utterance.unsent and utterance.unsent[0][0] <= utterance.sent:
+            utterance.unsent.popleft()
+
     def close(self) -> None:
         """Nothing will be played any more."""
         self._closed = True
@@ -300,6 +340,8 @@ class Speaker:
         if not utterance.settled.is_set():
             utterance.settled.set()
             utterance.moved.set()
+            if self.witness is not None:
+                self.witness.settled(utterance.number, utterance.heard)
             state = "ended" if utterance.cut is None else "flushed"
             metrics.UTTERANCES.labels(state).inc()
             self._change(utterance, state)
@@ -329,13 +371,19 @@ class Speaker:
         """
         utterance = self._current
         if utterance is None or utterance.number != number or utterance.settled.is_set():
+            self._report_other(number, sent, heard, state)
+            self._forwarding(number, to_the_ear_us)
             return
-        utterance.sent = max(utterance.sent, sent)
-        utterance.heard = max(utterance.heard, heard)
-        utterance.received = max(utterance.received, received)
+        if utterance.waits:
+            return  # of the edge that it comes to, which has nothing of it yet
+        utterance.sent = max(utterance.sent, utterance.base + sent)
+        utterance.heard = max(utterance.heard, utterance.base + heard)
+        utterance.received = max(utterance.received, utterance.base + received)
+        self._forget_sent(utterance)
         utterance.by_device = basis == HeardBasis.DEVICE
         utterance.underruns = underruns
         utterance.moved.set()
+        self._witness_report(utterance, sent, state, began_us, to_the_ear_us)
         if began_us and utterance.trace is not None:
             sent_s = self._transport.worker_s(began_us / 1e6)
             utterance.trace.played(Playout(sent_s, way_us / 1e6, to_the_ear_us / 1e6, utterance.by_device))
@@ -353,6 +401,30 @@ class Speaker:
             self._change(utterance, "held")
         elif utterance.state == "held":
             self._change(utterance, "resumed")
+
+    def _report_other(self, number: int, sent: int, heard: int, state: int) -> None:
+        """Of an utterance of the worker before the end is told in that one's stead."""
+        if number <= self._inherited and state in (PlayoutState.ENDED, PlayoutState.FLUSHED):
+            left = Utterance(number)
+            left.length = left.sent = sent
+            left.heard = min(heard, sent) if state == PlayoutState.FLUSHED else sent
+            self._change(left, "ended" if state == PlayoutState.ENDED else "flushed")
+
+    def _forwarding(self, number: int, to_the_ear_us: int) -> None:
+        if self.witness is not None and number == self._live:
+            self.witness.forwarding(to_the_ear_us)
+
+    def _witness_report(self, utterance: Utterance, sent: int, state: int, began_us: int, to_the_ear_us: int) -> None:
+        if self.witness is not None:
+            self.witness.reported(
+                utterance.number,
+                utterance.base + sent,  # less than before where a held device gives back
+                utterance.heard,
+                paused=state in (PlayoutState.HELD, PlayoutState.STARVED),
+                base=utterance.base,
+                began_us=began_us,
+                to_the_ear_us=to_the_ear_us,
+            )
 
 
 def name_of_task() -> str | None:

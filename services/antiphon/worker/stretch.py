@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from antiphon.frames import CLOCK_RATE, Frame, Gap
 from antiphon.worker import metrics
+from antiphon.worker.ingest import Conceal, PcmAssembler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from antiphon.opus import Pcm
 
 _PRE_ROLL = CLOCK_RATE // 5
 _POST_ROLL = CLOCK_RATE // 5
@@ -24,6 +29,11 @@ class Stretch(NamedTuple):
     frames: tuple[Frame, ...]
     started_s: float
     ended_s: float
+
+    def pcm(self, rate: int = 16_000, conceal: Conceal = "silence") -> Pcm:
+        """Decodes it: mono int16, shape (samples,)."""
+        assembler = PcmAssembler(rate, conceal)
+        return np.concatenate([np.zeros(0, np.int16), *(assembler.push(frame) for frame in self.frames)])
 
 
 class Reel:
@@ -85,9 +95,13 @@ class Reel:
     def cut_out(self, started_s: float, ended_s: float) -> Stretch:
         return Stretch(tuple(self._between(started_s, ended_s)), started_s, ended_s)
 
+    def needed(self, since_s: float) -> int:
+        """The tick of the first frame of a turn that begins then, with a little before it."""
+        return self.tick(since_s - _SLACK_S) - _PRE_ROLL
+
     def forget(self, before_s: float) -> None:
         """No turn that begins earlier will be asked for."""
-        oldest = self.tick(before_s - _SLACK_S) - _PRE_ROLL
+        oldest = self.needed(before_s)
         while self._frames and self._frames[0].timestamp < oldest:
             self._frames.popleft()
 

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 class Tracer:
     def __init__(self, info: CallInfo, transport: Transport, tell: Callable[[str, dict[str, Any]], None]) -> None:
         self._info = info
-        self._transport = transport
+        self.transport = transport
         self._tell = tell
 
     def committed(self, turn: Turn, commit: Committed, listener: Listener, rtt_s: float | None) -> None:
         """The trace begins with what is known of the turn's end."""
         earliest, received = listener.at_the_edge(commit.ended_s, turn.audio)
-        here = self._transport.worker_s
+        here = self.transport.worker_s
         turn.trace.committed(
             commit,
             spoke=here(earliest) - (rtt_s or 0.0) / 2,
@@ -50,7 +50,7 @@ class Tracer:
         if listener is not None:
             last = listener.last_sound_s(turn.audio, ended)
             _, received = listener.at_the_edge(last, turn.audio)
-            trace.trim(ended - last, self._transport.worker_s(received))
+            trace.trim(ended - last, self.transport.worker_s(received))
         trace.over = True
         document = trace.document(turn.number, outcome)
         traced(self._info, trace, document)

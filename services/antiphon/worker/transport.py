@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
+
+from antiphon.spans import NO_TRACE, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +46,18 @@ class Report(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Takeover:
+    """How a session stands whose worker is lost."""
+
+    number: int
+    """Counted from 1 for each epoch: checkpoints of a worker of a lower number are refused."""
+    utterance: int
+    """The last one of the workers before."""
+    generation: int
+    """What is played at the edge is of this one."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallInfo:
     """What is known of a session when it opens."""
 
@@ -56,6 +71,19 @@ class CallInfo:
     worker: str
     room: str = ""
     """Empty when in none."""
+    turns: Mapping[str, object] = field(default_factory=dict)
+    """How the session shall take turns, where it was made with wishes: see `antiphon.turns.with_wishes`."""
+    recording: str = ""
+    """The project that its recording shall belong to; empty where it is not to be recorded."""
+    takeover: Takeover | None = None
+    """Where another worker had the session, and is lost."""
+    trace: Trace = NO_TRACE
+    """What its spans belong to."""
+
+    @property
+    def takeovers(self) -> int:
+        """How many workers lost the session in this epoch, before this one had it."""
+        return 0 if self.takeover is None else self.takeover.number
 
 
 class Transport(Protocol):
@@ -89,6 +117,21 @@ class Transport(Protocol):
 
     def hang_up(self, reason: str, *, after_playout: bool) -> None: ...
 
+    def done(self, timestamp: int) -> None:
+        """The caller's frames that begin before this tick, on the edge's time line, need not be kept any more."""
+        ...
+
     def worker_s(self, edge_s: float) -> float:
         """A moment of the edge's monotonic clock on that of the event loop; seconds."""
         ...
+
+
+def parse_metadata(text: str) -> dict[str, object]:
+    """Returns the application's JSON object; empty when there is none."""
+    try:
+        metadata = json.loads(text) if text else {}
+    except RecursionError as error:
+        raise ValueError("metadata is nested too deep") from error
+    if not isinstance(metadata, dict):
+        raise ValueError("metadata is no JSON object")  # noqa: TRY004 - what came is wrong, not our types
+    return metadata

@@ -6,15 +6,14 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from antiphon.worker.ingest import Conceal, PcmAssembler
 from antiphon.worker.latency import AGENT_STAGES, STAGES, TurnTrace
 from antiphon.worker.quality import TurnQuality
+from antiphon.worker.stretch import Stretch
 
 if TYPE_CHECKING:
     from antiphon.frames import Frame
     from antiphon.opus import Pcm
+    from antiphon.worker.ingest import Conceal
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +32,9 @@ class Turn:
     """How well its audio came."""
     commitment: asyncio.Event | None = field(default=None, repr=False, compare=False)
     """Of a turn that was tentative when it was made: set once it is committed."""
+
+    partial: asyncio.Future[str | None] | None = field(default=None, repr=False, compare=False)
+    """Its words, as they are recognised already: see `words`."""
 
     trace: TurnTrace = field(default_factory=TurnTrace, repr=False, compare=False)
     """Its latency, stage by stage: see docs/latency.md."""
@@ -57,6 +59,12 @@ class Turn:
         if self.commitment is not None:
             await self.commitment.wait()
 
+    async def words(self) -> str | None:
+        """Its text, if that is known or `session.turns.recognizer` works on it already; None: recognise it yourself."""
+        if self.text is None and self.partial is not None:
+            return await asyncio.shield(self.partial)
+        return self.text
+
     @property
     def seconds(self) -> float:
         return self.ended - self.started
@@ -66,5 +74,4 @@ class Turn:
 
         A second of audio takes about a millisecond; of a long turn, `await asyncio.to_thread(turn.pcm)`.
         """
-        assembler = PcmAssembler(rate, conceal)
-        return np.concatenate([np.zeros(0, np.int16), *(assembler.push(frame) for frame in self.audio)])
+        return Stretch(self.audio, self.started, self.ended).pcm(rate, conceal)

@@ -10,13 +10,14 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from antiphon.errors import UnavailableError
+from antiphon.spans import trace_id
 from antiphon.telemetry import get_logger
 from antiphon.worker import metrics
 
 if TYPE_CHECKING:
     from antiphon.cluster import Cluster
     from antiphon.worker.latency import TurnTrace
-    from antiphon.worker.spans import Spans
+    from antiphon.worker.spans import TurnSpans
     from antiphon.worker.transport import CallInfo
 
 _log = get_logger("worker")
@@ -27,7 +28,7 @@ _PAUSE_S = 1.0
 class TurnLog:
     """`take` may be called from the event loop at any time; `keep` writes until it is cancelled."""
 
-    def __init__(self, spans: Spans | None = None) -> None:
+    def __init__(self, spans: TurnSpans | None = None) -> None:
         self._spans = spans
         self._waiting: deque[tuple[str, dict[str, Any]]] = deque()
         self._wake = asyncio.Event()
@@ -61,9 +62,11 @@ class TurnLog:
 
 
 def observe(info: CallInfo, trace: TurnTrace, document: dict[str, Any]) -> None:
-    """Counts a turn; an exemplar leads from a bucket to the session and turn that were last in it."""
+    """Counts a turn; an exemplar leads from a bucket to the session and turn that were last in it, and their trace."""
     metrics.TRACED_TURNS.labels(document["outcome"]).inc()
-    exemplar = {"session": info.id[:64], "turn": str(document["turn"])}
+    exemplar = {"session": info.id[:64], "turn": str(document["turn"])}  # 128 characters with names, at most
+    if recorded := trace_id(info.trace.root):
+        exemplar["trace_id"] = recorded
     for stage in trace.stages():
         metrics.STAGE_SECONDS.labels(stage.name).observe(stage.took, exemplar)
     if trace.whole is not None:

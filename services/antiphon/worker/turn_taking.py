@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from antiphon.turns import EnglishRules, with_eagerness
+from antiphon.turns import EAGERNESS, EnglishRules, with_eagerness
 from antiphon.turns.evidence import Clear, Commit, HoldFloor, Talk, Words
 
 if TYPE_CHECKING:
     from antiphon.turns import Eagerness, Mode, TurnPolicy, WordRules
     from antiphon.turns.evidence import Evidence
     from antiphon.worker.call import Call
+    from antiphon.worker.partials import Recognizer
 
 
 class TurnTaking:
@@ -20,9 +21,12 @@ class TurnTaking:
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._eagerness: Eagerness = "medium"
+        asked = call.info.turns.get("eagerness")
+        self._eagerness: Eagerness = asked if asked in EAGERNESS else "medium"
         self.rules: WordRules = EnglishRules()
         """What judges `words`."""
+        self.recognizer: Recognizer | None = None
+        """What recognises words while they are spoken, in pauses and over the agent's voice; they go to `words`."""
 
     @property
     def eagerness(self) -> Eagerness:
@@ -48,12 +52,12 @@ class TurnTaking:
     @property
     def policy(self) -> TurnPolicy:
         """All numbers of turn-taking. Set another one to change them in mid-call."""
-        return self._call.turn_policy
+        return self._call.ears.policy
 
     @policy.setter
     def policy(self, policy: TurnPolicy) -> None:
-        self._call.turn_policy = policy
-        self._call.apply_policy()
+        self._call.ears.policy = policy
+        self._call.ears.apply_policy()
 
     def commit(self) -> None:
         """The caller's turn is over now."""
@@ -93,13 +97,13 @@ class TurnTaking:
 
     def record(self, path: Path | str) -> None:
         """Writes at the end of the call what turn-taking was told and did, for `python -m antiphon.turns.replay`."""
-        self._call.record_turns(Path(path))
+        self._call.ears.record(Path(path))
 
     @property
     def _now_s(self) -> float:
-        listener = self._call.listener
+        listener = self._call.ears.listener
         return 0.0 if listener is None else listener.now_s
 
     def _tell(self, evidence: Evidence) -> None:
-        if self._call.listener is not None:
-            self._call.listener.tell(evidence)
+        if self._call.ears.listener is not None:
+            self._call.ears.listener.tell(evidence)

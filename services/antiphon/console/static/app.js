@@ -12,6 +12,7 @@ const LOOK_AGAIN_MS = 2000;
 const byId = (id) => document.getElementById(id);
 
 let token = stored("antiphon-key");
+let narrow = null; // the token that may not list workers
 let call = null;
 let connectedAt = 0;
 let reachable = false;
@@ -43,7 +44,7 @@ function stored(key, value) {
 
 async function look() {
   try {
-    const [agents, edges, workers] = await Promise.all([cluster().agents(), cluster().edges(), cluster().workers()]);
+    const [agents, edges, workers] = await Promise.all([cluster().agents(), cluster().edges(), workersIfAllowed()]);
     offer("agents", "agent", agents.map(({ name }) => name));
     offer("regions", "region", ["", ...new Set(edges.map(({ region }) => region))]);
     lookedFor(null, agents, edges, workers);
@@ -52,11 +53,23 @@ async function look() {
   }
 }
 
+/** A session token's bearer may not list them, and is not asked for them again. */
+async function workersIfAllowed() {
+  if (token !== null && token === narrow) return null;
+  try {
+    return await cluster().workers();
+  } catch (error) {
+    if (error.code !== "forbidden") throw error;
+    narrow = token;
+    return null;
+  }
+}
+
 function lookedFor(error, agents = [], edges = [], workers = []) {
   reachable = error === null && agents.length > 0 && edges.length > 0;
   const words = error
     ? advice(error)[0]
-    : `${plural(edges.length, "edge")}, ${plural(workers.length, "worker")}`;
+    : [plural(edges.length, "edge"), ...(workers ? [plural(workers.length, "worker")] : [])].join(", ");
   byId("cluster-words").textContent = words;
   document.querySelector("#cluster .dot").dataset.tone = error ? "bad" : reachable ? "good" : "wait";
   if (call) return;

@@ -1,5 +1,6 @@
 // The boards beside the timeline: quality, the way of the voice with its reasons, the set-up's steps, and the list of turns.
 
+import { showMap } from "/map.js";
 import { clock, ms, percent, OUTCOMES, plural, seconds, STAGE_NAMES, STEP_NAMES } from "/words.js";
 
 const byId = (id) => document.getElementById(id);
@@ -66,6 +67,7 @@ export function showRoute(session) {
   byId("route-worker").textContent = session?.worker || "–";
   byId("route-agent").textContent = session?.agent || "";
   if (!session) return;
+  showMap(byId("map"), session.placement);
   const lines = reasons(session.placement);
   byId("why").replaceChildren(...(lines.length ? lines : [element("li", { textContent: "The server gave no reasons." })]));
 }

@@ -12,7 +12,7 @@ const ADVICE = {
   unknown_agent: ["No such agent", "No live worker has it. Choose another agent, or start a worker that does."],
   unavailable: ["Not ready", "The cluster's memory (Redis) does not answer just now. Calls that live go on; try again in a moment."],
   room_conflict: ["Another agent is in the room", "Its first member asked for another agent. Take that one, or join without the agent."],
-  unauthorized: ["Not allowed", "This cluster asks for an API key. Enter one to go on."],
+  unauthorized: ["Not allowed", "This cluster asks for an API key or a session token. Enter one to go on."],
   server_unreachable: ["No cluster at this address", "Start one with “antiphon up”. This page looks again by itself."],
   no_media: ["Audio cannot get through", "The server answered, but UDP to the edge is blocked. Try without VPN, or from another network."],
 };

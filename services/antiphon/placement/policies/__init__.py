@@ -1,19 +1,41 @@
-"""The policies by name, one a file. `signaling.policy` picks one."""
+"""The policies by name, one a file, and how `signaling.policy` combines them: an edge's cost is the sum of theirs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from antiphon.errors import ConfigError
-from antiphon.placement.policies.least_loaded import least_loaded
-from antiphon.placement.policies.nearest import nearest
+from antiphon.placement.policies import asked, caller_rtt, least_loaded, load, worker_rtt
 from antiphon.placement.ranking import Policy
 
-POLICIES: dict[str, Policy] = {"nearest": nearest, "least_loaded": least_loaded}
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+POLICIES: dict[str, Policy] = {
+    "asked": Policy("asked", asked.cost, asked.why),
+    "caller_rtt": Policy("caller_rtt", caller_rtt.cost, caller_rtt.why),
+    "worker_rtt": Policy("worker_rtt", worker_rtt.cost, worker_rtt.why),
+    "load": Policy("load", load.cost, load.why),
+    "least_loaded": Policy("least_loaded", least_loaded.cost, least_loaded.why),
+}
+COMBINATIONS: dict[str, tuple[str, ...]] = {
+    "nearest": ("asked", "caller_rtt", "worker_rtt", "load"),
+}
+"""Names for several at once."""
 
 
-def policy_named(name: str) -> Policy:
-    """Raises ConfigError where there is none of this name."""
-    try:
-        return POLICIES[name]
-    except KeyError:
-        raise ConfigError(f"signaling.policy: there is no policy {name!r}; known: {', '.join(POLICIES)}") from None
+def policies_named(names: str | Sequence[str]) -> tuple[Policy, ...]:
+    """One name, of a policy or of a combination, or several. Raises ConfigError where there is none of a name."""
+    wanted = [
+        part for name in ([names] if isinstance(names, str) else names) for part in COMBINATIONS.get(name, (name,))
+    ]
+    for name in wanted:
+        if name not in POLICIES:
+            known = ", ".join([*COMBINATIONS, *POLICIES])
+            raise ConfigError(f"signaling.policy: there is no policy {name!r}; known: {known}")
+    if not wanted or len(set(wanted)) != len(wanted):
+        raise ConfigError(f"signaling.policy: takes one policy or more, each once, not {', '.join(wanted) or 'none'}")
+    return tuple(POLICIES[name] for name in wanted)
 
 
-__all__ = ["POLICIES", "policy_named"]
+__all__ = ["COMBINATIONS", "POLICIES", "policies_named"]

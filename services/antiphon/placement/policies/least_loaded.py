@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from antiphon.placement.ranking import Score, load, load_in_words
+from antiphon.placement.members import load, load_in_words
 
 if TYPE_CHECKING:
     from antiphon.cluster import EdgeRecord
     from antiphon.placement.evidence import Evidence
 
+_FULL_MS = 1000.0
 
-def least_loaded(edge: EdgeRecord, evidence: Evidence) -> Score:
+
+def cost(edge: EdgeRecord, evidence: Evidence) -> float:
+    """Milliseconds: more than any round trip."""
     del evidence
-    return load(edge), load_in_words(edge)
+    return _FULL_MS * load(edge)
+
+
+def why(edge: EdgeRecord, evidence: Evidence) -> str:
+    del evidence
+    return load_in_words(edge)

@@ -6,6 +6,7 @@ from itertools import compress
 from typing import TYPE_CHECKING
 
 from antiphon.frames import Frame, Gap, VoiceHint
+from antiphon.turns import Echo
 from antiphon.wire.media.v1 import link_pb2 as pb
 from antiphon.worker.quality import Quality
 
@@ -54,10 +55,16 @@ def gap_rows(gaps: pb.IngestGaps) -> Iterator[tuple[int, Gap]]:
         yield session, Gap(first, count, state == 1)
 
 
+_ECHOES = (Echo.UNTOLD, Echo.UNKNOWN, Echo.NONE, Echo.HEARD)
+_ECHO_FOUND = 3
+
+
 def quality_rows(table: pb.IngestQuality) -> Iterator[tuple[int, Quality]]:
+    """Returns (session handle, quality) for each row. An edge of an older version tells of no echo."""
+    echoes = table.echo or [0] * len(table.session)
     _check_lengths(
         table.session, table.rtt_us, table.jitter_us, table.expected, table.lost_before_repair, table.repaired_red,
-        table.repaired_nack, table.late, table.reordered, table.duplicates, table.lost,
+        table.repaired_nack, table.late, table.reordered, table.duplicates, table.lost, echoes,
     )  # fmt: skip
     for row, session in enumerate(table.session):
         yield (
@@ -73,6 +80,8 @@ def quality_rows(table: pb.IngestQuality) -> Iterator[tuple[int, Quality]]:
                 reordered=table.reordered[row],
                 duplicates=table.duplicates[row],
                 lost=table.lost[row],
+                echo=_ECHOES[min(echoes[row], _ECHO_FOUND)],
+                echo_loss_db=echoes[row] - _ECHO_FOUND if echoes[row] >= _ECHO_FOUND else None,
             ),
         )
 
@@ -111,9 +120,10 @@ class Outbox:
         self._frames: tuple[list[int], ...] = ([], [], [], [], [], [], [])
         self._payloads: list[bytes] = []
         self._commands: tuple[list[int], list[int], list[int]] = ([], [], [])
+        self._receipts: dict[int, int] = {}
 
     def __len__(self) -> int:
-        return len(self._payloads) + len(self._commands[0])
+        return len(self._payloads) + len(self._commands[0]) + len(self._receipts)
 
     def play(
         self, session: int, utterance: int, generation: int, duration: int, flags: int, payload: bytes, level: int = 0
@@ -135,6 +145,10 @@ class Outbox:
         sessions.append(session)
         commands.append(command)
         generations.append(generation)
+
+    def done(self, session: int, timestamp: int) -> None:
+        """Of a session's receipts the last is enough."""
+        self._receipts[session] = timestamp
 
     def _forget(self, session: int, generation: int) -> None:
         """Frames that the edge would refuse need not travel."""
@@ -166,4 +180,8 @@ class Outbox:
             )
             for column in self._commands:
                 column.clear()
+        if self._receipts:
+            receipts = pb.IngestReceipts(session=self._receipts.keys(), timestamp=self._receipts.values())
+            message.receipts.MergeFrom(receipts)
+            self._receipts.clear()
         return message

@@ -6,10 +6,12 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from antiphon.recordings import RECORDING_KEY, project_in
+from antiphon.spans import TRACE_KEY, trace_in
 from antiphon.telemetry import get_logger
+from antiphon.turns import TURNS_KEY
 from antiphon.wire.media.v1 import link_pb2 as pb
 from antiphon.worker import metrics
-from antiphon.worker.call import Call, parse_metadata
 from antiphon.worker.link.clocks import Clocks
 from antiphon.worker.link.columns import (
     FLUSH,
@@ -25,11 +27,12 @@ from antiphon.worker.link.columns import (
     quality_rows,
     report_rows,
 )  # fmt: skip
-from antiphon.worker.transport import LIVE, CallInfo
+from antiphon.worker.transport import LIVE, CallInfo, Takeover, parse_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from antiphon.worker.legs import Leg
     from antiphon.worker.transport import Transport
 
 _log = get_logger("worker.link")
@@ -47,9 +50,9 @@ class RefusedError(Exception):
 
 
 class Calls(Protocol):
-    """Makes calls for sessions."""
+    """Makes calls for sessions, and takes those on that come from another edge."""
 
-    def open(self, info: CallInfo, transport: Transport) -> Call:
+    def open(self, info: CallInfo, transport: Transport) -> Leg:
         """Raises RefusedError."""
         ...
 
@@ -76,6 +79,10 @@ class Stripe:
 
     def command(self, session: int, command: int, generation: int = 0) -> None:
         self.outbox.command(session, command, generation)
+        self.wake.set()
+
+    def done(self, session: int, timestamp: int) -> None:
+        self.outbox.done(session, timestamp)
         self.wake.set()
 
     async def write(self, send: Callable[[pb.MediaResponse], object], gather_us: Callable[[], int]) -> None:
@@ -136,6 +143,9 @@ class LinkTransport:
         message = pb.HangUp(session=self._handle, reason=reason, after_playout=after_playout)
         self._link.control(pb.ControlResponse(hang_up=message), urgent=True)
 
+    def done(self, timestamp: int) -> None:
+        self._stripe.done(self._handle, timestamp)
+
     def worker_s(self, edge_s: float) -> float:
         return self._link.clocks.here(edge_s)
 
@@ -149,7 +159,7 @@ class Link:
         self.outgoing: asyncio.Queue[pb.ControlResponse] = asyncio.Queue()
         self._worker = worker
         self._calls = calls
-        self._sessions: dict[int, Call] = {}
+        self._sessions: dict[int, Leg] = {}
         self.closed = asyncio.Event()
         self.clocks = Clocks()
 
@@ -172,14 +182,14 @@ class Link:
         if kind == "opened":
             self._open(message.opened)
         elif kind == "connected":
-            if call := self._find(message.connected.session):
-                call.connected()
+            if leg := self._find(message.connected.session):
+                leg.connected()
         elif kind == "closed":
-            if call := self._sessions.pop(message.closed.session, None):
-                call.close(message.closed.reason)
+            if leg := self._sessions.pop(message.closed.session, None):
+                leg.close(message.closed.reason)
         elif kind == "data":
-            if call := self._find(message.data.session):
-                call.receive(message.data.label, message.data.payload, binary=message.data.binary)
+            if leg := self._find(message.data.session):
+                leg.receive(message.data.label, message.data.payload, binary=message.data.binary)
         elif kind == "room":
             members = {one.id: (one.muted, one.speaking) for one in message.room.members}
             self._calls.room_changed(self.edge, message.room.room, members)
@@ -208,18 +218,18 @@ class Link:
 
     def _hear(self, message: pb.MediaRequest) -> None:
         for handle, gap in gap_rows(message.gaps):
-            if call := self._sessions.get(handle):
-                _alone(call, call.miss, gap)
+            if leg := self._sessions.get(handle):
+                _alone(leg, leg.miss, gap)
         self._hear_frames(message.frames)
         for handle, *report in report_rows(message.playout):
-            if call := self._sessions.get(handle):
-                _alone(call, call.speaker.report, *report)
+            if leg := self._sessions.get(handle):
+                _alone(leg, leg.report, *report)
         for handle, quality in quality_rows(message.quality):
-            if call := self._sessions.get(handle):
-                _alone(call, call.measured, quality)
+            if leg := self._sessions.get(handle):
+                _alone(leg, leg.measured, quality)
         for handle, hint in hint_rows(message.hints):
-            if call := self._sessions.get(handle):
-                _alone(call, call.noticed, hint)
+            if leg := self._sessions.get(handle):
+                _alone(leg, leg.noticed, hint)
         for _, dropped in drop_rows(message.drops):
             metrics.EDGE_DROPPED.inc(dropped)
 
@@ -227,32 +237,41 @@ class Link:
         find, unknown, count = self._sessions.get, 0, 0
         for handle, frame in ingest_rows(frames):
             count += 1
-            if call := find(handle):
+            if leg := find(handle):
                 try:
-                    call.hear(frame)
+                    leg.hear(frame)
                 except Exception as error:  # noqa: BLE001 - the other sessions of the message go on
-                    call.fail(error, "hear")
+                    leg.fail(error, "hear")
             else:
                 unknown += 1
         metrics.FRAMES_IN.inc(count)
         if unknown:
             metrics.dropped("frame", "unknown_session", unknown)
 
-    def _find(self, handle: int) -> Call | None:
-        call = self._sessions.get(handle)
-        if call is None:
+    def _find(self, handle: int) -> Leg | None:
+        leg = self._sessions.get(handle)
+        if leg is None:
             metrics.dropped("message", "unknown_session")
-        return call
+        return leg
 
     def _open(self, opened: pb.SessionOpened) -> None:
         if stale := self._sessions.pop(opened.session, None):
             stale.close("edge")
         try:
+            metadata = parse_metadata(opened.metadata)
+            wishes = metadata.pop(TURNS_KEY, None)
+            recording = metadata.pop(RECORDING_KEY, None)
+            trace = trace_in(metadata.pop(TRACE_KEY, None))
             info = CallInfo(
-                id=opened.id, epoch=opened.epoch, agent=opened.agent, metadata=parse_metadata(opened.metadata),
+                id=opened.id, epoch=opened.epoch, agent=opened.agent, metadata=metadata,
                 caller=opened.caller, edge=self.edge, region=self.region, worker=self._worker, room=opened.room,
+                turns=wishes if isinstance(wishes, dict) else {},
+                recording=project_in(recording), trace=trace, takeover=_takeover(opened),
             )  # fmt: skip
             self._sessions[opened.session] = self._calls.open(info, LinkTransport(self, opened.session))
+            if info.takeover is not None:
+                accepted = pb.SessionAccepted(session=opened.session)
+                self.control(pb.ControlResponse(accepted=accepted), urgent=True)
         except (RefusedError, ValueError) as error:
             metrics.REFUSED.labels(error.reason if isinstance(error, RefusedError) else "metadata").inc()
             _log.warning("session refused", session=opened.id, agent=opened.agent, edge=self.edge, reason=str(error))
@@ -260,19 +279,26 @@ class Link:
             self.control(pb.ControlResponse(refused=refused), urgent=True)
 
     def close(self) -> None:
-        """The link is gone, and its sessions with it."""
-        for call in tuple(self._sessions.values()):
-            call.close("edge")
+        """The link is gone: its sessions' callers may come back by another edge."""
+        for leg in tuple(self._sessions.values()):
+            leg.close("edge")
         self._sessions.clear()
         self.closed.set()
 
 
-def _alone(call: Call, act: Callable[..., object], *what: object) -> None:
+def _takeover(opened: pb.SessionOpened) -> Takeover | None:
+    if not opened.HasField("takeover"):
+        return None
+    told = opened.takeover
+    return Takeover(told.number, told.utterance, told.generation)
+
+
+def _alone(leg: Leg, act: Callable[..., object], *what: object) -> None:
     """A failure ends this session; the others of the message go on."""
     try:
         act(*what)
     except Exception as error:  # noqa: BLE001 - whatever it is
-        call.fail(error, act.__name__)
+        leg.fail(error, act.__name__)
 
 
 def now_us() -> int:

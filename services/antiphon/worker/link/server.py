@@ -10,21 +10,26 @@ import grpc
 import grpc.aio
 
 from antiphon.errors import ConfigError
+from antiphon.grpc_health import Health
+from antiphon.grpc_reflection import tell_of
 from antiphon.telemetry import get_logger
 from antiphon.wire.media.v1 import link_pb2 as pb
 from antiphon.wire.media.v1 import link_pb2_grpc
 from antiphon.worker import metrics
+from antiphon.worker.link.door import Door
 from antiphon.worker.link.link import Calls, Link, Stripe, now_us
 from antiphon.worker.link.pace import gather_us
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from antiphon.certificates import Certificates
 
 _log = get_logger("worker.link")
 
 VERSION = 1
 _EOF: Any = vars(grpc.aio)["EOF"]  # the stubs lack it
-_PING_S = 5.0
+_PING_S = 1.0
 _STOP_S = 2.0
 _OPTIONS = (
     ("grpc.max_receive_message_length", 16 << 20),
@@ -40,8 +45,19 @@ _OPTIONS = (
 class LinkServer(link_pb2_grpc.MediaLinkServiceServicer):
     """`port` is known once it is started."""
 
-    def __init__(self, worker: str, calls: Calls, *, stripes: int = 1) -> None:
+    def __init__(
+        self,
+        worker: str,
+        calls: Calls,
+        *,
+        stripes: int = 1,
+        certificates: Certificates | None = None,
+        secrets: Sequence[str] = (),
+    ) -> None:
+        """certificates: mutual TLS is asked for; secrets: edges sign with one of them."""
         self.port = 0
+        self._certificates = certificates
+        self._door = Door(worker, secrets)
         self._worker = worker
         self._calls = calls
         self._stripes = stripes
@@ -49,6 +65,8 @@ class LinkServer(link_pb2_grpc.MediaLinkServiceServicer):
         self._gather_us = gather_us(1)
         self._draining = False
         self._server: grpc.aio.Server | None = None
+        self.serving: Callable[[], bool] = lambda: not self._draining
+        """What grpc.health.v1 tells."""
 
     @property
     def links(self) -> int:
@@ -57,14 +75,24 @@ class LinkServer(link_pb2_grpc.MediaLinkServiceServicer):
     async def start(self, host: str, port: int) -> None:
         self._server = grpc.aio.server(options=_OPTIONS)
         link_pb2_grpc.add_MediaLinkServiceServicer_to_server(self, self._server)
+        Health("antiphon.media.v1.MediaLinkService", self._serves).join(self._server)
+        tell_of("antiphon.media.v1.MediaLinkService", self._server)
         try:
-            self.port = self._server.add_insecure_port(f"{host}:{port}")
+            self.port = self._listen(self._server, f"{host}:{port}")
         except RuntimeError as error:
             raise ConfigError(
                 f"cannot serve the media link on {host}:{port}, which is taken, or no address of this machine: stop "
                 "what listens there, or set worker.host and worker.port"
             ) from error
         await self._server.start()
+
+    def _listen(self, server: grpc.aio.Server, address: str) -> int:
+        if self._certificates is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, self._certificates.for_server())
+
+    def _serves(self) -> bool:
+        return self.serving()
 
     def drain(self) -> None:
         """Takes no new links."""
@@ -99,6 +127,7 @@ class LinkServer(link_pb2_grpc.MediaLinkServiceServicer):
                 f"edge speaks version {hello.version} of the media link, this worker {VERSION}: upgrade the older one"
             )
             await _refuse(context, "version", grpc.StatusCode.FAILED_PRECONDITION, message)
+        await self._check(hello.edge, hello.link, context)
         if self._draining:
             await _refuse(context, "draining", grpc.StatusCode.UNAVAILABLE, "this worker is shutting down")
         if hello.link in self._links:
@@ -106,6 +135,11 @@ class LinkServer(link_pb2_grpc.MediaLinkServiceServicer):
         link = self._links[hello.link] = Link(hello, self._worker, self._stripes, self._calls)
         self._set_pace(but=link)
         return link
+
+    async def _check(self, edge: str, link: int, context: Any) -> None:  # noqa: ANN401
+        if not self._door.admits(edge, link, context.invocation_metadata() or ()):
+            message = "this edge did not sign its link: set the same registration_secrets on edges and workers"
+            await _refuse(context, "unsigned", grpc.StatusCode.UNAUTHENTICATED, message)
 
     @staticmethod
     async def _read_control(link: Link, context: Any) -> None:  # noqa: ANN401
@@ -132,6 +166,7 @@ class LinkServer(link_pb2_grpc.MediaLinkServiceServicer):
                 context, "protocol", grpc.StatusCode.NOT_FOUND, "Media without an open Control stream of its link"
             )
             return
+        await self._check(link.edge, link.id, context)
         if first.hello.stripe >= len(link.stripes):
             await _refuse(
                 context, "protocol", grpc.StatusCode.OUT_OF_RANGE, f"stripe {first.hello.stripe} of {self._stripes}"

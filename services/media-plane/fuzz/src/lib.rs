@@ -8,7 +8,7 @@ use antiphon_engine::framing::{Deframer, FrameQueue, LARGEST_FRAME};
 use antiphon_engine::room::{Command, MAX_NAMED, MAX_SLOTS};
 use antiphon_engine::sdp::{Answer, Fingerprint, Offer, OwnStream, parse_fragment};
 use antiphon_engine::srtp::{MAX_OVERHEAD, Profile, Receiver, Sender};
-use antiphon_engine::stun::{BindingRequest, Kind, classify};
+use antiphon_engine::stun::{BindingRequest, Kind, MAX_RESPONSE, Probe, classify};
 use antiphon_engine::ufrag::Sealer;
 use antiphon_engine::{opus as opus_packet, red as red_payload, rtcp as rtcp_packet, rtp as rtp_packet};
 use antiphon_link::columns_agree;
@@ -34,6 +34,18 @@ pub fn stun(data: &[u8]) {
         assert_eq!(classify(data), Kind::Stun);
         let _ = (request.local_ufrag(), request.remote_ufrag());
         assert!(request.has_integrity() || !request.verify(PASSWORD));
+    }
+    if let Some(probe) = Probe::parse(data) {
+        assert!(BindingRequest::parse(data).ok().is_none_or(|request| request.username.is_none()));
+        let mut answer = [0; MAX_RESPONSE];
+        for address in [
+            std::net::SocketAddr::from(([192, 0, 2, 1], 1)),
+            std::net::SocketAddr::from(([0x2001; 8], 1)),
+        ] {
+            let length = probe.answer(&mut answer, address, false);
+            assert!(length <= data.len() && classify(&answer[..length]) == Kind::Stun);
+            assert!(probe.answer(&mut answer, address, true) >= length);
+        }
     }
 }
 

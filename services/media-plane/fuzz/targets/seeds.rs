@@ -18,7 +18,8 @@ use antiphon_engine::ufrag::{Sealer, Ufrag};
 use antiphon_engine::{opus, red, sdp};
 use antiphon_fuzz::{ENVELOPE_TO, PASSWORD, SECRET, SRTP_KEY, SRTP_SALT};
 use antiphon_link::proto::{
-    ControlResponse, DataMessage, MediaResponse, PlayoutCommands, PlayoutFrames, Welcome, control_response,
+    ControlResponse, DataMessage, IngestReceipts, MediaResponse, PlayoutCommands, PlayoutFrames, Welcome,
+    control_response,
 };
 use prost::Message;
 
@@ -43,7 +44,9 @@ libfuzzer_sys::fuzz_target!(
 
 fn write_all(root: &Path) -> io::Result<()> {
     let sealed = sealed_ufrag();
-    write(root, "stun", &[check(&sealed, true), check(b"other", false)])?;
+    let bare = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
+    let padded = [&[0, 1, 0, 12, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12], &[0x80, 0x22, 0, 8], &[0; 8]].concat();
+    write(root, "stun", &[check(&sealed, true), check(b"other", false), bare, padded])?;
     write(root, "ufrag", std::slice::from_ref(&sealed))?;
     write(root, "sdp", &OFFERS.map(|offer| offer.as_bytes().to_vec()))?;
     let fragment = sdp::write_fragment(
@@ -276,6 +279,10 @@ fn link() -> Vec<Vec<u8>> {
             session: vec![1],
             command: vec![1],
             generation: vec![2],
+        }),
+        receipts: Some(IngestReceipts {
+            session: vec![1],
+            timestamp: vec![960],
         }),
     };
     let control = |message| ControlResponse { message: Some(message) }.encode_to_vec();

@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class OpenSessionRequest(_message.Message):
-    __slots__ = ("session", "epoch", "offer", "agent", "worker", "worker_address", "metadata", "caller", "data_channel", "room")
+    __slots__ = ("session", "epoch", "offer", "agent", "worker", "worker_address", "metadata", "caller", "data_channel", "room", "project", "owner")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     OFFER_FIELD_NUMBER: _ClassVar[int]
@@ -18,6 +18,8 @@ class OpenSessionRequest(_message.Message):
     CALLER_FIELD_NUMBER: _ClassVar[int]
     DATA_CHANNEL_FIELD_NUMBER: _ClassVar[int]
     ROOM_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
     session: str
     epoch: int
     offer: str
@@ -28,7 +30,9 @@ class OpenSessionRequest(_message.Message):
     caller: str
     data_channel: int
     room: str
-    def __init__(self, session: _Optional[str] = ..., epoch: _Optional[int] = ..., offer: _Optional[str] = ..., agent: _Optional[str] = ..., worker: _Optional[str] = ..., worker_address: _Optional[str] = ..., metadata: _Optional[str] = ..., caller: _Optional[str] = ..., data_channel: _Optional[int] = ..., room: _Optional[str] = ...) -> None: ...
+    project: str
+    owner: str
+    def __init__(self, session: _Optional[str] = ..., epoch: _Optional[int] = ..., offer: _Optional[str] = ..., agent: _Optional[str] = ..., worker: _Optional[str] = ..., worker_address: _Optional[str] = ..., metadata: _Optional[str] = ..., caller: _Optional[str] = ..., data_channel: _Optional[int] = ..., room: _Optional[str] = ..., project: _Optional[str] = ..., owner: _Optional[str] = ...) -> None: ...
 
 class OpenSessionResponse(_message.Message):
     __slots__ = ("answer", "ufrag")
@@ -77,7 +81,7 @@ class GetSessionRequest(_message.Message):
     def __init__(self, session: _Optional[str] = ...) -> None: ...
 
 class GetSessionResponse(_message.Message):
-    __slots__ = ("state", "setup_us", "quality", "remote", "security")
+    __slots__ = ("state", "setup_us", "quality", "remote", "security", "project", "owner")
     class SetupUsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -97,12 +101,16 @@ class GetSessionResponse(_message.Message):
     QUALITY_FIELD_NUMBER: _ClassVar[int]
     REMOTE_FIELD_NUMBER: _ClassVar[int]
     SECURITY_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
     state: str
     setup_us: _containers.ScalarMap[str, int]
     quality: _containers.ScalarMap[str, float]
     remote: str
     security: str
-    def __init__(self, state: _Optional[str] = ..., setup_us: _Optional[_Mapping[str, int]] = ..., quality: _Optional[_Mapping[str, float]] = ..., remote: _Optional[str] = ..., security: _Optional[str] = ...) -> None: ...
+    project: str
+    owner: str
+    def __init__(self, state: _Optional[str] = ..., setup_us: _Optional[_Mapping[str, int]] = ..., quality: _Optional[_Mapping[str, float]] = ..., remote: _Optional[str] = ..., security: _Optional[str] = ..., project: _Optional[str] = ..., owner: _Optional[str] = ...) -> None: ...
 
 class GetSessionsRequest(_message.Message):
     __slots__ = ("sessions",)

@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ServerMessage(_message.Message):
-    __slots__ = ("session_started", "caller_turn", "agent_utterance", "app", "session_ended", "room_members", "room_speakers", "turn_trace")
+    __slots__ = ("session_started", "caller_turn", "agent_utterance", "app", "session_ended", "room_members", "room_speakers", "turn_trace", "session_move", "recording")
     SESSION_STARTED_FIELD_NUMBER: _ClassVar[int]
     CALLER_TURN_FIELD_NUMBER: _ClassVar[int]
     AGENT_UTTERANCE_FIELD_NUMBER: _ClassVar[int]
@@ -17,6 +17,8 @@ class ServerMessage(_message.Message):
     ROOM_MEMBERS_FIELD_NUMBER: _ClassVar[int]
     ROOM_SPEAKERS_FIELD_NUMBER: _ClassVar[int]
     TURN_TRACE_FIELD_NUMBER: _ClassVar[int]
+    SESSION_MOVE_FIELD_NUMBER: _ClassVar[int]
+    RECORDING_FIELD_NUMBER: _ClassVar[int]
     session_started: SessionStarted
     caller_turn: CallerTurn
     agent_utterance: AgentUtterance
@@ -25,7 +27,9 @@ class ServerMessage(_message.Message):
     room_members: RoomMembers
     room_speakers: RoomSpeakers
     turn_trace: TurnTrace
-    def __init__(self, session_started: _Optional[_Union[SessionStarted, _Mapping]] = ..., caller_turn: _Optional[_Union[CallerTurn, _Mapping]] = ..., agent_utterance: _Optional[_Union[AgentUtterance, _Mapping]] = ..., app: _Optional[_Union[AppMessage, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., room_members: _Optional[_Union[RoomMembers, _Mapping]] = ..., room_speakers: _Optional[_Union[RoomSpeakers, _Mapping]] = ..., turn_trace: _Optional[_Union[TurnTrace, _Mapping]] = ...) -> None: ...
+    session_move: SessionMove
+    recording: Recording
+    def __init__(self, session_started: _Optional[_Union[SessionStarted, _Mapping]] = ..., caller_turn: _Optional[_Union[CallerTurn, _Mapping]] = ..., agent_utterance: _Optional[_Union[AgentUtterance, _Mapping]] = ..., app: _Optional[_Union[AppMessage, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., room_members: _Optional[_Union[RoomMembers, _Mapping]] = ..., room_speakers: _Optional[_Union[RoomSpeakers, _Mapping]] = ..., turn_trace: _Optional[_Union[TurnTrace, _Mapping]] = ..., session_move: _Optional[_Union[SessionMove, _Mapping]] = ..., recording: _Optional[_Union[Recording, _Mapping]] = ...) -> None: ...
 
 class ClientMessage(_message.Message):
     __slots__ = ("app", "bye", "turn")
@@ -119,6 +123,20 @@ class SessionEnded(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     reason: str
     def __init__(self, reason: _Optional[str] = ...) -> None: ...
+
+class SessionMove(_message.Message):
+    __slots__ = ("reason",)
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    def __init__(self, reason: _Optional[str] = ...) -> None: ...
+
+class Recording(_message.Message):
+    __slots__ = ("state", "reason")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    state: str
+    reason: str
+    def __init__(self, state: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class TurnCommand(_message.Message):
     __slots__ = ("command",)

@@ -27,7 +27,7 @@ class ControlRequest(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., opened: _Optional[_Union[SessionOpened, _Mapping]] = ..., connected: _Optional[_Union[SessionConnected, _Mapping]] = ..., closed: _Optional[_Union[SessionClosed, _Mapping]] = ..., data: _Optional[_Union[DataMessage, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., room: _Optional[_Union[RoomState, _Mapping]] = ...) -> None: ...
 
 class ControlResponse(_message.Message):
-    __slots__ = ("welcome", "refused", "hang_up", "data", "ping", "pong", "pace", "policy", "member")
+    __slots__ = ("welcome", "refused", "hang_up", "data", "ping", "pong", "pace", "policy", "member", "accepted")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
     HANG_UP_FIELD_NUMBER: _ClassVar[int]
@@ -37,6 +37,7 @@ class ControlResponse(_message.Message):
     PACE_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     MEMBER_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     refused: SessionRefused
     hang_up: HangUp
@@ -46,7 +47,8 @@ class ControlResponse(_message.Message):
     pace: Pace
     policy: SessionPolicy
     member: MemberChange
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., refused: _Optional[_Union[SessionRefused, _Mapping]] = ..., hang_up: _Optional[_Union[HangUp, _Mapping]] = ..., data: _Optional[_Union[DataMessage, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., pace: _Optional[_Union[Pace, _Mapping]] = ..., policy: _Optional[_Union[SessionPolicy, _Mapping]] = ..., member: _Optional[_Union[MemberChange, _Mapping]] = ...) -> None: ...
+    accepted: SessionAccepted
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., refused: _Optional[_Union[SessionRefused, _Mapping]] = ..., hang_up: _Optional[_Union[HangUp, _Mapping]] = ..., data: _Optional[_Union[DataMessage, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., pace: _Optional[_Union[Pace, _Mapping]] = ..., policy: _Optional[_Union[SessionPolicy, _Mapping]] = ..., member: _Optional[_Union[MemberChange, _Mapping]] = ..., accepted: _Optional[_Union[SessionAccepted, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("edge", "region", "link", "version")
@@ -85,7 +87,7 @@ class SessionPolicy(_message.Message):
     def __init__(self, session: _Optional[int] = ..., hold_on_voice: _Optional[bool] = ...) -> None: ...
 
 class SessionOpened(_message.Message):
-    __slots__ = ("session", "id", "epoch", "agent", "metadata", "caller", "room")
+    __slots__ = ("session", "id", "epoch", "agent", "metadata", "caller", "room", "takeover")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -93,6 +95,7 @@ class SessionOpened(_message.Message):
     METADATA_FIELD_NUMBER: _ClassVar[int]
     CALLER_FIELD_NUMBER: _ClassVar[int]
     ROOM_FIELD_NUMBER: _ClassVar[int]
+    TAKEOVER_FIELD_NUMBER: _ClassVar[int]
     session: int
     id: str
     epoch: int
@@ -100,7 +103,18 @@ class SessionOpened(_message.Message):
     metadata: str
     caller: str
     room: str
-    def __init__(self, session: _Optional[int] = ..., id: _Optional[str] = ..., epoch: _Optional[int] = ..., agent: _Optional[str] = ..., metadata: _Optional[str] = ..., caller: _Optional[str] = ..., room: _Optional[str] = ...) -> None: ...
+    takeover: Takeover
+    def __init__(self, session: _Optional[int] = ..., id: _Optional[str] = ..., epoch: _Optional[int] = ..., agent: _Optional[str] = ..., metadata: _Optional[str] = ..., caller: _Optional[str] = ..., room: _Optional[str] = ..., takeover: _Optional[_Union[Takeover, _Mapping]] = ...) -> None: ...
+
+class Takeover(_message.Message):
+    __slots__ = ("number", "utterance", "generation")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    UTTERANCE_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    utterance: int
+    generation: int
+    def __init__(self, number: _Optional[int] = ..., utterance: _Optional[int] = ..., generation: _Optional[int] = ...) -> None: ...
 
 class RoomState(_message.Message):
     __slots__ = ("room", "members")
@@ -158,6 +172,12 @@ class SessionRefused(_message.Message):
     session: int
     reason: str
     def __init__(self, session: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class SessionAccepted(_message.Message):
+    __slots__ = ("session",)
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: int
+    def __init__(self, session: _Optional[int] = ...) -> None: ...
 
 class HangUp(_message.Message):
     __slots__ = ("session", "reason", "after_playout")
@@ -256,7 +276,7 @@ class IngestGaps(_message.Message):
     def __init__(self, session: _Optional[_Iterable[int]] = ..., first: _Optional[_Iterable[int]] = ..., count: _Optional[_Iterable[int]] = ..., state: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class IngestQuality(_message.Message):
-    __slots__ = ("session", "rtt_us", "jitter_us", "expected", "lost_before_repair", "repaired_red", "repaired_nack", "late", "reordered", "duplicates", "lost")
+    __slots__ = ("session", "rtt_us", "jitter_us", "expected", "lost_before_repair", "repaired_red", "repaired_nack", "late", "reordered", "duplicates", "lost", "echo")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     RTT_US_FIELD_NUMBER: _ClassVar[int]
     JITTER_US_FIELD_NUMBER: _ClassVar[int]
@@ -268,6 +288,7 @@ class IngestQuality(_message.Message):
     REORDERED_FIELD_NUMBER: _ClassVar[int]
     DUPLICATES_FIELD_NUMBER: _ClassVar[int]
     LOST_FIELD_NUMBER: _ClassVar[int]
+    ECHO_FIELD_NUMBER: _ClassVar[int]
     session: _containers.RepeatedScalarFieldContainer[int]
     rtt_us: _containers.RepeatedScalarFieldContainer[int]
     jitter_us: _containers.RepeatedScalarFieldContainer[int]
@@ -279,7 +300,8 @@ class IngestQuality(_message.Message):
     reordered: _containers.RepeatedScalarFieldContainer[int]
     duplicates: _containers.RepeatedScalarFieldContainer[int]
     lost: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, session: _Optional[_Iterable[int]] = ..., rtt_us: _Optional[_Iterable[int]] = ..., jitter_us: _Optional[_Iterable[int]] = ..., expected: _Optional[_Iterable[int]] = ..., lost_before_repair: _Optional[_Iterable[int]] = ..., repaired_red: _Optional[_Iterable[int]] = ..., repaired_nack: _Optional[_Iterable[int]] = ..., late: _Optional[_Iterable[int]] = ..., reordered: _Optional[_Iterable[int]] = ..., duplicates: _Optional[_Iterable[int]] = ..., lost: _Optional[_Iterable[int]] = ...) -> None: ...
+    echo: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, session: _Optional[_Iterable[int]] = ..., rtt_us: _Optional[_Iterable[int]] = ..., jitter_us: _Optional[_Iterable[int]] = ..., expected: _Optional[_Iterable[int]] = ..., lost_before_repair: _Optional[_Iterable[int]] = ..., repaired_red: _Optional[_Iterable[int]] = ..., repaired_nack: _Optional[_Iterable[int]] = ..., late: _Optional[_Iterable[int]] = ..., reordered: _Optional[_Iterable[int]] = ..., duplicates: _Optional[_Iterable[int]] = ..., lost: _Optional[_Iterable[int]] = ..., echo: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class IngestDrops(_message.Message):
     __slots__ = ("session", "count")
@@ -334,12 +356,22 @@ class VoiceHints(_message.Message):
     def __init__(self, session: _Optional[_Iterable[int]] = ..., at_us: _Optional[_Iterable[int]] = ..., timestamp: _Optional[_Iterable[int]] = ..., kind: _Optional[_Iterable[int]] = ..., level: _Optional[_Iterable[int]] = ..., held: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class MediaResponse(_message.Message):
-    __slots__ = ("frames", "commands")
+    __slots__ = ("frames", "commands", "receipts")
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     COMMANDS_FIELD_NUMBER: _ClassVar[int]
+    RECEIPTS_FIELD_NUMBER: _ClassVar[int]
     frames: PlayoutFrames
     commands: PlayoutCommands
-    def __init__(self, frames: _Optional[_Union[PlayoutFrames, _Mapping]] = ..., commands: _Optional[_Union[PlayoutCommands, _Mapping]] = ...) -> None: ...
+    receipts: IngestReceipts
+    def __init__(self, frames: _Optional[_Union[PlayoutFrames, _Mapping]] = ..., commands: _Optional[_Union[PlayoutCommands, _Mapping]] = ..., receipts: _Optional[_Union[IngestReceipts, _Mapping]] = ...) -> None: ...
+
+class IngestReceipts(_message.Message):
+    __slots__ = ("session", "timestamp")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    session: _containers.RepeatedScalarFieldContainer[int]
+    timestamp: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, session: _Optional[_Iterable[int]] = ..., timestamp: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class PlayoutFrames(_message.Message):
     __slots__ = ("session", "utterance", "generation", "duration", "flags", "size", "payload", "level")

@@ -5,17 +5,15 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use antiphon_engine::opus::SILENCE;
-use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::crypto::dtls::DtlsVersion;
-use str0m::media::{Direction, MediaKind, Mid, Pt};
-use str0m::net::{Protocol, Receive};
-use str0m::rtp::{Extension, ExtensionValues, RtpPacket, RtpWrite};
-use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig};
+use str0m::media::Pt;
+use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite};
+use str0m::{Event, IceConnectionState, RtcConfig};
 
-use crate::answer::plain_candidates;
 use crate::clock::{Clock, NEVER, Nanos};
+pub use crate::connection::CallError;
+use crate::connection::{Connection, Wish, settings};
 use crate::probe::Probe;
-use crate::sys;
 use crate::tally::{Tally, Window};
 
 /// One packet each 20 ms.
@@ -23,25 +21,6 @@ pub const INTERVAL: Nanos = 20_000_000;
 const SAMPLES: u32 = 960;
 /// A call that is not up by then has failed.
 pub const SETUP_LIMIT: Nanos = 15_000_000_000;
-
-/// Why a call failed.
-#[derive(Debug, thiserror::Error)]
-pub enum CallError {
-    /// A socket could not be opened.
-    #[error("cannot open a socket on {address}: {source}")]
-    Socket {
-        /// Where.
-        address: IpAddr,
-        /// What failed.
-        source: io::Error,
-    },
-    /// The answer does not answer the offer.
-    #[error("cannot use the answer: {0}")]
-    Answer(String),
-    /// The peer or the network ended it.
-    #[error("{0}")]
-    Ended(String),
-}
 
 /// What all calls of a run have in common.
 #[derive(Clone, Debug)]
@@ -61,26 +40,11 @@ impl CallConfig {
     /// # Errors
     /// None that str0m's default provider is known to give; kept, since making a certificate may fail.
     pub fn new(bind: IpAddr, payload: usize, silent: bool, dtls: DtlsVersion) -> Result<Self, CallError> {
-        let provider = str0m::crypto::from_feature_flags();
-        let certificate = provider
-            .dtls_provider
-            .generate_certificate()
-            .ok_or_else(|| CallError::Ended("cannot make a certificate".to_owned()))?;
-        let rtc = RtcConfig::new()
-            .set_crypto_provider(provider.into())
-            .set_dtls_cert(certificate)
-            .set_dtls_version(dtls)
-            .set_rtp_mode(true)
-            .clear_codecs()
-            .enable_opus(true, false)
-            .clear_extension_map()
-            .set_extension(1, Extension::AudioLevel)
-            .set_extension(4, Extension::RtpMid);
         Ok(Self {
             bind,
             payload: payload.max(crate::probe::SMALLEST),
             silent,
-            rtc,
+            rtc: settings(dtls)?,
         })
     }
 
@@ -95,7 +59,7 @@ impl CallConfig {
 #[derive(Debug)]
 enum State {
     /// The offer was handed out.
-    Offered { pending: SdpPendingOffer },
+    Offered,
     /// The answer came; ICE and DTLS are at work.
     Connecting,
     /// Media flows.
@@ -118,23 +82,16 @@ pub enum Step {
 /// One call.
 #[derive(Debug)]
 pub struct Call {
-    rtc: Rtc,
-    socket: UdpSocket,
-    local: SocketAddr,
+    connection: Connection,
     index: u32,
-    mid: Mid,
     state: State,
     silent: bool,
     payload: Vec<u8>,
     next_number: u64,
     next_send: Nanos,
-    timeout: Nanos,
     give_up: Nanos,
     window: Window,
     location: Option<String>,
-    /// The last answer, which a restart's credentials are put into.
-    answered: String,
-    restarting: Option<SdpPendingOffer>,
 }
 
 impl Call {
@@ -143,47 +100,26 @@ impl Call {
     /// # Errors
     /// [`CallError::Socket`].
     pub fn offer(config: &CallConfig, index: u32, clock: Clock) -> Result<(Self, String), CallError> {
-        let refused = |source| CallError::Socket {
-            address: config.bind,
-            source,
-        };
-        let socket = UdpSocket::bind((config.bind, 0)).map_err(refused)?;
-        socket.set_nonblocking(true).map_err(refused)?;
-        sys::enable_arrival_times(&socket).map_err(refused)?;
-        let local = socket.local_addr().map_err(refused)?;
-
-        let now = clock.now();
-        let mut rtc = config.rtc.clone().build(clock.instant(now));
-        let candidate = Candidate::host(local, "udp").map_err(|error| CallError::Ended(error.to_string()))?;
-        rtc.add_local_candidate(candidate);
-        let mut changes = rtc.sdp_api();
-        let mid = changes.add_media(MediaKind::Audio, Direction::SendRecv, None, None, None);
-        let (offer, pending) = changes.apply().expect("media was added");
+        let (connection, offer) = Connection::offer(&config.rtc, config.bind, clock)?;
         let call = Self {
-            rtc,
-            socket,
-            local,
+            connection,
             index,
-            mid,
-            state: State::Offered { pending },
+            state: State::Offered,
             silent: config.silent,
             payload: vec![0; config.payload],
             next_number: 0,
             next_send: NEVER,
-            timeout: NEVER,
-            give_up: now + SETUP_LIMIT,
+            give_up: clock.now() + SETUP_LIMIT,
             window: Window::default(),
             location: None,
-            answered: String::new(),
-            restarting: None,
         };
-        Ok((call, offer.to_sdp_string()))
+        Ok((call, offer))
     }
 
     /// The call's socket, to wait for.
     #[must_use]
     pub fn socket(&self) -> &UdpSocket {
-        &self.socket
+        self.connection.socket()
     }
 
     /// What to delete at the end.
@@ -196,8 +132,8 @@ impl Call {
     #[must_use]
     pub fn deadline(&self) -> Nanos {
         match self.state {
-            State::Offered { .. } | State::Connecting => self.timeout.min(self.give_up),
-            State::Up { .. } => self.timeout.min(self.next_send),
+            State::Offered | State::Connecting => self.connection.timeout().min(self.give_up),
+            State::Up { .. } => self.connection.timeout().min(self.next_send),
             State::Over => NEVER,
         }
     }
@@ -211,22 +147,15 @@ impl Call {
     /// Takes the answer.
     pub fn answer(&mut self, sdp: &str, location: Option<String>, now: Nanos, clock: Clock, tally: &mut Tally) -> Step {
         self.location = location;
-        self.answered = plain_candidates(sdp);
-        let State::Offered { pending } = std::mem::replace(&mut self.state, State::Connecting) else {
+        if !matches!(self.state, State::Offered) {
             return Step::Same;
-        };
-        let taken = SdpAnswer::from_sdp_string(&self.answered)
-            .map_err(|error| error.to_string())
-            .and_then(|answer| {
-                self.rtc
-                    .sdp_api()
-                    .accept_answer(pending, answer)
-                    .map_err(|error| error.to_string())
-            });
-        match taken {
-            Err(reason) => self.over(CallError::Answer(reason)),
-            Ok(()) => self.input(Input::Timeout(clock.instant(now)), now, clock, tally),
         }
+        self.state = State::Connecting;
+        let told = self
+            .connection
+            .answer(sdp)
+            .and_then(|()| self.connection.tell(now, clock));
+        self.go_on(told, now, clock, tally)
     }
 
     /// A datagram came at `arrival`.
@@ -238,22 +167,16 @@ impl Call {
         clock: Clock,
         tally: &mut Tally,
     ) -> Step {
-        let Ok(contents) = datagram.try_into() else {
-            tally.corrupt += 1;
-            return Step::Same;
-        };
-        let receive = Receive {
-            proto: Protocol::Udp,
-            source: from,
-            destination: self.local,
-            contents,
-        };
-        self.input(Input::Receive(clock.instant(arrival), receive), arrival, clock, tally)
+        let told = self
+            .connection
+            .receive(from, datagram, arrival, clock)
+            .map(|known| tally.corrupt += u64::from(!known));
+        self.go_on(told, arrival, clock, tally)
     }
 
     /// Time has come to [`Call::deadline`].
     pub fn tick(&mut self, now: Nanos, clock: Clock, tally: &mut Tally) -> Step {
-        if now >= self.give_up && matches!(self.state, State::Offered { .. } | State::Connecting) {
+        if now >= self.give_up && matches!(self.state, State::Offered | State::Connecting) {
             return self.over(CallError::Ended("not connected in time".to_owned()));
         }
         if let State::Up { pt } = self.state
@@ -261,7 +184,8 @@ impl Call {
         {
             self.send_probe(pt, now, clock, tally);
         }
-        self.input(Input::Timeout(clock.instant(now)), now, clock, tally)
+        let told = self.connection.tell(now, clock);
+        self.go_on(told, now, clock, tally)
     }
 
     fn send_probe(&mut self, pt: Pt, now: Nanos, clock: Clock, tally: &mut Tally) {
@@ -276,17 +200,13 @@ impl Call {
             sent_ns,
         }
         .write(&mut self.payload);
-        let mut direct = self.rtc.direct_api();
-        let Some(stream) = direct.stream_tx_by_mid(self.mid, None) else {
-            return;
-        };
         let level = ExtensionValues {
             audio_level: Some(-30),
             voice_activity: Some(true),
             ..ExtensionValues::default()
         };
         let timestamp = (number as u32).wrapping_mul(SAMPLES);
-        stream.write_rtp(
+        self.connection.write(
             RtpWrite::new(
                 pt,
                 (1_000 + number).into(),
@@ -301,49 +221,22 @@ impl Call {
         self.next_send += INTERVAL;
     }
 
-    /// The call's packets come from another port from now on, as after a NAT's rebinding: the call does not know of it.
-    /// The socket is another one then: wait for it.
+    /// [`Connection::rebind`].
     ///
     /// # Errors
     /// What opening a socket says.
     pub fn rebind(&mut self) -> io::Result<()> {
-        let socket = UdpSocket::bind((self.local.ip(), 0))?;
-        socket.set_nonblocking(true)?;
-        sys::enable_arrival_times(&socket)?;
-        self.socket = socket;
-        Ok(())
+        self.connection.rebind()
     }
 
-    /// Begins an ICE restart. Returns the new credentials as a fragment (RFC 8840).
+    /// [`Connection::restart`].
     pub fn restart(&mut self) -> Option<String> {
-        let mut changes = self.rtc.sdp_api();
-        let credentials = changes.ice_restart(true);
-        let (_, pending) = changes.apply()?;
-        self.restarting = Some(pending);
-        Some(format!(
-            "a=ice-ufrag:{}\r\na=ice-pwd:{}\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:{}\r\n",
-            credentials.ufrag, credentials.pass, self.mid
-        ))
+        self.connection.restart()
     }
 
-    /// Goes on with the fragment that answers a restart. Returns whether it was one.
+    /// [`Connection::restarted`].
     pub fn restarted(&mut self, fragment: &str) -> bool {
-        let credential = |name: &str| fragment.lines().find(|line| line.starts_with(name)).map(str::trim_end);
-        let (Some(pending), Some(ufrag), Some(password)) = (
-            self.restarting.take(),
-            credential("a=ice-ufrag:"),
-            credential("a=ice-pwd:"),
-        ) else {
-            return false;
-        };
-        let renewed = |line: &str| match line {
-            line if line.starts_with("a=ice-ufrag:") => format!("{ufrag}\r\n"),
-            line if line.starts_with("a=ice-pwd:") => format!("{password}\r\n"),
-            line => format!("{line}\r\n"),
-        };
-        self.answered = self.answered.lines().map(renewed).collect();
-        SdpAnswer::from_sdp_string(&self.answered)
-            .is_ok_and(|answer| self.rtc.sdp_api().accept_answer(pending, answer).is_ok())
+        self.connection.restarted(fragment)
     }
 
     /// From the next probe on, probes count.
@@ -362,58 +255,51 @@ impl Call {
     }
 
     /// Says good-bye (RTCP BYE, DTLS `close_notify`) and is over.
-    pub fn close(&mut self, now: Nanos, clock: Clock, tally: &mut Tally) {
-        if self.is_up() && self.rtc.close().is_ok() {
-            let _ = self.input(Input::Timeout(clock.instant(now)), now, clock, tally);
+    pub fn close(&mut self, now: Nanos, clock: Clock) {
+        if self.is_up() {
+            self.connection.close(now, clock);
         }
         self.state = State::Over;
     }
 
     fn over(&mut self, error: CallError) -> Step {
         self.state = State::Over;
-        self.rtc.disconnect();
+        self.connection.disconnect();
         Step::Failed(error)
     }
 
-    fn input(&mut self, input: Input<'_>, now: Nanos, clock: Clock, tally: &mut Tally) -> Step {
-        if let Err(error) = self.rtc.handle_input(input) {
-            return self.over(CallError::Ended(error.to_string()));
-        }
-        let mut step = Step::Same;
-        loop {
-            match self.rtc.poll_output() {
-                Err(error) => return self.over(CallError::Ended(error.to_string())),
-                Ok(Output::Timeout(at)) => {
-                    self.timeout = clock.nanos(at);
-                    return step;
-                }
-                // A full socket buffer loses the datagram, as a network would; the probes tell.
-                Ok(Output::Transmit(datagram)) => {
-                    let _ = self.socket.send_to(&datagram.contents, datagram.destination);
-                }
-                Ok(Output::Event(Event::RtpPacket(packet))) => self.judge(&packet, now, tally),
-                Ok(Output::Event(Event::Connected)) => match self.connected(now) {
-                    Ok(()) => step = Step::Connected,
-                    Err(error) => return self.over(error),
-                },
-                Ok(Output::Event(Event::IceConnectionStateChange(IceConnectionState::Disconnected))) => {
-                    return self.over(CallError::Ended("ICE disconnected".to_owned()));
-                }
-                Ok(Output::Event(Event::Closed)) => {
-                    self.state = State::Over;
-                    step = Step::Failed(CallError::Ended("closed by the peer".to_owned()));
-                }
-                Ok(Output::Event(_)) => {}
-            }
+    fn go_on(&mut self, told: Result<(), CallError>, now: Nanos, clock: Clock, tally: &mut Tally) -> Step {
+        match told.and_then(|()| self.settle(now, clock, tally)) {
+            Ok(step) => step,
+            Err(error) => self.over(error),
         }
     }
 
+    fn settle(&mut self, now: Nanos, clock: Clock, tally: &mut Tally) -> Result<Step, CallError> {
+        let mut step = Step::Same;
+        while let Some(wish) = self.connection.poll(clock)? {
+            match wish {
+                Wish::Send(datagram) => self.connection.send(&datagram.contents, datagram.destination),
+                Wish::Event(Event::RtpPacket(packet)) => self.judge(&packet, now, tally),
+                Wish::Event(Event::Connected) => {
+                    self.connected(now)?;
+                    step = Step::Connected;
+                }
+                Wish::Event(Event::IceConnectionStateChange(IceConnectionState::Disconnected)) => {
+                    return Err(CallError::Ended("ICE disconnected".to_owned()));
+                }
+                Wish::Event(Event::Closed) => {
+                    self.state = State::Over;
+                    step = Step::Failed(CallError::Ended("closed by the peer".to_owned()));
+                }
+                Wish::Event(_) => {}
+            }
+        }
+        Ok(step)
+    }
+
     fn connected(&mut self, now: Nanos) -> Result<(), CallError> {
-        let pt = self
-            .rtc
-            .media(self.mid)
-            .and_then(|media| media.remote_pts().first().copied());
-        let pt = pt.ok_or_else(|| CallError::Answer("it accepts no Opus".to_owned()))?;
+        let pt = self.connection.payload_type()?;
         self.state = State::Up { pt };
         if !self.silent {
             self.next_send = now + phase(self.index, now);

@@ -175,7 +175,10 @@ pub fn run(sessions: u32, payload: usize, window: Duration) -> Result<FloorRepor
     let lateness_ms = loading.join().map_err(panicked)??.quantile_ms(0.99);
     serving.join().map_err(panicked)??;
     if lateness_ms > LATENESS_LIMIT_MS {
-        return Err(LoadError::Late { lateness_ms });
+        return Err(LoadError::Late {
+            lateness_ms,
+            limit_ms: LATENESS_LIMIT_MS,
+        });
     }
     let [pairs, reads, cpu_ns] = std::array::from_fn(|index| after[index] - before[index]);
     Ok(FloorReport {

@@ -33,7 +33,7 @@ pub struct Onsets {
     /// Numbers of the frames that an onset was noticed by.
     pub onsets: Vec<usize>,
     /// The echo's path in ms and its loss in dB, where one was found.
-    pub echo: Option<(f64, f32)>,
+    pub echo: Option<(f64, u8)>,
 }
 
 /// Why a trace cannot be read.
@@ -108,6 +108,7 @@ pub fn run(trace: &Trace) -> Onsets {
     }
     let echo = detector
         .echo_path()
+        .found()
         .map(|(path, loss)| (path.as_secs_f64() * 1_000.0, loss));
     Onsets { onsets, echo }
 }

@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod call;
 pub mod clock;
+pub mod connection;
 pub mod engine;
 pub mod flood;
 pub mod floor;
@@ -22,3 +23,4 @@ pub mod saturated;
 pub mod signaling;
 pub mod sys;
 pub mod tally;
+pub mod voice;

@@ -368,7 +368,7 @@ impl Lives {
             life.call.count(&mut self.tally);
         }
         if end < SAYS_BYE && life.call.is_up() {
-            life.call.close(now, clock, &mut self.tally);
+            life.call.close(now, clock);
             self.report.said_bye += 1;
         } else if end < SAYS_BYE + BY_API {
             self.report.deleted += 1;

@@ -316,6 +316,7 @@ fn call(arguments: &LoadArguments) -> Result<(), Box<dyn std::error::Error>> {
         silent: arguments.silent,
         dtls: arguments.dtls.into(),
         watch: arguments.watch.clone(),
+        late_limit_ms: load::LATENESS_LIMIT_MS,
     };
     let report = load::run(&plan, &signaling)?;
     if arguments.json {

@@ -245,7 +245,7 @@ impl Pool {
                     location: location.to_owned(),
                 });
             }
-            call.close(now, self.clock, &mut Tally::default());
+            call.close(now, self.clock);
         }
         Outcome {
             tally: self.tally,
@@ -302,16 +302,9 @@ impl Pool {
             .peek()
             .map_or(NEVER, |Reverse((at, _))| *at)
             .min(self.next_start());
-        let mut timeout = until(deadline, self.clock.now()).min(LOOK);
-        if phase > Phase::Ramp && !self.config.silent {
-            if !timeout.is_zero() {
-                std::thread::sleep(timeout);
-            }
-            timeout = Duration::ZERO;
-        }
-        self.ready.clear();
-        self.ready.extend(self.epoll.wait(timeout)?);
-        Ok(())
+        let timeout = until(deadline, self.clock.now()).min(LOOK);
+        let paced = phase > Phase::Ramp && !self.config.silent;
+        self.epoll.look(&mut self.ready, timeout, paced)
     }
 
     fn read(&mut self) -> io::Result<()> {
@@ -350,7 +343,7 @@ impl Pool {
                     self.stepped(slot, step);
                 }
                 Err(error) => {
-                    self.calls[slot].close(now, self.clock, &mut self.tally);
+                    self.calls[slot].close(now, self.clock);
                     self.stepped(slot, Step::Failed(CallError::Ended(error.to_string())));
                 }
             }

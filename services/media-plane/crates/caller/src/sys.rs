@@ -140,6 +140,20 @@ impl Epoll {
         };
         Ok(self.events[..ready].iter().map(|event| event.u64))
     }
+
+    /// Notes in `ready` which sockets have datagrams, after at most `timeout`. A thread that is `paced` sleeps all that time: it
+    /// wakes for its own sends only, and reads what has come meanwhile, which the kernel's arrival times keep exact.
+    ///
+    /// # Errors
+    /// As [`Epoll::wait`].
+    pub fn look(&mut self, ready: &mut Vec<u64>, timeout: Duration, paced: bool) -> io::Result<()> {
+        if paced && !timeout.is_zero() {
+            std::thread::sleep(timeout);
+        }
+        ready.clear();
+        ready.extend(self.wait(if paced { Duration::ZERO } else { timeout })?);
+        Ok(())
+    }
 }
 
 /// Control messages of one datagram: room for an arrival time.

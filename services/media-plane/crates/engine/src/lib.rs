@@ -20,7 +20,7 @@ mod last_flight;
 pub mod opus;
 pub mod output;
 mod playout;
-mod rate;
+pub mod rate;
 pub mod red;
 pub mod remote;
 mod report;
@@ -40,8 +40,8 @@ pub mod voice;
 
 pub use config::{ConfigError, EngineConfig};
 pub use output::{
-    Event, Gap, GapState, HeardBasis, HoldOutcome, IngestFrame, IngestQuality, Output, PlayoutReport, PlayoutState,
-    VoiceEvent,
+    EchoPath, Event, Gap, GapState, HeardBasis, HoldOutcome, IngestFrame, IngestQuality, Output, PlayoutReport,
+    PlayoutState, VoiceEvent,
 };
 pub use remote::{Candidate, Remote, Transport, Via};
 pub use sdp::OfferError;

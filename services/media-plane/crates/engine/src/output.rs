@@ -95,6 +95,35 @@ pub struct IngestQuality {
     pub duplicates: u64,
     /// Packets that were given up; some of them may be late.
     pub given_up: u64,
+    /// Whether the agent's voice comes back; `None` where the edge does not listen.
+    pub echo: Option<EchoPath>,
+}
+
+/// Whether the agent's voice comes back from a caller's microphone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EchoPath {
+    /// Too little was played so far.
+    Unknown,
+    /// It does not.
+    None,
+    /// It does.
+    Found {
+        /// How much later.
+        delay: Duration,
+        /// How much softer, in dB.
+        loss_db: u8,
+    },
+}
+
+impl EchoPath {
+    /// Its delay, and how much softer it is in dB, where it comes back.
+    #[must_use]
+    pub const fn found(self) -> Option<(Duration, u8)> {
+        match self {
+            Self::Found { delay, loss_db } => Some((delay, loss_db)),
+            Self::Unknown | Self::None => None,
+        }
+    }
 }
 
 /// How far an utterance is. Amounts are in 48 kHz samples.

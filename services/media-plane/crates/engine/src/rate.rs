@@ -1,54 +1,80 @@
-//! How much one caller may ask of an edge in a second: what is beyond is dropped before any work, and counted. No caller
-//! that sends audio comes near; one that floods costs its neighbours no time.
-
-use std::time::Duration;
+//! Rates that are held to, and how much one caller may ask of an edge in a second: what is beyond is dropped before any work,
+//! and counted. No caller that sends audio comes near; one that floods costs its neighbours no time.
 
 use crate::time::Time;
 
 /// RTP: 2.5 ms frames, each sent again once, and bursts after a path that stood still for two seconds.
-const RTP: Rate = Rate {
-    interval_us: 1_000,
-    burst: 2_000,
-};
+const RTP: Rate = Rate::new(1_000, 2_000);
 /// RTCP: a NACK for each packet of usual audio, and more.
-const RTCP: Rate = Rate {
-    interval_us: 10_000,
-    burst: 100,
-};
+const RTCP: Rate = Rate::new(100, 100);
 /// Messages on data channels.
-const MESSAGES: Rate = Rate {
-    interval_us: 5_000,
-    burst: 400,
-};
-/// Their bytes: 1 MB/s.
-const MESSAGE_BYTES: Rate = Rate {
-    interval_us: 1,
-    burst: 512 * 1024,
-};
+const MESSAGES: Rate = Rate::new(200, 400);
+/// Their bytes.
+const MESSAGE_BYTES: Rate = Rate::new(1_000_000, 512 * 1024);
 
-/// So many in a row, then one an interval.
+/// So many in a row, then so many a second.
 #[derive(Clone, Copy, Debug)]
-struct Rate {
+pub struct Rate {
     interval_us: u64,
-    burst: u64,
+    brim_us: u64,
 }
 
-/// The generic cell rate algorithm (ITU-T I.371): one moment is all that it remembers.
+impl Rate {
+    /// `per_second` is a million at most.
+    #[must_use]
+    pub const fn new(per_second: u32, burst: u32) -> Self {
+        let interval_us = 1_000_000 / per_second as u64;
+        Self {
+            interval_us,
+            brim_us: interval_us * burst as u64,
+        }
+    }
+}
+
+/// The generic cell rate algorithm (ITU-T I.371): one moment is all that it remembers. A new one has its whole burst.
 #[derive(Clone, Copy, Debug, Default)]
-struct Meter {
+pub struct Allowance {
     /// When all that was taken is paid for.
     paid: Time,
 }
 
-impl Meter {
+impl Allowance {
+    /// Whether there is room for so many.
+    #[must_use]
     #[inline]
-    fn allows(self, now: Time, rate: Rate) -> bool {
-        self.paid.0 < now.0.saturating_add(rate.burst * rate.interval_us)
+    pub fn holds(self, now: Time, rate: Rate, amount: u32) -> bool {
+        let owed = self.paid.0.saturating_sub(now.0);
+        owed + u64::from(amount) * rate.interval_us <= rate.brim_us
     }
 
+    /// Whether there is room for one more.
+    #[must_use]
     #[inline]
-    fn take(&mut self, now: Time, rate: Rate, amount: u64) {
-        self.paid = self.paid.max(now) + Duration::from_micros(amount.saturating_mul(rate.interval_us));
+    pub fn allows(self, now: Time, rate: Rate) -> bool {
+        self.holds(now, rate, 1)
+    }
+
+    /// Takes so many, whether there is room or not.
+    #[inline]
+    pub fn take(&mut self, now: Time, rate: Rate, amount: u64) {
+        let cost = amount.saturating_mul(rate.interval_us);
+        self.paid = Time(self.paid.max(now).0.saturating_add(cost));
+    }
+
+    /// Takes one, where there is room.
+    #[inline]
+    pub fn try_take(&mut self, now: Time, rate: Rate) -> bool {
+        let allowed = self.allows(now, rate);
+        if allowed {
+            self.take(now, rate, 1);
+        }
+        allowed
+    }
+
+    /// Whether it is as new: nothing is owed.
+    #[must_use]
+    pub fn is_paid(self, now: Time) -> bool {
+        self.paid <= now
     }
 }
 
@@ -56,10 +82,10 @@ impl Meter {
 /// authentic is taken.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Limits {
-    rtp: Meter,
-    rtcp: Meter,
-    messages: Meter,
-    bytes: Meter,
+    rtp: Allowance,
+    rtcp: Allowance,
+    messages: Allowance,
+    bytes: Allowance,
 }
 
 impl Limits {
@@ -94,6 +120,8 @@ impl Limits {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -113,6 +141,19 @@ mod tests {
             .count();
         assert_eq!(second, 100, "one each 10 ms");
         assert!(take(Time(1_000_000_000)), "it recovers");
+    }
+
+    #[test]
+    fn room_for_many_is_room_for_as_many() {
+        const RATE: Rate = Rate::new(10, 20);
+        let mut allowance = Allowance::default();
+        let now = Time(5_000_000);
+        allowance.take(now, RATE, 15);
+        assert!(allowance.holds(now, RATE, 5) && !allowance.holds(now, RATE, 6));
+        assert_eq!((0..100).filter(|_| allowance.try_take(now, RATE)).count(), 5);
+        assert!(
+            !allowance.is_paid(now + Duration::from_millis(1_999)) && allowance.is_paid(now + Duration::from_secs(2))
+        );
     }
 
     #[test]

@@ -146,6 +146,8 @@ counters! {
         rtp_over_rate,
         /// RTCP packets dropped because the caller sends too many.
         rtcp_over_rate,
+        /// RTP packets dropped because the caller's offer, or its token, is to send none.
+        unpublished,
         /// Media from an address that passed no check.
         unverified,
         /// Media before there were keys.
@@ -302,7 +304,7 @@ pub struct SessionStats {
     /// What leaves for the caller.
     pub playout: PlayoutStats,
     /// How much later the agent's own voice comes back, and by how many dB softer; `None` while no echo is heard.
-    pub echo: Option<(Duration, f32)>,
+    pub echo: Option<(Duration, u8)>,
     /// Floor and loudest of the caller's noise in dBov, where the edge listens for voice.
     pub noise: Option<(f32, f32)>,
     /// The caller's address that media goes to.
@@ -374,7 +376,7 @@ impl SessionStats {
             ("remote_loss", self.remote_loss),
             ("remote_jitter_ms", self.remote_jitter_ms),
             ("echo_path_ms", self.echo.map(|(path, _)| path.as_secs_f64() * 1_000.0)),
-            ("echo_loss_db", self.echo.map(|(_, loss)| f64::from(loss))),
+            ("echo_loss_db", self.echo.map(|(_, loss_db)| f64::from(loss_db))),
             ("noise_floor_dbov", self.noise.map(|(floor, _)| f64::from(floor))),
             ("noise_peak_dbov", self.noise.map(|(_, peak)| f64::from(peak))),
         ];

@@ -207,6 +207,51 @@ impl<'a> BindingRequest<'a> {
     }
 }
 
+/// Longest probe that is looked at.
+const MAX_PROBE: usize = 128;
+
+/// A binding request that names nobody (RFC 8489's plain usage): its sender measures the way here, or asks where it is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    transaction: TransactionId,
+    length: usize,
+}
+
+impl Probe {
+    /// Parses a datagram; `None` when it is a check, or nothing to answer. A check is told by its first attribute, so that looking
+    /// costs it nothing, and no checksum is made for strangers.
+    #[must_use]
+    pub fn parse(datagram: &[u8]) -> Option<Self> {
+        if datagram.len() > MAX_PROBE || !framed(datagram) || u16_at(datagram, 0) != BINDING_REQUEST {
+            return None;
+        }
+        let mut at = HEADER;
+        while at < datagram.len() {
+            let end = at + 4 + usize::from(u16_at(datagram, at + 2));
+            // What must be understood (RFC 8489 14) makes it a check, or something else.
+            if u16_at(datagram, at) < 0x8000 || end > datagram.len() {
+                return None;
+            }
+            at = end.next_multiple_of(4);
+        }
+        Some(Self {
+            transaction: datagram[8..HEADER].try_into().ok()?,
+            length: datagram.len(),
+        })
+    }
+
+    /// Writes the answer into `buffer` and returns its length: 32 bytes for IPv4, 44 for IPv6. Where the request is shorter and the
+    /// answer may not be `longer` than it, it is the header alone, which tells the round trip but not the address.
+    #[must_use]
+    pub fn answer(&self, buffer: &mut [u8; MAX_RESPONSE], mapped: SocketAddr, longer: bool) -> usize {
+        let message = Message::new(buffer, BINDING_SUCCESS, &self.transaction).mapped(mapped, &self.transaction);
+        if message.length <= self.length || longer {
+            return message.length;
+        }
+        Message::new(buffer, BINDING_SUCCESS, &self.transaction).length
+    }
+}
+
 /// Error codes that an ICE-lite agent answers with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
@@ -224,29 +269,8 @@ pub enum ErrorCode {
 /// Writes a success response into `buffer` (at least [`MAX_RESPONSE`]) and returns its length.
 #[must_use]
 pub fn write_success(buffer: &mut [u8], transaction: &TransactionId, mapped: SocketAddr, password: &[u8]) -> usize {
-    let mut message = Message::new(buffer, BINDING_SUCCESS, transaction);
-    let port = mapped.port() ^ u16::from_be_bytes([MAGIC_COOKIE[0], MAGIC_COOKIE[1]]);
-    let [port_high, port_low] = port.to_be_bytes();
-    let mut value = [
-        0, 1, port_high, port_low, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    ];
-    let mask = MAGIC_COOKIE.iter().chain(transaction);
-    let xor = |address: &mut [u8]| address.iter_mut().zip(mask).for_each(|(byte, mask)| *byte ^= mask);
-    // A dual-stack socket shows IPv4 callers as ::ffff:a.b.c.d; they want to see a.b.c.d.
-    match mapped.ip().to_canonical() {
-        IpAddr::V4(ip) => {
-            value[4..8].copy_from_slice(&ip.octets());
-            xor(&mut value[4..8]);
-            message.attribute(XOR_MAPPED_ADDRESS, &value[..8]);
-        }
-        IpAddr::V6(ip) => {
-            value[1] = 2;
-            value[4..20].copy_from_slice(&ip.octets());
-            xor(&mut value[4..20]);
-            message.attribute(XOR_MAPPED_ADDRESS, &value);
-        }
-    }
-    message.finish(Some(password))
+    let message = Message::new(buffer, BINDING_SUCCESS, transaction);
+    message.mapped(mapped, transaction).finish(Some(password))
 }
 
 /// Writes an error response into `buffer` (at least [`MAX_RESPONSE`]) and returns its length.
@@ -330,8 +354,35 @@ impl<'a> Message<'a> {
     fn new(buffer: &'a mut [u8], kind: u16, transaction: &TransactionId) -> Self {
         buffer[..2].copy_from_slice(&kind.to_be_bytes());
         buffer[4..8].copy_from_slice(&MAGIC_COOKIE);
+        buffer[2..4].fill(0);
         buffer[8..HEADER].copy_from_slice(transaction);
         Self { buffer, length: HEADER }
+    }
+
+    /// With XOR-MAPPED-ADDRESS.
+    fn mapped(mut self, mapped: SocketAddr, transaction: &TransactionId) -> Self {
+        let port = mapped.port() ^ u16::from_be_bytes([MAGIC_COOKIE[0], MAGIC_COOKIE[1]]);
+        let [port_high, port_low] = port.to_be_bytes();
+        let mut value = [
+            0, 1, port_high, port_low, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        ];
+        let mask = MAGIC_COOKIE.iter().chain(transaction);
+        let xor = |address: &mut [u8]| address.iter_mut().zip(mask).for_each(|(byte, mask)| *byte ^= mask);
+        // A dual-stack socket shows IPv4 callers as ::ffff:a.b.c.d; they want to see a.b.c.d.
+        match mapped.ip().to_canonical() {
+            IpAddr::V4(ip) => {
+                value[4..8].copy_from_slice(&ip.octets());
+                xor(&mut value[4..8]);
+                self.attribute(XOR_MAPPED_ADDRESS, &value[..8]);
+            }
+            IpAddr::V6(ip) => {
+                value[1] = 2;
+                value[4..20].copy_from_slice(&ip.octets());
+                xor(&mut value[4..20]);
+                self.attribute(XOR_MAPPED_ADDRESS, &value);
+            }
+        }
+        self
     }
 
     fn attribute(&mut self, kind: u16, value: &[u8]) {

@@ -48,6 +48,8 @@ pub struct Ingest<'a> {
 /// What came of a session's packets, as columns want it; see `IngestQuality` in the proto.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Quality {
+    /// Handle of the session.
+    pub session: u32,
     /// Round trip; 0 while unknown.
     pub rtt_us: u32,
     /// Interarrival jitter.
@@ -56,8 +58,10 @@ pub struct Quality {
     pub expected: u64,
     /// Packets that did not come by themselves.
     pub lost_before_repair: u64,
-    /// By RED and by NACK.
-    pub repaired: [u64; 2],
+    /// Repaired by RED.
+    pub repaired_red: u64,
+    /// Repaired by NACK.
+    pub repaired_nack: u64,
     /// Came after they were given up.
     pub late: u64,
     /// Came behind a later one.
@@ -66,6 +70,8 @@ pub struct Quality {
     pub duplicates: u64,
     /// Given up.
     pub lost: u64,
+    /// Whether the agent's voice comes back, as the proto has it.
+    pub echo: u32,
 }
 
 /// One playout report as columns want it; see `PlayoutReports` in the proto.
@@ -114,6 +120,14 @@ pub struct Hint {
     pub held: bool,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct GapRow {
+    session: u32,
+    first: u64,
+    count: u32,
+    state: u32,
+}
+
 /// A message, and the columns that it may need besides frames.
 #[derive(Debug, Default)]
 struct Parts {
@@ -134,11 +148,71 @@ pub struct Forgotten {
     pub reports: u64,
 }
 
-/// Makes room for a usual flush's rows.
-macro_rules! reserve {
-    ($columns:ident: $($column:ident),+) => {
-        $($columns.$column.reserve(ROWS);)+
+/// Columns of one length.
+trait Columns {
+    /// Makes room for a usual flush's rows.
+    fn reserve(&mut self);
+    /// No rows; the room stays.
+    fn clear(&mut self);
+}
+
+/// Columns that are named as the fields of their rows.
+trait Table: Columns {
+    type Row;
+    fn push(&mut self, row: &Self::Row);
+    fn row(&self, at: usize) -> Self::Row;
+}
+
+/// Names the columns of a table, once.
+macro_rules! columns {
+    ($table:ident of $row:ident: $($column:ident),+) => {
+        columns!($table: $($column),+);
+
+        impl Table for $table {
+            type Row = $row;
+
+            fn push(&mut self, row: &$row) {
+                $(self.$column.push(row.$column);)+
+            }
+
+            fn row(&self, at: usize) -> $row {
+                $row { $($column: self.$column[at],)+ }
+            }
+        }
     };
+    ($table:ident: $($column:ident),+) => {
+        impl Columns for $table {
+            fn reserve(&mut self) {
+                $(self.$column.reserve(ROWS);)+
+            }
+
+            fn clear(&mut self) {
+                $(self.$column.clear();)+
+            }
+        }
+    };
+}
+
+columns!(IngestFrames: session, sequence, timestamp, arrival_us, duration, level, flags, size, payload);
+columns!(IngestGaps of GapRow: session, first, count, state);
+columns!(IngestDrops: session, count);
+columns!(PlayoutReports of Playout: session, utterance, queued, sent, received, heard, basis, state, underruns,
+    began_us, way_us, to_the_ear_us);
+columns!(IngestQuality of Quality: session, rtt_us, jitter_us, expected, lost_before_repair, repaired_red,
+    repaired_nack, late, reordered, duplicates, lost, echo);
+columns!(VoiceHints: session, at_us, timestamp, kind, level, held);
+
+/// A table of the message, put there where it is not yet.
+fn in_use<'a, T: Columns + Default>(table: &'a mut Option<T>, spare: &mut T) -> &'a mut T {
+    table.get_or_insert_with(|| std::mem::take(spare))
+}
+
+/// Takes a table out of a message that was sent: its room is for the next.
+fn put_away<T: Columns>(table: &mut Option<T>, spare: &mut T) {
+    if let Some(mut columns) = table.take() {
+        columns.clear();
+        *spare = columns;
+    }
 }
 
 impl Parts {
@@ -146,21 +220,28 @@ impl Parts {
     fn roomy() -> Self {
         let mut parts = Self::default();
         let frames = parts.message.frames.get_or_insert_default();
-        reserve!(frames: session, sequence, timestamp, arrival_us, duration, level, flags, size);
+        frames.reserve();
         frames.payload.reserve(PAYLOAD);
-        let (gaps, playout, hints, quality) = (
-            &mut parts.gaps,
-            &mut parts.playout,
-            &mut parts.hints,
-            &mut parts.quality,
-        );
-        reserve!(gaps: session, first, count, state);
-        reserve!(playout: session, utterance, queued, sent, received, heard, basis, state, underruns);
-        reserve!(playout: began_us, way_us, to_the_ear_us);
-        reserve!(hints: session, at_us, timestamp, kind, level, held);
-        reserve!(quality: session, rtt_us, jitter_us, expected, lost_before_repair, repaired_red, repaired_nack);
-        reserve!(quality: late, reordered, duplicates, lost);
+        parts.gaps.reserve();
+        parts.playout.reserve();
+        parts.drops.reserve();
+        parts.hints.reserve();
+        parts.quality.reserve();
         parts
+    }
+
+    /// With no rows.
+    fn clear(&mut self) {
+        let message = &mut self.message;
+        message.hello = None;
+        if let Some(frames) = &mut message.frames {
+            frames.clear();
+        }
+        put_away(&mut message.gaps, &mut self.gaps);
+        put_away(&mut message.playout, &mut self.playout);
+        put_away(&mut message.drops, &mut self.drops);
+        put_away(&mut message.quality, &mut self.quality);
+        put_away(&mut message.hints, &mut self.hints);
     }
 }
 
@@ -215,65 +296,31 @@ impl Batch {
 
     /// Adds a gap: 0 announced, 1 lost.
     pub fn push_gap(&mut self, session: u32, first: u64, count: u32, state: u32) {
-        let columns = self
-            .parts
-            .message
-            .gaps
-            .get_or_insert_with(|| std::mem::take(&mut self.parts.gaps));
-        columns.session.push(session);
-        columns.first.push(first);
-        columns.count.push(count);
-        columns.state.push(state);
+        self.gaps().push(&GapRow {
+            session,
+            first,
+            count,
+            state,
+        });
+    }
+
+    fn gaps(&mut self) -> &mut IngestGaps {
+        in_use(&mut self.parts.message.gaps, &mut self.parts.gaps)
     }
 
     /// Adds a playout report.
     pub fn push_playout(&mut self, report: &Playout) {
-        let columns = self
-            .parts
-            .message
-            .playout
-            .get_or_insert_with(|| std::mem::take(&mut self.parts.playout));
-        columns.session.push(report.session);
-        columns.utterance.push(report.utterance);
-        columns.queued.push(report.queued);
-        columns.sent.push(report.sent);
-        columns.received.push(report.received);
-        columns.heard.push(report.heard);
-        columns.basis.push(report.basis);
-        columns.state.push(report.state);
-        columns.underruns.push(report.underruns);
-        columns.began_us.push(report.began_us);
-        columns.way_us.push(report.way_us);
-        columns.to_the_ear_us.push(report.to_the_ear_us);
+        in_use(&mut self.parts.message.playout, &mut self.parts.playout).push(report);
     }
 
     /// Adds what came of a session's packets; an older row of it is of no use any more.
-    pub fn push_quality(&mut self, session: u32, quality: &Quality) {
-        let columns = self
-            .parts
-            .message
-            .quality
-            .get_or_insert_with(|| std::mem::take(&mut self.parts.quality));
-        columns.session.push(session);
-        columns.rtt_us.push(quality.rtt_us);
-        columns.jitter_us.push(quality.jitter_us);
-        columns.expected.push(quality.expected);
-        columns.lost_before_repair.push(quality.lost_before_repair);
-        columns.repaired_red.push(quality.repaired[0]);
-        columns.repaired_nack.push(quality.repaired[1]);
-        columns.late.push(quality.late);
-        columns.reordered.push(quality.reordered);
-        columns.duplicates.push(quality.duplicates);
-        columns.lost.push(quality.lost);
+    pub fn push_quality(&mut self, quality: &Quality) {
+        in_use(&mut self.parts.message.quality, &mut self.parts.quality).push(quality);
     }
 
     /// Adds what the edge noticed of a caller's voice: kind 0 onset, 1 offset.
     pub fn push_hint(&mut self, hint: &Hint) {
-        let columns = self
-            .parts
-            .message
-            .hints
-            .get_or_insert_with(|| std::mem::take(&mut self.parts.hints));
+        let columns = in_use(&mut self.parts.message.hints, &mut self.parts.hints);
         columns.session.push(hint.session);
         columns.at_us.push(hint.at_us);
         columns.timestamp.push(hint.timestamp);
@@ -284,11 +331,7 @@ impl Batch {
 
     /// Says that frames of a session were dropped.
     pub fn push_drops(&mut self, session: u32, count: u32) {
-        let columns = self
-            .parts
-            .message
-            .drops
-            .get_or_insert_with(|| std::mem::take(&mut self.parts.drops));
+        let columns = in_use(&mut self.parts.message.drops, &mut self.parts.drops);
         if let Some(at) = columns.session.iter().position(|known| *known == session) {
             columns.count[at] = columns.count[at].saturating_add(count);
         } else {
@@ -324,11 +367,12 @@ impl Batch {
 
     fn absorb_gaps(&mut self, old: &IngestGaps) -> u64 {
         let excess = old.session.len().saturating_sub(MOST_CARRIED);
-        for (at, session) in old.session.iter().enumerate() {
+        for at in 0..old.session.len() {
+            let gap = old.row(at);
             if at >= excess {
-                self.push_gap(*session, old.first[at], old.count[at], old.state[at]);
-            } else if old.state[at] == LOST {
-                self.push_drops(*session, old.count[at]);
+                self.gaps().push(&gap);
+            } else if gap.state == LOST {
+                self.push_drops(gap.session, gap.count);
             }
         }
         excess as u64
@@ -337,22 +381,7 @@ impl Batch {
     fn absorb_playout(&mut self, old: &PlayoutReports) -> u64 {
         let ended = || (0..old.session.len()).filter(|at| old.state[*at] != PLAYING);
         let excess = ended().count().saturating_sub(MOST_CARRIED);
-        for at in ended().skip(excess) {
-            self.push_playout(&Playout {
-                session: old.session[at],
-                utterance: old.utterance[at],
-                queued: old.queued[at],
-                sent: old.sent[at],
-                received: old.received[at],
-                heard: old.heard[at],
-                basis: old.basis[at],
-                state: old.state[at],
-                underruns: old.underruns[at],
-                began_us: old.began_us[at],
-                way_us: old.way_us[at],
-                to_the_ear_us: old.to_the_ear_us[at],
-            });
-        }
+        ended().skip(excess).for_each(|at| self.push_playout(&old.row(at)));
         excess as u64
     }
 
@@ -403,81 +432,8 @@ impl Batch {
 impl Drop for Batch {
     fn drop(&mut self) {
         let mut parts = std::mem::take(&mut self.parts);
-        parts.message.hello = None;
-        if let Some(columns) = &mut parts.message.frames {
-            clear_frames(columns);
-        }
-        if let Some(mut columns) = parts.message.gaps.take() {
-            columns.session.clear();
-            columns.first.clear();
-            columns.count.clear();
-            columns.state.clear();
-            parts.gaps = columns;
-        }
-        if let Some(mut columns) = parts.message.playout.take() {
-            columns.session.clear();
-            columns.utterance.clear();
-            columns.queued.clear();
-            columns.sent.clear();
-            columns.received.clear();
-            columns.heard.clear();
-            columns.basis.clear();
-            columns.state.clear();
-            columns.underruns.clear();
-            columns.began_us.clear();
-            columns.way_us.clear();
-            columns.to_the_ear_us.clear();
-            parts.playout = columns;
-        }
-        if let Some(mut columns) = parts.message.drops.take() {
-            columns.session.clear();
-            columns.count.clear();
-            parts.drops = columns;
-        }
-        if let Some(mut columns) = parts.message.quality.take() {
-            clear_quality(&mut columns);
-            parts.quality = columns;
-        }
-        if let Some(mut columns) = parts.message.hints.take() {
-            columns.session.clear();
-            columns.at_us.clear();
-            columns.timestamp.clear();
-            columns.kind.clear();
-            columns.level.clear();
-            columns.held.clear();
-            parts.hints = columns;
-        }
+        parts.clear();
         let _full = self.pool.0.push(parts);
-    }
-}
-
-fn clear_frames(columns: &mut IngestFrames) {
-    columns.session.clear();
-    columns.sequence.clear();
-    columns.timestamp.clear();
-    columns.arrival_us.clear();
-    columns.duration.clear();
-    columns.level.clear();
-    columns.flags.clear();
-    columns.size.clear();
-    columns.payload.clear();
-}
-
-fn clear_quality(columns: &mut IngestQuality) {
-    columns.session.clear();
-    columns.rtt_us.clear();
-    columns.jitter_us.clear();
-    for counts in [
-        &mut columns.expected,
-        &mut columns.lost_before_repair,
-        &mut columns.repaired_red,
-        &mut columns.repaired_nack,
-        &mut columns.late,
-        &mut columns.reordered,
-        &mut columns.duplicates,
-        &mut columns.lost,
-    ] {
-        counts.clear();
     }
 }
 
@@ -501,5 +457,9 @@ pub fn columns_agree(message: &MediaResponse) -> bool {
     let commands = message.commands.as_ref().is_none_or(|columns| {
         columns.command.len() == columns.session.len() && columns.generation.len() == columns.session.len()
     });
-    frames && commands
+    let receipts = message
+        .receipts
+        .as_ref()
+        .is_none_or(|columns| columns.timestamp.len() == columns.session.len());
+    frames && commands && receipts
 }

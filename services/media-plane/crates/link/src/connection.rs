@@ -10,7 +10,7 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::transport::{Channel, Uri};
 use tonic::{Request, Status, Streaming};
 
 use crate::backoff::Backoff;
@@ -28,9 +28,13 @@ use crate::proto::{
 const VERSION: u32 = 1;
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(5);
-const PING_EVERY: Duration = Duration::from_secs(1);
-/// A worker that says nothing for so long is dead: it owes a Pong each second.
-const DEAD_AFTER: Duration = Duration::from_secs(4);
+/// Pings do not wait for each other's Pongs, so that what a long path takes is no part of a silence.
+const PING_EVERY: Duration = Duration::from_millis(250);
+/// A worker that says nothing for so long is dead. One whose loop stalls for a second is not: a Pong was on its way at
+/// most [`PING_EVERY`] before, and those owed come after it.
+const DEAD_AFTER: Duration = Duration::from_millis(1_400);
+/// Who looks at the clock so much too late was away itself, and has not read what came meanwhile.
+const AWAY: Duration = Duration::from_millis(100);
 /// How soon a full shard is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(1);
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -48,7 +52,7 @@ enum Down {
     NoWelcome,
     #[error("the worker's first message is not a welcome")]
     NotWelcome,
-    #[error("the worker was silent for {} s", DEAD_AFTER.as_secs())]
+    #[error("the worker was silent for {} ms", DEAD_AFTER.as_millis())]
     Silent,
     #[error("the worker closed the {0} stream")]
     Ended(&'static str),
@@ -106,16 +110,17 @@ impl Attempt {
             version: VERSION,
         };
         let _open = self.control.push(control_request::Message::Hello(hello));
-        let (inbound, welcome) = greet(shared, &self.control).await?;
+        let (inbound, welcome) = greet(shared, &self.control, link).await?;
 
         let mut media = JoinSet::new();
         for stripe in 0..welcome.stripes.clamp(1, MOST_STRIPES) {
-            let channel = dial(&shared.target).await?;
+            let channel = dial(shared).await?;
             let outlet = Arc::<Outlet>::default();
             let greeting = Batch::hello(MediaHello { link, stripe });
             media.spawn(carry_media(
                 shared.clone(),
                 channel,
+                link,
                 OutletStream::new(greeting, outlet.clone(), shared.counters.clone()),
             ));
             self.outlets.push(outlet);
@@ -138,24 +143,30 @@ impl Attempt {
     ) -> Down {
         let mut pings = interval(PING_EVERY);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut heard = Instant::now();
+        let silence = sleep(DEAD_AFTER);
+        tokio::pin!(silence);
         loop {
             tokio::select! {
+                biased;
                 message = inbound.message() => match message {
                     Ok(Some(ControlResponse { message })) => {
-                        heard = Instant::now();
                         if let Some(message) = message {
                             self.take(shared, message).await;
                         }
+                        silence.as_mut().reset(Instant::now() + DEAD_AFTER);
                     }
                     Ok(None) => return Down::Ended("control"),
                     Err(status) => return Down::Failed { stream: "control", status },
                 },
                 Some(ended) = media.join_next() => return ended.unwrap_or(Down::Ended("media")),
-                _ = pings.tick() => {
-                    if heard.elapsed() > DEAD_AFTER {
+                () = &mut silence => {
+                    let now = Instant::now();
+                    if now - silence.deadline() < AWAY {
                         return Down::Silent;
                     }
+                    silence.as_mut().reset(now + DEAD_AFTER);
+                }
+                _ = pings.tick() => {
                     let _open = self.control.push(control_request::Message::Ping(Ping { sent_us: monotonic_us() }));
                 }
             }
@@ -185,16 +196,20 @@ impl Attempt {
     }
 }
 
-async fn greet(shared: &Shared, control: &Arc<ControlQueue>) -> Result<(Streaming<ControlResponse>, Welcome), Down> {
+async fn greet(
+    shared: &Shared,
+    control: &Arc<ControlQueue>,
+    link: u64,
+) -> Result<(Streaming<ControlResponse>, Welcome), Down> {
     let failed = |status| Down::Failed {
         stream: "control",
         status,
     };
-    let channel = dial(&shared.target).await?;
+    let channel = dial(shared).await?;
     let mut client = MediaLinkServiceClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE);
     let greeting = async {
         let mut inbound = client
-            .control(ControlStream(control.clone()))
+            .control(sealed(shared, link, ControlStream(control.clone())))
             .await
             .map_err(failed)?
             .into_inner();
@@ -217,12 +232,12 @@ async fn greet(shared: &Shared, control: &Arc<ControlQueue>) -> Result<(Streamin
 }
 
 /// One media stream, until it ends.
-async fn carry_media(shared: Arc<Shared>, channel: Channel, outbound: OutletStream) -> Down {
+async fn carry_media(shared: Arc<Shared>, channel: Channel, link: u64, outbound: OutletStream) -> Down {
     let failed = |status| Down::Failed {
         stream: "media",
         status,
     };
-    let mut inbound = match open_media(channel, outbound).await {
+    let mut inbound = match open_media(channel, sealed(&shared, link, outbound)).await {
         Ok(inbound) => inbound,
         Err(status) => return failed(status),
     };
@@ -246,25 +261,32 @@ async fn carry_media(shared: Arc<Shared>, channel: Channel, outbound: OutletStre
 }
 
 /// As the generated client does it, but with a codec whose messages are recycled.
-async fn open_media(channel: Channel, outbound: OutletStream) -> Result<Streaming<MediaResponse>, Status> {
+async fn open_media(channel: Channel, outbound: Request<OutletStream>) -> Result<Streaming<MediaResponse>, Status> {
     let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(LARGEST_MESSAGE);
     grpc.ready()
         .await
         .map_err(|error| Status::unavailable(error.to_string()))?;
     let path = PathAndQuery::from_static("/antiphon.media.v1.MediaLinkService/Media");
-    Ok(grpc
-        .streaming(Request::new(outbound), path, MediaCodec)
-        .await?
-        .into_inner())
+    Ok(grpc.streaming(outbound, path, MediaCodec).await?.into_inner())
 }
 
-async fn dial(target: &str) -> Result<Channel, Down> {
+fn sealed<T>(shared: &Shared, link: u64, outbound: T) -> Request<T> {
+    let mut request = Request::new(outbound);
+    let Shared { identity, worker, .. } = shared;
+    shared.credentials.seal(&mut request, &identity.edge, worker, link);
+    request
+}
+
+async fn dial(shared: &Shared) -> Result<Channel, Down> {
+    let target = &shared.target;
     let failed = |why: String| Down::Dial {
-        target: target.into(),
+        target: target.clone(),
         why,
     };
-    let endpoint = Endpoint::from_shared(format!("http://{target}"))
-        .map_err(|_| failed("not host:port".into()))?
+    let endpoint = shared
+        .credentials
+        .endpoint(target)
+        .map_err(|error| failed(format!("not host:port: {}", root_cause(&error))))?
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
     let connecting = endpoint.connect_with_connector(tower::service_fn(connect));
@@ -292,7 +314,7 @@ async fn connect(uri: Uri) -> io::Result<TokioIo<TcpStream>> {
     Ok(TokioIo::new(stream))
 }
 
-fn root_cause(error: &dyn std::error::Error) -> String {
+pub(crate) fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;

@@ -9,6 +9,7 @@ mod codec;
 mod connection;
 mod control;
 mod counters;
+mod credentials;
 mod link;
 mod outlet;
 pub mod proto;
@@ -17,6 +18,7 @@ mod round_trip;
 pub use batch::{Batch, BatchPool, Forgotten, Hint, Ingest, Playout, Quality, columns_agree};
 pub use control::{ControlQueue, Refused};
 pub use counters::{Counter, LinkCounters};
+pub use credentials::{BadTls, LinkTls};
 pub use link::{Identity, Link, LinkStatus, Links, Sink, Up};
 pub use outlet::Outlet;
 

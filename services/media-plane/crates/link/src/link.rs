@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use crate::connection;
 use crate::control::ControlQueue;
 use crate::counters::LinkCounters;
+use crate::credentials::{BadTls, Credentials, LinkTls};
 use crate::outlet::Outlet;
 use crate::proto::{MediaResponse, control_response};
 use crate::round_trip::RoundTrip;
@@ -66,6 +67,7 @@ pub struct LinkStatus {
 pub struct Links {
     runtime: Option<Runtime>,
     counters: Arc<LinkCounters>,
+    credentials: Arc<Credentials>,
 }
 
 impl fmt::Debug for Links {
@@ -88,6 +90,7 @@ impl Links {
         Ok(Self {
             runtime: Some(runtime),
             counters: Arc::default(),
+            credentials: Arc::default(),
         })
     }
 
@@ -97,17 +100,32 @@ impl Links {
         &self.counters
     }
 
-    /// Dials `target` (host:port) and keeps dialling until the link is dropped.
+    /// Dials with mutual TLS from now on, and tells workers by it. Links that are up go on as they are.
+    ///
+    /// # Errors
+    /// [`BadTls`]: then nothing changed.
+    pub fn set_tls(&self, tls: &LinkTls) -> Result<(), BadTls> {
+        self.credentials.set_tls(tls)
+    }
+
+    /// Signs what is dialled from now on with a secret that workers know.
+    pub fn set_secret(&self, secret: &[u8]) {
+        self.credentials.set_secret(secret);
+    }
+
+    /// Dials a worker at `target` (host:port) and keeps dialling until the link is dropped.
     ///
     /// # Panics
     /// Never while `self` lives.
-    pub fn connect(&self, identity: Identity, target: String, sink: Arc<dyn Sink>) -> Link {
+    pub fn connect(&self, identity: Identity, worker: String, target: String, sink: Arc<dyn Sink>) -> Link {
         let handle: &Handle = self.runtime.as_ref().expect("only drop takes the runtime").handle();
         let shared = Arc::new(Shared {
             identity,
+            worker,
             target,
             sink,
             counters: self.counters.clone(),
+            credentials: self.credentials.clone(),
             state: Mutex::default(),
         });
         let task = handle.spawn(connection::keep(shared.clone()));
@@ -159,9 +177,12 @@ impl Drop for Link {
 /// What a link's task and its handle share.
 pub(crate) struct Shared {
     pub(crate) identity: Identity,
+    /// The worker as the edge knows it.
+    pub(crate) worker: String,
     pub(crate) target: String,
     pub(crate) sink: Arc<dyn Sink>,
     pub(crate) counters: Arc<LinkCounters>,
+    pub(crate) credentials: Arc<Credentials>,
     state: Mutex<State>,
 }
 

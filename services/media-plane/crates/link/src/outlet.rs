@@ -229,11 +229,17 @@ mod tests {
         batch.push_frame(&frame(1, 1));
         batch.push_drops(1, 4);
         batch.push_gap(1, 1, 1, 0);
-        batch.push_quality(1, &Quality::default());
+        batch.push_quality(&Quality {
+            session: 1,
+            ..Quality::default()
+        });
         drop(batch);
         let mut again = outlet.batch();
         assert!(again.is_empty());
-        again.push_quality(2, &Quality::default());
+        again.push_quality(&Quality {
+            session: 2,
+            ..Quality::default()
+        });
         assert_eq!(
             again.message().quality.as_ref().map(|columns| &columns.session[..]),
             Some(&[2][..])

@@ -1,6 +1,6 @@
 //! Round trip and clock offset of a link, from its pings.
 
-/// Smoothed over about eight pings, as TCP does.
+/// Smoothed over about 32 pings, which is eight seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct RoundTrip {
     /// Smoothed round trip in microseconds.
@@ -24,10 +24,10 @@ impl RoundTrip {
                 quickest_us: sample_us,
             },
             Some(previous) => {
-                let aged = previous.quickest_us * 1.05; // so that a new path is believed in the end
+                let aged = previous.quickest_us * 1.0125; // so that a new path is believed in the end
                 let quicker = sample_us <= aged;
                 Self {
-                    smoothed_us: previous.smoothed_us + (sample_us - previous.smoothed_us) / 8.0,
+                    smoothed_us: previous.smoothed_us + (sample_us - previous.smoothed_us) / 32.0,
                     offset_us: if quicker { offset_us } else { previous.offset_us },
                     quickest_us: if quicker { sample_us } else { aged },
                 }

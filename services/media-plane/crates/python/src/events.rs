@@ -47,6 +47,24 @@ pub(crate) fn event(py: Python<'_>, event: EdgeEvent) -> PyResult<EventTuple<'_>
             details.set_item("quality", quality)?;
             ("session_closed", session)
         }
+        EdgeEvent::SessionOrphaned { session, epoch, reason } => {
+            details.set_item("epoch", epoch)?;
+            details.set_item("reason", reason)?;
+            ("session_orphaned", session)
+        }
+        EdgeEvent::SessionTaken {
+            session,
+            epoch,
+            number,
+            gap_us,
+            frames,
+        } => {
+            details.set_item("epoch", epoch)?;
+            details.set_item("number", number)?;
+            details.set_item("gap_us", gap_us)?;
+            details.set_item("frames", frames)?;
+            ("session_taken", session)
+        }
         EdgeEvent::LinkUp { worker } => ("link_up", worker),
         EdgeEvent::LinkDown { worker, reason } => {
             details.set_item("reason", reason)?;

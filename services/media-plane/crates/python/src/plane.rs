@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
-use antiphon_runtime::{Answer, Candidate, MemberChange, OpenRequest, Plane, PlaneConfig, Transport};
+use antiphon_runtime::{
+    Answer, Candidate, LinkTls, MemberChange, OpenRequest, Plane, PlaneConfig, StunProbe, TakeOverRequest, Transport,
+};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -23,7 +25,7 @@ pub(crate) struct MediaPlane {
 impl MediaPlane {
     /// Binds the ports and starts the shards. secret: 16 bytes. Raises OSError, ValueError.
     #[new]
-    #[pyo3(signature = (*, edge, region, secret, hosts, port, tcp_port, advertise, steering, shards, capacity))]
+    #[pyo3(signature = (*, edge, region, secret, hosts, port, tcp_port, advertise, steering, shards, capacity, stun_probe="padded"))]
     #[allow(clippy::too_many_arguments)] // Python's keywords
     fn new(
         py: Python<'_>,
@@ -37,6 +39,7 @@ impl MediaPlane {
         steering: Option<(String, u16)>,
         shards: usize,
         capacity: usize,
+        stun_probe: &str,
     ) -> PyResult<Self> {
         let secret = secret
             .try_into()
@@ -46,6 +49,7 @@ impl MediaPlane {
                 "shards: 1 to {MOST_SHARDS} are expected, not {shards}"
             )));
         }
+        let stun_probe = probing(stun_probe)?;
         py.detach(|| {
             let bind = hosts.iter().map(|host| resolve(host, port)).collect::<PyResult<_>>()?;
             let advertise = advertise.iter().map(candidate).collect::<PyResult<_>>()?;
@@ -58,6 +62,7 @@ impl MediaPlane {
                 tcp_port,
                 advertise,
                 steering,
+                stun_probe,
                 shards,
                 capacity,
             };
@@ -160,6 +165,31 @@ impl MediaPlane {
             .map_err(from_session)
     }
 
+    /// Asks another worker to take over a session that has lost its own; False when the session is gone. Raises KeyError,
+    /// ConnectionError, PermissionError, BlockingIOError.
+    #[pyo3(signature = (session, *, epoch, agent, worker, metadata, caller))]
+    #[allow(clippy::too_many_arguments)] // Python's keywords
+    fn take_over(
+        &self,
+        py: Python<'_>,
+        session: &str,
+        epoch: u64,
+        agent: &str,
+        worker: &str,
+        metadata: &str,
+        caller: &str,
+    ) -> PyResult<bool> {
+        let request = TakeOverRequest {
+            session,
+            epoch,
+            agent,
+            worker,
+            metadata,
+            caller,
+        };
+        py.detach(|| self.plane.take_over(&request)).map_err(from_session)
+    }
+
     /// A live session: state, setup_us (dict), quality (dict of floats), remote, security; None when gone.
     fn session_stats<'py>(&self, py: Python<'py>, session: &str) -> PyResult<Option<Bound<'py, PyDict>>> {
         py.detach(|| self.plane.session(session))
@@ -195,12 +225,37 @@ impl MediaPlane {
         py.detach(|| self.plane.sessions())
     }
 
+    /// Dials workers with mutual TLS from now on. Raises ValueError where it cannot be used; then nothing changed.
+    #[pyo3(signature = (*, certificate, key, authority, server_name))]
+    fn set_link_tls(
+        &self,
+        py: Python<'_>,
+        certificate: Vec<u8>,
+        key: Vec<u8>,
+        authority: Vec<u8>,
+        server_name: String,
+    ) -> PyResult<()> {
+        let tls = LinkTls {
+            certificate,
+            key,
+            authority,
+            server_name,
+        };
+        py.detach(|| self.plane.set_link_tls(&tls))
+            .map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    /// Signs what is dialled from now on with a secret that workers know.
+    fn set_link_secret(&self, secret: &[u8]) {
+        self.plane.set_link_secret(secret);
+    }
+
     /// Keeps a link to a worker at host:port, redialling with back-off until disconnect_worker.
     fn connect_worker(&self, py: Python<'_>, worker: &str, target: &str) {
         py.detach(|| self.plane.connect_worker(worker, target));
     }
 
-    /// Drops the link; its sessions close with reason worker.
+    /// Drops the link; its sessions are orphaned.
     fn disconnect_worker(&self, py: Python<'_>, worker: &str) {
         py.detach(|| self.plane.disconnect_worker(worker));
     }
@@ -248,6 +303,17 @@ fn resolve(host: &str, port: u16) -> PyResult<SocketAddr> {
     addresses
         .next()
         .ok_or_else(|| unknown("the name has no address".into()))
+}
+
+fn probing(policy: &str) -> PyResult<StunProbe> {
+    match policy {
+        "off" => Ok(StunProbe::Off),
+        "padded" => Ok(StunProbe::Padded),
+        "any" => Ok(StunProbe::Any),
+        other => Err(PyValueError::new_err(format!(
+            "stun_probe: off, padded or any is expected, not {other:?}"
+        ))),
+    }
 }
 
 fn candidate((transport, address, port): &(String, String, u16)) -> PyResult<Candidate> {

@@ -29,6 +29,12 @@ antiphon_link::counters! {
         drop_source_rate,
         /// STUN requests of strangers, not looked at: all strangers together sent too many.
         drop_stranger_rate,
+        /// STUN requests that named no session and were answered: clients measure the way here.
+        probes_answered,
+        /// The same, not answered: their source sent too many.
+        drop_probe_source_rate,
+        /// The same, not answered: all sources together sent too many.
+        drop_probe_rate,
         /// First checks of sessions, not looked at: too many handshakes begin.
         drop_handshake_rate,
         /// TCP connections accepted.
@@ -91,6 +97,16 @@ antiphon_link::counters! {
         drop_ingest,
         /// Gaps and playout reports dropped because a worker fell behind too far.
         drop_reports,
+        /// Sessions that lost their worker, or one that was asked to take them over.
+        sessions_orphaned,
+        /// Of these, another worker has them.
+        sessions_taken_over,
+        /// Frames kept for the case that a session's worker is lost.
+        kept_frames,
+        /// Frames that were kept and let go before their worker was done with them: for being ten seconds old, or too many bytes.
+        kept_let_go,
+        /// Frames that were kept, sent to a worker that took their session over.
+        kept_replayed,
         /// Frames of sessions in rooms.
         room_frames,
         /// Frames forwarded to a listener.
@@ -144,18 +160,21 @@ pub(crate) struct Tables {
     flows: AtomicUsize,
     timers: AtomicUsize,
     handshakes: AtomicUsize,
+    kept_chunks: AtomicUsize,
 }
 
 impl Tables {
-    pub(crate) fn tell(&self, flows: usize, timers: usize, handshakes: usize) {
+    pub(crate) fn tell(&self, flows: usize, timers: usize, handshakes: usize, kept_chunks: usize) {
         self.flows.store(flows, Ordering::Relaxed);
         self.timers.store(timers, Ordering::Relaxed);
         self.handshakes.store(handshakes, Ordering::Relaxed);
+        self.kept_chunks.store(kept_chunks, Ordering::Relaxed);
     }
 
     pub(crate) fn read(&self, mut visit: impl FnMut(&'static str, usize)) {
         visit("flows", self.flows.load(Ordering::Relaxed));
         visit("timers", self.timers.load(Ordering::Relaxed));
         visit("handshakes_waiting", self.handshakes.load(Ordering::Relaxed));
+        visit("kept_chunks", self.kept_chunks.load(Ordering::Relaxed));
     }
 }

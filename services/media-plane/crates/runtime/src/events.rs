@@ -49,6 +49,28 @@ pub enum EdgeEvent {
         /// Measurements of the whole session, by name.
         quality: BTreeMap<&'static str, f64>,
     },
+    /// A session's worker is lost, or one that was asked to take it over: another may be named, or it ends soon.
+    SessionOrphaned {
+        /// The session's id.
+        session: String,
+        /// Its epoch.
+        epoch: u64,
+        /// Why: link (it broke), refused, silent (no answer to the question).
+        reason: &'static str,
+    },
+    /// Another worker has the session.
+    SessionTaken {
+        /// The session's id.
+        session: String,
+        /// Its epoch.
+        epoch: u64,
+        /// How many workers were asked to, this one included.
+        number: u32,
+        /// For how long it had no worker, in microseconds, from when that was noticed.
+        gap_us: u64,
+        /// The caller's frames that were kept for it.
+        frames: u64,
+    },
     /// A worker can take sessions.
     LinkUp {
         /// The worker as it was named to `connect_worker`.

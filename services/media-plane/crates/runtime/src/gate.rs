@@ -1,4 +1,4 @@
-//! How much strangers may cost: token buckets, looked at before anything is computed for an address that has not proven
+//! How much strangers may cost: allowances, looked at before anything is computed for an address that has not proven
 //! itself. All strangers together have one. A source has one for its checks that fail, which counts only while strangers press:
 //! anybody can forge a source, so that what fails in its name keeps its callers out where there is not work enough for all, and
 //! never before. Live calls' packets never come by here.
@@ -8,96 +8,90 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use antiphon_engine::Time;
+use antiphon_engine::rate::{Allowance, Rate};
 use rustc_hash::FxHashMap;
 
-/// Sources of failed checks that are told apart; the others share one bucket.
+/// Sources that are told apart; the others share one.
 const MOST_SOURCES: usize = 4_096;
 
 /// A full table is looked through for what can be forgotten so often: looking costs more than a check.
 const PURGE_EVERY: Duration = Duration::from_millis(100);
 
-/// A rate, and how much may come at once.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rate {
-    pub(crate) per_second: u32,
-    pub(crate) burst: u32,
-}
-
 /// Checks of one source that may fail while strangers press: callers of an edge that was restarted check on for half a minute.
-const SOURCE_FAILURES: Rate = Rate {
-    per_second: 100,
-    burst: 1_000,
-};
+const SOURCE_FAILURES: Rate = Rate::new(100, 1_000);
 /// Checks of strangers that a shard works on: some 3 us each, so that a flood costs it a few percent.
-const SHARD_CHECKS: Rate = Rate {
-    per_second: 20_000,
-    burst: 2_000,
-};
+const SHARD_CHECKS: Rate = Rate::new(20_000, SHARD_CHECKS_AT_ONCE);
+const SHARD_CHECKS_AT_ONCE: u32 = 2_000;
 /// With fewer of them left, strangers press: the rest is for sources that did not fail too often.
-const PRESSED_BELOW: u32 = SHARD_CHECKS.burst / 2;
+const PRESSED_BELOW: u32 = SHARD_CHECKS_AT_ONCE / 2;
 /// Handshakes that a shard begins. A caller that is held off checks again within a tenth of a second.
-const SHARD_HANDSHAKES: Rate = Rate {
-    per_second: 500,
-    burst: 250,
-};
+const SHARD_HANDSHAKES: Rate = Rate::new(500, SHARD_HANDSHAKES_AT_ONCE);
+const SHARD_HANDSHAKES_AT_ONCE: u32 = 250;
+/// Probes of one source: many callers may stand behind one address, and measure a few times each in ten minutes. It also bounds
+/// what somebody whose address is forged is sent.
+const SOURCE_PROBES: Rate = Rate::new(20, SOURCE_PROBES_AT_ONCE);
+const SOURCE_PROBES_AT_ONCE: u32 = 60;
+/// Probes that a shard answers, some 1 us each.
+const SHARD_PROBES: Rate = Rate::new(2_000, SHARD_PROBES_AT_ONCE);
+const SHARD_PROBES_AT_ONCE: u32 = 500;
 
-/// Tokens that fill up with time.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bucket {
-    /// In microseconds' worth of refill.
-    credit_us: u64,
-    at: Time,
+/// An allowance for each of so many sources.
+#[derive(Debug)]
+struct Sources {
+    rate: Rate,
+    known: FxHashMap<u64, Allowance>,
+    others: Allowance,
+    purged: Time,
 }
 
-impl Bucket {
-    pub(crate) fn full(rate: Rate, now: Time) -> Self {
+impl Sources {
+    fn new(rate: Rate, now: Time) -> Self {
         Self {
-            credit_us: rate.brim_us(),
-            at: now,
+            rate,
+            known: FxHashMap::default(),
+            others: Allowance::default(),
+            purged: now,
         }
     }
 
-    /// Whether there is a token.
-    fn has(&mut self, rate: Rate, now: Time) -> bool {
-        self.holds(1, rate, now)
-    }
-
-    /// Whether there are so many tokens.
-    fn holds(&mut self, tokens: u32, rate: Rate, now: Time) -> bool {
-        let passed = u64::try_from(now.since(self.at).as_micros()).unwrap_or(u64::MAX);
-        self.credit_us = self.credit_us.saturating_add(passed).min(rate.brim_us());
-        self.at = now;
-        self.credit_us >= rate.token_us() * u64::from(tokens)
-    }
-
-    /// Takes a token if there is one.
-    pub(crate) fn take(&mut self, rate: Rate, now: Time) -> bool {
-        let taken = self.has(rate, now);
-        if taken {
-            self.credit_us -= rate.token_us();
+    /// Whether this one may do it once more.
+    fn allow(&self, from: IpAddr, now: Time) -> bool {
+        let is_full = self.known.len() >= MOST_SOURCES;
+        match self.known.get(&source(from)) {
+            Some(allowance) => allowance.allows(now, self.rate),
+            None => !is_full || self.others.allows(now, self.rate),
         }
-        taken
+    }
+
+    /// This one did it, if it was allowed to.
+    fn note(&mut self, from: IpAddr, now: Time) {
+        if self.known.len() >= MOST_SOURCES && now.since(self.purged) >= PURGE_EVERY {
+            self.purge(now);
+        }
+        let is_full = self.known.len() >= MOST_SOURCES;
+        let allowance = match self.known.entry(source(from)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(_) if is_full => &mut self.others,
+            Entry::Vacant(new) => new.insert(Allowance::default()),
+        };
+        allowance.try_take(now, self.rate);
+    }
+
+    /// Forgets sources that are as new.
+    fn purge(&mut self, now: Time) {
+        self.purged = now;
+        self.known.retain(|_, allowance| !allowance.is_paid(now));
     }
 }
 
-impl Rate {
-    const fn token_us(self) -> u64 {
-        1_000_000 / self.per_second as u64
-    }
-
-    const fn brim_us(self) -> u64 {
-        self.token_us() * self.burst as u64
-    }
-}
-
-/// The buckets of one shard.
+/// The allowances of one shard.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    sources: FxHashMap<u64, Bucket>,
-    others: Bucket,
-    checks: Bucket,
-    handshakes: Bucket,
-    purged: Time,
+    failures: Sources,
+    checks: Allowance,
+    handshakes: Allowance,
+    probing: Sources,
+    probes: Allowance,
 }
 
 /// Why something is not let in.
@@ -112,61 +106,53 @@ pub(crate) enum Refused {
 impl Gate {
     pub(crate) fn new(now: Time) -> Self {
         Self {
-            sources: FxHashMap::default(),
-            others: Bucket::full(SOURCE_FAILURES, now),
-            checks: Bucket::full(SHARD_CHECKS, now),
-            handshakes: Bucket::full(SHARD_HANDSHAKES, now),
-            purged: now,
+            failures: Sources::new(SOURCE_FAILURES, now),
+            checks: Allowance::default(),
+            handshakes: Allowance::default(),
+            probing: Sources::new(SOURCE_PROBES, now),
+            probes: Allowance::default(),
         }
     }
 
     /// Whether a stranger's check is looked at.
     pub(crate) fn check(&mut self, from: IpAddr, now: Time) -> Result<(), Refused> {
-        let pressed = !self.checks.holds(PRESSED_BELOW, SHARD_CHECKS, now);
-        if pressed && !self.may_fail(from, now) {
+        let pressed = !self.checks.holds(now, SHARD_CHECKS, PRESSED_BELOW);
+        if pressed && !self.failures.allow(from, now) {
             return Err(Refused::Source);
         }
-        if self.checks.take(SHARD_CHECKS, now) {
+        if self.checks.try_take(now, SHARD_CHECKS) {
             Ok(())
         } else {
             Err(Refused::Shard)
         }
     }
 
-    fn may_fail(&mut self, from: IpAddr, now: Time) -> bool {
-        let is_full = self.sources.len() >= MOST_SOURCES;
-        match self.sources.get_mut(&source(from)) {
-            Some(bucket) => bucket.has(SOURCE_FAILURES, now),
-            None => !is_full || self.others.has(SOURCE_FAILURES, now),
-        }
-    }
-
     /// A check of that source failed.
     pub(crate) fn blame(&mut self, from: IpAddr, now: Time) {
-        if self.sources.len() >= MOST_SOURCES && now.since(self.purged) >= PURGE_EVERY {
-            self.purge(now);
+        self.failures.note(from, now);
+    }
+
+    /// Whether a probe is answered. A source that has had its share takes nothing of the others'.
+    pub(crate) fn probe(&mut self, from: IpAddr, now: Time) -> Result<(), Refused> {
+        if !self.probing.allow(from, now) {
+            return Err(Refused::Source);
         }
-        let is_full = self.sources.len() >= MOST_SOURCES;
-        let bucket = match self.sources.entry(source(from)) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(_) if is_full => &mut self.others,
-            Entry::Vacant(new) => new.insert(Bucket::full(SOURCE_FAILURES, now)),
-        };
-        bucket.take(SOURCE_FAILURES, now);
+        if !self.probes.try_take(now, SHARD_PROBES) {
+            return Err(Refused::Shard);
+        }
+        self.probing.note(from, now);
+        Ok(())
     }
 
     /// Whether a handshake may begin.
     pub(crate) fn handshake(&mut self, now: Time) -> bool {
-        self.handshakes.take(SHARD_HANDSHAKES, now)
+        self.handshakes.try_take(now, SHARD_HANDSHAKES)
     }
 
-    /// Forgets sources whose buckets are full again.
+    /// Forgets sources that are as new.
     pub(crate) fn purge(&mut self, now: Time) {
-        self.purged = now;
-        self.sources.retain(|_, bucket| {
-            let missing = SOURCE_FAILURES.brim_us() - bucket.credit_us;
-            now.since(bucket.at) < Duration::from_micros(missing)
-        });
+        self.failures.purge(now);
+        self.probing.purge(now);
     }
 }
 
@@ -206,7 +192,7 @@ mod tests {
     fn a_source_that_guesses_leaves_others_half_of_what_is_looked_at() {
         let mut gate = Gate::new(Time(0));
         let one = || std::iter::repeat_n(1, 50_000);
-        let half = (SHARD_CHECKS.burst - PRESSED_BELOW + 1) as usize;
+        let half = (SHARD_CHECKS_AT_ONCE - PRESSED_BELOW + 1) as usize;
         assert_eq!(looked_at(&mut gate, one(), Time(0)), half);
         assert_eq!(gate.check(v4(1), Time(0)), Err(Refused::Source));
         for _ in 1..PRESSED_BELOW {
@@ -240,19 +226,22 @@ mod tests {
     #[test]
     fn many_sources_together_are_held_to_the_shards_rate() {
         let mut gate = Gate::new(Time(0));
-        assert_eq!(looked_at(&mut gate, 0..50_000, Time(0)), SHARD_CHECKS.burst as usize);
+        assert_eq!(looked_at(&mut gate, 0..50_000, Time(0)), SHARD_CHECKS_AT_ONCE as usize);
         let later = looked_at(&mut gate, 100_000..200_000, after(10));
-        assert_eq!(later, SHARD_CHECKS.burst as usize, "what was not used is not saved up");
+        assert_eq!(
+            later, SHARD_CHECKS_AT_ONCE as usize,
+            "what was not used is not saved up"
+        );
         for second in 11..20 {
             looked_at(
                 &mut gate,
                 second * 100_000..(second + 1) * 100_000,
                 after(u64::from(second)),
             );
-            assert!(gate.sources.len() <= MOST_SOURCES, "memory is bounded");
+            assert!(gate.failures.known.len() <= MOST_SOURCES, "memory is bounded");
         }
         gate.purge(after(1_000));
-        assert!(gate.sources.is_empty());
+        assert!(gate.failures.known.is_empty());
     }
 
     #[test]
@@ -272,7 +261,31 @@ mod tests {
     fn handshakes_begin_at_a_rate() {
         let mut gate = Gate::new(Time(0));
         let at_once = (0..10_000).filter(|_| gate.handshake(Time(0))).count();
-        assert_eq!(at_once, SHARD_HANDSHAKES.burst as usize);
+        assert_eq!(at_once, SHARD_HANDSHAKES_AT_ONCE as usize);
         assert!(gate.handshake(Time(2_000)) && !gate.handshake(Time(2_000)));
+    }
+
+    #[test]
+    fn a_source_that_probes_without_end_is_held_to_its_rate_and_leaves_others_theirs() {
+        let mut gate = Gate::new(Time(0));
+        let answered = (0..10_000).filter(|_| gate.probe(v4(1), Time(0)).is_ok()).count();
+        assert_eq!(answered, SOURCE_PROBES_AT_ONCE as usize);
+        assert_eq!(gate.probe(v4(1), Time(0)), Err(Refused::Source));
+        assert_eq!(gate.probe(v4(2), Time(0)), Ok(()));
+        assert_eq!(gate.probe(v4(1), after(1)), Ok(()), "a second later it may again");
+    }
+
+    #[test]
+    fn probes_of_all_sources_are_held_to_the_shards_rate_and_leave_nothing_behind() {
+        let mut gate = Gate::new(Time(0));
+        let answered = (0..100_000)
+            .filter(|number| gate.probe(v4(*number), Time(0)).is_ok())
+            .count();
+        assert_eq!(answered, SHARD_PROBES_AT_ONCE as usize);
+        assert_eq!(gate.probe(v4(1_000_000), Time(0)), Err(Refused::Shard));
+        assert!(gate.probing.known.len() <= answered);
+        assert_eq!(gate.check(v4(1), Time(0)), Ok(()), "checks have their own");
+        gate.purge(after(100));
+        assert!(gate.probing.known.is_empty());
     }
 }

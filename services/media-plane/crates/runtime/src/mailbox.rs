@@ -9,7 +9,7 @@ use std::{fmt, io};
 use antiphon_engine::room::{Forwarded, Loudness};
 use antiphon_engine::{OfferError, Remote, Session};
 use antiphon_link::Up;
-use antiphon_link::proto::MediaResponse;
+use antiphon_link::proto::{MediaResponse, SessionOpened};
 use bytes::Bytes;
 use crossbeam_queue::ArrayQueue;
 
@@ -64,6 +64,19 @@ pub(crate) enum Mail {
     },
     LinkDown {
         link: u32,
+    },
+    /// Another worker shall have a session that has lost its own.
+    TakeOver {
+        slot: Slot,
+        link: u32,
+        incarnation: u32,
+        opened: Box<SessionOpened>,
+    },
+    /// A worker has, or will not have, a session that was opened at it.
+    Answered {
+        slot: Slot,
+        link: u32,
+        accepted: bool,
     },
     Policy {
         slot: Slot,

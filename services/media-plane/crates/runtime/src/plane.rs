@@ -3,6 +3,7 @@
 mod binding;
 mod config;
 mod opening;
+mod takeover;
 #[cfg(test)]
 mod tests;
 
@@ -16,11 +17,12 @@ use std::time::{Duration, Instant};
 
 use antiphon_engine::envelope::Seen;
 use antiphon_engine::{Candidate, EngineConfig, OfferError};
-use antiphon_link::{Identity, Links, monotonic_us};
+use antiphon_link::{BadTls, Identity, LinkTls, Links, monotonic_us};
 
 use self::binding::MOST_ADDRESSES;
-pub use self::config::{PlaneConfig, StartError};
+pub use self::config::{PlaneConfig, StartError, StunProbe};
 pub use self::opening::{Answer, OpenRequest};
+pub use self::takeover::TakeOverRequest;
 use crate::counters::{ShardCounters, Tables};
 use crate::events::{EdgeEvent, Events};
 use crate::mailbox::{Mail, Mailbox};
@@ -142,6 +144,7 @@ impl Plane {
                 events: events.clone(),
                 counters,
                 tables: tables[index].clone(),
+                stun_probe: config.stun_probe,
             };
             let shards = config.shards;
             let capacity = config.capacity;
@@ -324,12 +327,25 @@ impl Plane {
         self.registry.ids()
     }
 
+    /// Dials workers with mutual TLS from now on.
+    ///
+    /// # Errors
+    /// [`BadTls`]: then nothing changed.
+    pub fn set_link_tls(&self, tls: &LinkTls) -> Result<(), BadTls> {
+        self.links.set_tls(tls)
+    }
+
+    /// Signs what is dialled from now on with a secret that workers know.
+    pub fn set_link_secret(&self, secret: &[u8]) {
+        self.links.set_secret(secret);
+    }
+
     /// Keeps a link to a worker until [`Plane::disconnect_worker`].
     pub fn connect_worker(&self, worker: &str, target: &str) {
         self.workers.connect(&self.links, worker, target);
     }
 
-    /// Drops a link; its sessions close with reason `worker`. Returns false when it was not known.
+    /// Drops a link; its sessions are orphaned. Returns false when it was not known.
     pub fn disconnect_worker(&self, worker: &str) -> bool {
         self.workers.disconnect(worker)
     }
@@ -413,7 +429,7 @@ fn stale(session: &str, epoch: u64, seen: u64) -> SessionError {
 
 /// Reasons that the proto knows; another one is the API's.
 fn reason_of(reason: &str) -> &'static str {
-    ["api", "moved", "drain", "error"]
+    ["api", "moved", "drain", "worker", "error"]
         .into_iter()
         .find(|known| *known == reason)
         .unwrap_or("api")

@@ -133,6 +133,13 @@ impl Registry {
         self.epochs.lives(slot, epoch)
     }
 
+    /// Another link carries the session in this slot.
+    pub(crate) fn carried_by(&self, id: &str, slot: Slot, link: u32) {
+        if let Some(live) = self.book().live.get_mut(id).filter(|live| live.slot == slot) {
+            live.link = link;
+        }
+    }
+
     pub(crate) fn on_link(&self, link: u32) -> usize {
         self.book().live.values().filter(|live| live.link == link).count()
     }

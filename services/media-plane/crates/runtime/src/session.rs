@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use antiphon_engine::{Remote, Session, SessionStats, Time};
 
+use crate::kept::Kept;
 use crate::rooms::{Membership, Place};
 use crate::slot::Slot;
 
@@ -23,6 +24,17 @@ pub(crate) struct Tenant {
     pub(crate) answer_us: u64,
 }
 
+/// Whether a session has a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// Its tenant's link, or none where it needs none.
+    Served,
+    /// Its worker is lost; until then somebody may name another.
+    Lost { until: Time },
+    /// Another one is asked, and answers until then.
+    Asked { link: u32, incarnation: u32, until: Time },
+}
+
 /// A session in its shard.
 #[derive(Debug)]
 pub(crate) struct Seat {
@@ -36,6 +48,13 @@ pub(crate) struct Seat {
     pub(crate) place: Option<Place>,
     /// Its handshake was let begin.
     pub(crate) may_begin: bool,
+    pub(crate) service: Service,
+    /// When its worker was lost.
+    pub(crate) lost_at: Time,
+    /// How many workers were asked to take it over.
+    pub(crate) takeovers: u32,
+    /// The caller's frames of the last seconds, for such a worker.
+    pub(crate) kept: Kept,
 }
 
 impl Seat {
@@ -47,6 +66,10 @@ impl Seat {
             waiting: 0,
             place: None,
             may_begin: false,
+            service: Service::Served,
+            lost_at: Time(0),
+            takeovers: 0,
+            kept: Kept::default(),
         }
     }
 

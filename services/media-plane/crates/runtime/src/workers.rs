@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use antiphon_link::proto::control_response::Message;
-use antiphon_link::proto::{MediaResponse, SessionRefused};
+use antiphon_link::proto::{MediaResponse, SessionAccepted, SessionRefused};
 use antiphon_link::{Identity, Link, LinkStatus, Links, Sink, Up};
 
 use crate::counters::ShardCounters;
@@ -102,7 +102,7 @@ impl Workers {
             counters: self.counters.clone(),
             standing: Mutex::default(),
         });
-        let link = links.connect(self.identity.clone(), target.into(), route.clone());
+        let link = links.connect(self.identity.clone(), name.into(), target.into(), route.clone());
         let replaced = known.by_name.insert(name.into(), Worker { number, link, route });
         drop(known);
         if let Some(worker) = replaced {
@@ -216,7 +216,8 @@ impl Route {
         }
         let frames = message.frames.iter().flat_map(|columns| &columns.session);
         let commands = message.commands.iter().flat_map(|columns| &columns.session);
-        frames.chain(commands).fold(0, |shards, session| {
+        let receipts = message.receipts.iter().flat_map(|columns| &columns.session);
+        frames.chain(commands).chain(receipts).fold(0, |shards, session| {
             shards | 1_u64.checked_shl(session >> 24).unwrap_or(0)
         })
     }
@@ -257,13 +258,12 @@ impl Sink for Route {
 
     fn control(&self, message: &Message) -> bool {
         let (session, mail) = match message {
-            Message::Refused(SessionRefused { session, .. }) => (
+            Message::Refused(SessionRefused { session, .. }) | Message::Accepted(SessionAccepted { session }) => (
                 *session,
-                Mail::HangUp {
+                Mail::Answered {
                     slot: Slot(*session),
                     link: self.number,
-                    reason: "worker",
-                    after_playout: false,
+                    accepted: matches!(message, Message::Accepted(_)),
                 },
             ),
             Message::HangUp(hang_up) => (

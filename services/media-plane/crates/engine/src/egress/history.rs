@@ -1,9 +1,13 @@
 //! The last payloads as they were before sealing, for redundancy (RFC 2198). Its memory is borrowed while redundancy is due.
 
+use crate::playout::MAX_PAYLOAD;
+
 /// Most blocks that a packet carries besides its own: the one of 60 ms ago comes when a jitter buffer of 60 ms plays it.
 pub(crate) const MAX_DISTANCE: usize = 3;
 /// Longer payloads are not repeated: they would not fit a datagram together.
 const LONGEST: usize = 384;
+/// RFC 2198: the primary's header.
+const PRIMARY_HEADER: usize = 1;
 /// RFC 2198: the offset has 14 bits.
 const MAX_OFFSET: u32 = 1 << 14;
 
@@ -49,9 +53,25 @@ impl History {
         payloads.count += 1;
     }
 
+    /// As [`History::blocks`], for a packet whose own payload has `length` bytes.
+    #[inline]
+    pub(crate) fn blocks_beside<'a>(
+        &'a self,
+        timestamp: u32,
+        distance: usize,
+        length: usize,
+        blocks: &mut Blocks<'a>,
+    ) -> usize {
+        if distance == 0 {
+            return 0;
+        }
+        let room = MAX_PAYLOAD.saturating_sub(length + PRIMARY_HEADER);
+        self.blocks(timestamp, distance, room, blocks)
+    }
+
     /// The last `distance` payloads before one at `timestamp`, as far as they fit `room` bytes with their headers; the nearest
     /// count most. Returns how many of `blocks` are filled.
-    pub(crate) fn blocks<'a>(&'a self, timestamp: u32, distance: usize, room: usize, blocks: &mut Blocks<'a>) -> usize {
+    fn blocks<'a>(&'a self, timestamp: u32, distance: usize, room: usize, blocks: &mut Blocks<'a>) -> usize {
         let Some(payloads) = &self.0 else { return 0 };
         let (mut filled, mut room) = (0, room);
         for back in 1..=distance.min(MAX_DISTANCE).min(payloads.count) {
@@ -70,6 +90,13 @@ impl History {
         }
         blocks[..filled].reverse();
         filled
+    }
+
+    /// What comes next stands behind none of these.
+    pub(crate) fn forget(&mut self) {
+        if let Some(payloads) = &mut self.0 {
+            payloads.count = 0;
+        }
     }
 
     /// No redundancy is due.

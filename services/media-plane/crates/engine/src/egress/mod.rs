@@ -9,8 +9,8 @@ use std::time::Duration;
 
 pub(crate) use cache::Cache;
 use cache::Refusal;
-use history::{Blocks, History};
-use redundancy::Redundancy;
+pub(crate) use history::{Blocks, History};
+pub(crate) use redundancy::Redundancy;
 
 use crate::output::Output;
 use crate::playout::{MAX_PAYLOAD, Packet};
@@ -25,8 +25,44 @@ use crate::time::Time;
 const DATAGRAM: usize = MAX_WRITTEN_HEADER + MAX_PAYLOAD + MAX_OVERHEAD;
 /// Holds a usual packet without redundancy: clearing a buffer for the largest takes as long as sealing this.
 const USUAL: usize = 256;
-/// RFC 2198: the primary's header.
-const PRIMARY_HEADER: usize = 1;
+
+/// What stands behind a packet's header.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Content<'a> {
+    /// Of the payload, and of what is redundant.
+    pub(crate) payload_type: u8,
+    /// Earlier payloads for RED, oldest first; none for a plain packet.
+    pub(crate) redundant: &'a [(u32, &'a [u8])],
+    /// In two pieces.
+    pub(crate) payload: (&'a [u8], &'a [u8]),
+}
+
+impl Content<'_> {
+    /// Whether it fits a small buffer behind a header, with its tag.
+    fn is_usual(&self) -> bool {
+        let length = self.payload.0.len() + self.payload.1.len();
+        self.redundant.is_empty() && length <= USUAL - MAX_WRITTEN_HEADER - MAX_OVERHEAD
+    }
+
+    /// Writes it at `start`. Returns where it ends.
+    fn write(&self, datagram: &mut [u8], start: usize) -> usize {
+        let Self { payload, redundant, .. } = self;
+        let middle = if redundant.is_empty() {
+            let middle = start + payload.0.len();
+            datagram[start..middle].copy_from_slice(payload.0);
+            middle
+        } else {
+            // The primary is the last and has no length: its second piece follows.
+            let written = red::write(&mut datagram[start..], self.payload_type, redundant, payload.0);
+            start + written.unwrap_or_default()
+        };
+        let end = middle + payload.1.len();
+        if end > middle {
+            datagram[middle..end].copy_from_slice(payload.1);
+        }
+        end
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Egress {
@@ -77,29 +113,33 @@ impl Egress {
     /// Sends a packet, with earlier ones in it as far as redundancy is due.
     pub(crate) fn rtp(&mut self, now: Time, to: Remote, packet: &Packet<'_>, out: &mut impl Output) {
         let length = packet.payload.0.len() + packet.payload.1.len();
-        if self.redundancy.carried() == 0 && length <= USUAL - MAX_WRITTEN_HEADER - MAX_OVERHEAD {
-            self.send(now, to, packet, &mut [0; USUAL], out);
+        let carried = self.red.map_or(0, |_| self.redundancy.carried());
+        if carried == 0 && length <= USUAL - MAX_WRITTEN_HEADER - MAX_OVERHEAD {
+            self.send(now, to, packet, 0, &mut [0; USUAL], out);
         } else {
-            self.send(now, to, packet, &mut [0; DATAGRAM], out);
+            self.send(now, to, packet, carried, &mut [0; DATAGRAM], out);
         }
     }
 
     #[inline]
-    fn send(&mut self, now: Time, to: Remote, packet: &Packet<'_>, datagram: &mut [u8], out: &mut impl Output) {
+    fn send(
+        &mut self,
+        now: Time,
+        to: Remote,
+        packet: &Packet<'_>,
+        carried: usize,
+        datagram: &mut [u8],
+        out: &mut impl Output,
+    ) {
         let Some(sender) = &mut self.sender else { return };
-        let carried = self.redundancy.carried();
         let mut blocks = Blocks::default();
-        let (red, count) = match self.red {
-            Some(red) if carried > 0 => {
-                let length = packet.payload.0.len() + packet.payload.1.len();
-                let room = MAX_PAYLOAD.saturating_sub(length + PRIMARY_HEADER);
-                (red, self.history.blocks(packet.timestamp, carried, room, &mut blocks))
-            }
-            _ => (self.payload_type, 0),
-        };
+        let length = packet.payload.0.len() + packet.payload.1.len();
+        let count = self
+            .history
+            .blocks_beside(packet.timestamp, carried, length, &mut blocks);
         let header = HeaderWriter {
             marker: packet.marker,
-            payload_type: if count > 0 { red } else { self.payload_type },
+            payload_type: self.red.filter(|_| count > 0).unwrap_or(self.payload_type),
             #[expect(clippy::cast_possible_truncation, reason = "the wire's 16 bits")]
             sequence: packet.sequence as u16,
             timestamp: packet.timestamp,
@@ -107,7 +147,12 @@ impl Egress {
             ..HeaderWriter::default()
         };
         let start = header.write(datagram);
-        let end = fill(datagram, start, self.payload_type, &blocks[..count], packet.payload);
+        let content = Content {
+            payload_type: self.payload_type,
+            redundant: &blocks[..count],
+            payload: packet.payload,
+        };
+        let end = content.write(datagram, start);
         let Ok(sealed) = sender.seal_behind(start, (header.ssrc, header.sequence), datagram, end) else {
             self.unsealed += 1;
             return;
@@ -140,19 +185,36 @@ impl Egress {
         &mut self,
         now: Time,
         to: Remote,
-        (header, payload): (&HeaderWriter<'_>, &[u8]),
+        what: (&HeaderWriter<'_>, &Content<'_>),
+        kept: (&mut Cache, Option<u64>),
+        out: &mut impl Output,
+    ) -> bool {
+        if what.1.is_usual() {
+            self.send_other(now, to, what, kept, &mut [0; USUAL], out)
+        } else {
+            self.send_other(now, to, what, kept, &mut [0; DATAGRAM], out)
+        }
+    }
+
+    #[inline]
+    fn send_other(
+        &mut self,
+        now: Time,
+        to: Remote,
+        (header, content): (&HeaderWriter<'_>, &Content<'_>),
         (cache, sequence): (&mut Cache, Option<u64>),
+        datagram: &mut [u8],
         out: &mut impl Output,
     ) -> bool {
         let Some(sender) = &mut self.sender else { return false };
-        let mut datagram = [0; DATAGRAM];
-        let start = header.write(&mut datagram);
-        let end = start + payload.len();
-        datagram[start..end].copy_from_slice(payload);
-        let Ok(sealed) = sender.seal_behind(start, (header.ssrc, header.sequence), &mut datagram, end) else {
+        let start = header.write(datagram);
+        let end = content.write(datagram, start);
+        let Ok(sealed) = sender.seal_behind(start, (header.ssrc, header.sequence), datagram, end) else {
             return false;
         };
         self.bytes += sealed as u64;
+        self.red_packets += u64::from(!content.redundant.is_empty());
+        self.redundant += content.redundant.len() as u64;
         if let Some(sequence) = sequence {
             cache.push(now, sequence, &datagram[..sealed], true);
         }
@@ -240,28 +302,4 @@ fn resend(
             0
         }
     }
-}
-
-/// Writes a payload that lies in two pieces at `start`, behind its redundant blocks where there are some. Returns where it ends.
-fn fill(
-    datagram: &mut [u8],
-    start: usize,
-    payload_type: u8,
-    redundant: &[(u32, &[u8])],
-    payload: (&[u8], &[u8]),
-) -> usize {
-    let middle = if redundant.is_empty() {
-        let middle = start + payload.0.len();
-        datagram[start..middle].copy_from_slice(payload.0);
-        middle
-    } else {
-        // The primary is the last and has no length: its second piece follows.
-        let written = red::write(&mut datagram[start..], payload_type, redundant, payload.0);
-        start + written.unwrap_or_default()
-    };
-    let end = middle + payload.1.len();
-    if end > middle {
-        datagram[middle..end].copy_from_slice(payload.1);
-    }
-    end
 }

@@ -7,10 +7,16 @@ use crate::output::IngestQuality;
 use crate::rtcp::ReportBlock;
 use crate::stats::Counters;
 use crate::time::Time;
+use crate::voice::Detector;
 
 impl Ingest {
     /// What came of the caller's packets, when it is time to tell.
-    pub(crate) fn quality(&mut self, now: Time, counters: &Counters) -> Option<IngestQuality> {
+    pub(crate) fn quality(
+        &mut self,
+        now: Time,
+        counters: &Counters,
+        detector: Option<&Detector>,
+    ) -> Option<IngestQuality> {
         if now < self.tell_at {
             return None;
         }
@@ -34,6 +40,7 @@ impl Ingest {
             reordered: counters.reordered,
             duplicates: counters.duplicates,
             given_up: self.holes.given_up,
+            echo: detector.map(Detector::echo_path),
         })
     }
 

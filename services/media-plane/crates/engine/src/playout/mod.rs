@@ -104,6 +104,8 @@ pub(crate) struct Playout {
     first_sequence: u64,
     sequence: u64,
     generation: u32,
+    /// The highest of all utterances that frames came of.
+    newest: u32,
     held: bool,
     connected: bool,
     started: bool,
@@ -129,6 +131,7 @@ impl Playout {
             first_sequence,
             sequence: first_sequence,
             generation: 0,
+            newest: 0,
             held: false,
             connected: false,
             started: false,
@@ -164,6 +167,7 @@ impl Playout {
             }
         };
         self.generation = frame.generation;
+        self.newest = self.newest.max(frame.utterance);
         if duration > 0 {
             self.place(now, at, frame.live, counters, sink);
         }
@@ -408,6 +412,23 @@ impl Playout {
         }
         self.packet(None, duration, level, (payload, &[]), sink);
         true
+    }
+
+    /// No more comes of what is there, nor the word that it ends: it plays to its end.
+    pub(crate) fn end_all(&mut self, now: Time, counters: &mut Counters, sink: Sink<'_>) {
+        let plays = |utterance: &Utterance| !utterance.complete && utterance.drained() && utterance.ends > now;
+        if self.queue.is_empty() && self.utterances.iter().any(plays) {
+            self.silences = SILENCES;
+        }
+        for utterance in &mut self.utterances {
+            utterance.complete = true;
+        }
+        self.drive(now, counters, sink);
+    }
+
+    /// The highest utterance that frames came of, and the generation that is played.
+    pub(crate) fn reached(&self) -> (u32, u32) {
+        (self.newest, self.generation)
     }
 
     /// Whether all that was queued has left and ended.

@@ -4,8 +4,9 @@
 //! one before, by as much media time as passed, with the marker set. While the source stays, its own numbers are kept but for an
 //! offset: what is missing of it stays missing, and what it repairs late goes to its own place.
 
-use crate::egress::Cache;
+use crate::egress::{Cache, History, Redundancy};
 use crate::opus;
+use crate::sdp::SlotLine;
 use crate::time::Time;
 
 /// Most receive slots of a session.
@@ -99,9 +100,7 @@ struct Anchor {
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) ssrc: u32,
-    pub(crate) payload_type: u8,
-    pub(crate) mid: String,
-    pub(crate) mid_extension: Option<u8>,
+    pub(crate) line: SlotLine,
     /// Ours, unwrapped: of the newest packet.
     sequence: u64,
     timestamp: u64,
@@ -110,23 +109,17 @@ pub(crate) struct Slot {
     anchor: Option<Anchor>,
     /// What was sent, for NACKs.
     pub(crate) cache: Cache,
+    /// The last frames of the source, and how many of them go with the next.
+    pub(crate) history: History,
+    pub(crate) redundancy: Redundancy,
     pub(crate) packets: u64,
     pub(crate) octets: u64,
 }
 
 impl Slot {
-    pub(crate) fn new(
-        ssrc: u32,
-        payload_type: u8,
-        mid: String,
-        mid_extension: Option<u8>,
-        first_sequence: u16,
-    ) -> Self {
+    pub(crate) fn new(ssrc: u32, line: SlotLine, first_sequence: u16) -> Self {
         Self {
             ssrc,
-            payload_type,
-            mid,
-            mid_extension,
             // RFC 3711 3.3.1: below 2^15, lest the first packets' loss hide a roll-over.
             sequence: u64::from(first_sequence & 0x7fff),
             timestamp: u64::from(ssrc) << 8,
@@ -134,6 +127,10 @@ impl Slot {
             sent_at: None,
             anchor: None,
             cache: Cache::new(),
+            history: History::default(),
+            // Where the caller knows no RED, nothing goes twice unasked: voices of a room are many.
+            redundancy: Redundancy::new(true),
+            line,
             packets: 0,
             octets: 0,
         }
@@ -183,6 +180,19 @@ impl Slot {
         self.timestamp = timestamp;
         self.duration = duration.max(1);
         self.sent_at = Some(now);
+    }
+
+    /// Earlier frames that the next packet may carry.
+    pub(crate) fn carried(&self) -> usize {
+        self.line.red.map_or(0, |_| self.redundancy.carried())
+    }
+
+    /// Gives memory back that is not used: to be called now and then.
+    pub(crate) fn rest(&mut self, now: Time) {
+        self.cache.rest(now);
+        if self.redundancy.level() == 0 {
+            self.history.rest();
+        }
     }
 
     /// Unwraps a sequence number that the caller names.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::sdp::SlotLine;
 use crate::time::Time;
 
 const FRAME: Duration = Duration::from_millis(20);
@@ -186,7 +187,13 @@ fn frame(source: u32, number: u64) -> Forwarded<'static> {
 }
 
 fn slot() -> Slot {
-    Slot::new(7, 111, "1".to_owned(), None, 100)
+    let line = SlotLine {
+        mid: "1".to_owned(),
+        payload_type: 111,
+        red: None,
+        mid_extension: None,
+    };
+    Slot::new(7, line, 100)
 }
 
 #[test]

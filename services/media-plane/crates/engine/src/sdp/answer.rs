@@ -103,14 +103,7 @@ impl Answer<'_> {
         if audio.reduced_size {
             text.push_str("a=rtcp-rsize\r\n");
         }
-        if let Some(red) = audio.opus.red {
-            let _ = write!(text, "a=rtpmap:{red} red/48000/2\r\na=fmtp:{red} {opus}/{opus}\r\n");
-        }
-        let _ = write!(
-            text,
-            "a=rtpmap:{opus} opus/48000/2\r\n\
-             a=fmtp:{opus} minptime=10;useinbandfec=1;stereo=0;usedtx=1\r\n"
-        );
+        codecs(text, opus, audio.opus.red);
         // Pion looks at the payload type that it sends or that is named first; libwebrtc at Opus alone.
         for payload_type in audio.opus.red.into_iter().chain([opus]).filter(|_| audio.feedback) {
             let _ = write!(text, "a=rtcp-fb:{payload_type} nack\r\n");
@@ -153,13 +146,17 @@ impl Answer<'_> {
 
     fn slot(&self, text: &mut String, offer: &Offer, section: &Section, (at, slot): (usize, &SlotLine)) {
         let opus = slot.payload_type;
-        let _ = write!(text, "m=audio {} {} {opus}\r\n", self.port(), section.protocol);
+        let _ = write!(text, "m=audio {} {}", self.port(), section.protocol);
+        for payload_type in slot.red.into_iter().chain([opus]) {
+            let _ = write!(text, " {payload_type}");
+        }
+        text.push_str("\r\n");
         self.transport(text, offer, section);
-        let _ = write!(
-            text,
-            "a=sendonly\r\na=rtcp-mux\r\na=rtpmap:{opus} opus/48000/2\r\n\
-             a=fmtp:{opus} minptime=10;useinbandfec=1;stereo=0;usedtx=1\r\na=rtcp-fb:{opus} nack\r\n"
-        );
+        text.push_str("a=sendonly\r\na=rtcp-mux\r\n");
+        codecs(text, opus, slot.red);
+        for payload_type in slot.red.into_iter().chain([opus]) {
+            let _ = write!(text, "a=rtcp-fb:{payload_type} nack\r\n");
+        }
         if let Some(id) = slot.mid_extension {
             let _ = write!(text, "a=extmap:{id} {}\r\n", super::MID_URI);
         }
@@ -212,6 +209,18 @@ impl Answer<'_> {
     fn port(&self) -> u16 {
         self.candidates.first().map_or(9, |candidate| candidate.address.port())
     }
+}
+
+/// Opus, and RED over it.
+fn codecs(text: &mut String, opus: u8, red: Option<u8>) {
+    if let Some(red) = red {
+        let _ = write!(text, "a=rtpmap:{red} red/48000/2\r\na=fmtp:{red} {opus}/{opus}\r\n");
+    }
+    let _ = write!(
+        text,
+        "a=rtpmap:{opus} opus/48000/2\r\n\
+         a=fmtp:{opus} minptime=10;useinbandfec=1;stereo=0;usedtx=1\r\n"
+    );
 }
 
 fn reject(text: &mut String, section: &Section) {

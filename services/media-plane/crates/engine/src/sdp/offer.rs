@@ -121,6 +121,8 @@ pub struct SlotLine {
     pub mid: String,
     /// Opus.
     pub payload_type: u8,
+    /// RED over it, if offered.
+    pub red: Option<u8>,
     /// Extension id of `mid`, when offered.
     pub mid_extension: Option<u8>,
 }

@@ -263,6 +263,7 @@ impl<'a, 'p> Media<'a, 'p> {
         usable.then(|| SlotLine {
             mid: self.mid.to_owned(),
             payload_type: opus.payload_type,
+            red: opus.red,
             mid_extension: self.extension(MID_URI),
         })
     }

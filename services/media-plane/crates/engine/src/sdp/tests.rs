@@ -96,13 +96,17 @@ fn receive_only_lines_become_slots_where_they_are_asked_for() {
         offer
             .slots
             .iter()
-            .all(|slot| (slot.payload_type, slot.mid_extension) == (111, Some(4)))
+            .all(|slot| (slot.payload_type, slot.red, slot.mid_extension) == (111, Some(63), Some(4)))
     );
     let text = answer_with(&offer, &[50, 51, 52]);
     let sections: Vec<&str> = text.split("m=").skip(1).collect();
     assert_eq!(sections.len(), 5);
     for (section, ssrc) in sections[1..4].iter().zip([50, 51, 52]) {
-        assert!(section.starts_with("audio 4000 UDP/TLS/RTP/SAVPF 111\r\n"), "{section}");
+        assert!(
+            section.starts_with("audio 4000 UDP/TLS/RTP/SAVPF 63 111\r\n"),
+            "{section}"
+        );
+        assert!(section.contains("a=fmtp:63 111/111\r\n") && section.contains("a=rtcp-fb:111 nack\r\n"));
         assert!(section.contains("a=sendonly\r\n") && section.contains(&format!("a=ssrc:{ssrc} cname:antiphon\r\n")));
     }
     assert!(text.contains("a=group:BUNDLE 0 1 2 3 4\r\n"));

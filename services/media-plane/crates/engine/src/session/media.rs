@@ -42,6 +42,11 @@ impl Session {
         self.limits.took_rtp(now);
         self.counters.packets_in += 1;
         self.counters.bytes_in += datagram.len() as u64;
+        if !self.offer.audio.direction.sends() {
+            self.counters.unpublished += 1;
+            self.heard(now, from, false, out);
+            return;
+        }
         once(&mut self.setup.first_packet, now);
         let packet = &datagram[..opened.length];
         let Ok(payload) = opened.header.payload(packet) else {
@@ -58,7 +63,7 @@ impl Session {
         if self.ingest.deadline() <= now {
             self.ask(now, out);
         }
-        if let Some(quality) = self.ingest.quality(now, &self.counters) {
+        if let Some(quality) = self.ingest.quality(now, &self.counters, self.detector.as_deref()) {
             out.quality(quality);
         }
         if newest {
@@ -184,14 +189,19 @@ impl Session {
         let ssrc = self.egress.ssrc;
         let slots: Ssrcs = std::array::from_fn(|at| self.slots.get(at).map(|slot| slot.ssrc));
         for block in blocks.filter(|block| block.ssrc == ssrc || slots.contains(&Some(block.ssrc))) {
-            let redundancy = &mut self.egress.redundancy;
+            let lost = f32::from(block.fraction_lost) / 256.0;
             if block.ssrc == ssrc {
-                redundancy.reported(f32::from(block.fraction_lost) / 256.0);
+                self.egress.redundancy.reported(lost);
                 self.playout.confirm(now, &block);
+            } else if let Some(slot) = self.slots.iter_mut().find(|slot| slot.ssrc == block.ssrc) {
+                slot.redundancy.reported(lost);
             }
             if let Some(round_trip) = self.reporter.receiver_report(now, &block) {
                 let jitter = Duration::from_micros(u64::from(block.jitter) * 1_000 / 48).min(round_trip);
-                redundancy.path(round_trip, jitter);
+                self.egress.redundancy.path(round_trip, jitter);
+                for slot in &mut self.slots {
+                    slot.redundancy.path(round_trip, jitter);
+                }
                 self.playout.set_path(round_trip, jitter);
                 self.ingest.set_round_trip(round_trip);
             }

@@ -7,6 +7,7 @@ mod hostile;
 mod listening;
 mod media;
 mod room;
+mod takeover;
 mod transport;
 
 use std::sync::Arc;
@@ -161,8 +162,7 @@ impl Session {
         #[expect(clippy::cast_possible_truncation, reason = "16 random bits are wanted")]
         let first_sequence = number(12) as u16;
         let lines = std::mem::take(&mut offer.slots).into_iter().zip(&slots);
-        let slots =
-            lines.map(|(line, ssrc)| Slot::new(*ssrc, line.payload_type, line.mid, line.mid_extension, first_sequence));
+        let slots = lines.map(|(line, ssrc)| Slot::new(*ssrc, line, first_sequence));
         let session = Self {
             config: Arc::clone(config),
             place,
@@ -435,7 +435,7 @@ impl Session {
             remote_loss: remote.loss,
             remote_jitter_ms: remote.jitter_ms,
             playout: self.playout_stats(),
-            echo: self.detector.as_ref().and_then(|detector| detector.echo_path()),
+            echo: self.detector.as_ref().and_then(|detector| detector.echo_path().found()),
             noise: self.detector.as_ref().map(|detector| detector.noise()),
             remote: self.target(),
             security: self.security.clone(),

@@ -2,6 +2,7 @@
 //! agent's stream.
 
 use super::Session;
+use crate::egress::{Blocks, Content};
 use crate::opus;
 use crate::output::Output;
 use crate::playout::MAX_PAYLOAD;
@@ -33,7 +34,7 @@ impl Session {
     #[must_use]
     pub fn voice_mid(&self, slot: usize) -> Option<&str> {
         match self.slots.get(slot) {
-            Some(slot) => Some(&slot.mid),
+            Some(slot) => Some(&slot.line.mid),
             None => (slot < self.voices()).then_some(self.offer.audio.mid.as_str()),
         }
     }
@@ -76,20 +77,40 @@ impl Session {
             return false;
         };
         self.counters.slot_switches += u64::from(place.switched);
-        let mid = &slot.mid;
+        if place.switched {
+            slot.history.forget();
+        }
+        // What comes late is no redundancy's business: it goes to its own place alone.
+        let carried = place.newest.map_or(0, |_| slot.carried());
+        let mut blocks = Blocks::default();
+        let count = slot
+            .history
+            .blocks_beside(place.timestamp, carried, frame.payload.len(), &mut blocks);
+        let line = &slot.line;
         let header = HeaderWriter {
             marker: place.marker,
-            payload_type: slot.payload_type,
+            payload_type: line.red.filter(|_| count > 0).unwrap_or(line.payload_type),
             sequence: place.sequence,
             timestamp: place.timestamp,
             ssrc: slot.ssrc,
-            mid: slot.mid_extension.map(|id| (id, mid.as_bytes())),
+            mid: line.mid_extension.map(|id| (id, line.mid.as_bytes())),
             level: None,
         };
+        let content = Content {
+            payload_type: line.payload_type,
+            redundant: &blocks[..count],
+            payload: (frame.payload, &[]),
+        };
         let kept = (&mut slot.cache, place.newest);
-        if !self.egress.other(now, to, (&header, frame.payload), kept, out) {
+        if !self.egress.other(now, to, (&header, &content), kept, out) {
             self.counters.forward_late += 1;
             return false;
+        }
+        if place.newest.is_some() {
+            slot.redundancy.sent();
+        }
+        if carried > 0 {
+            slot.history.push(place.timestamp, (frame.payload, &[]));
         }
         slot.packets += 1;
         slot.octets += frame.payload.len() as u64;
@@ -111,6 +132,7 @@ impl Session {
         };
         for low in lost {
             self.counters.nacked += 1;
+            slot.redundancy.missed(slot.sequence_of(low));
             let kept = (slot.sequence_of(low), &mut slot.cache);
             self.egress
                 .resend_other(now, to, (kept.1, kept.0), round_trip, &mut self.counters, out);
@@ -120,7 +142,7 @@ impl Session {
     /// A sender report for each slot that was used.
     pub(super) fn report_slots(&mut self, now: Time, out: &mut impl Output) {
         let Some(to) = self.target() else { return };
-        self.slots.iter_mut().for_each(|slot| slot.cache.rest(now));
+        self.slots.iter_mut().for_each(|slot| slot.rest(now));
         let used = |slot: &&Slot| slot.packets > 0;
         let Some(first) = self.slots.iter().find(used) else {
             return;

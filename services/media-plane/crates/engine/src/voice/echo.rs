@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::envelope::Histogram;
 use super::{BIN, Dbov, SILENT};
+use crate::output::EchoPath;
 use crate::time::Time;
 
 /// Bins of what was played that are kept: 1.28 s.
@@ -188,9 +189,20 @@ impl Echo {
         if scale > 1.0 { self.products[lag] / scale } else { 0.0 }
     }
 
-    /// The measured path and what it takes, in dB; `None` while no echo is heard.
-    pub(super) fn path(&self) -> Option<(Duration, Dbov)> {
-        self.lag.map(|lag| (BIN * lag as u32, -self.coupling.loud()))
+    pub(super) fn path(&self) -> EchoPath {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to what fits"
+        )]
+        match self.lag {
+            Some(lag) => EchoPath::Found {
+                delay: BIN * lag as u32,
+                loss_db: (-self.coupling.loud()).round().clamp(0.0, 250.0) as u8,
+            },
+            None if self.compared < COMPARED => EchoPath::Unknown,
+            None => EchoPath::None,
+        }
     }
 }
 

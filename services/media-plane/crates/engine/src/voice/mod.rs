@@ -18,6 +18,7 @@ use envelope::Floor;
 use known::{Known, Margins};
 
 use crate::opus::SignalType;
+use crate::output::EchoPath;
 use crate::time::Time;
 
 /// A level in dB below or above overload; digital silence is -127.
@@ -226,9 +227,9 @@ impl Detector {
         self.state != State::Quiet
     }
 
-    /// The measured echo path and its loss in dB.
+    /// What is known of the way of the agent's voice into the caller's microphone.
     #[must_use]
-    pub fn echo_path(&self) -> Option<(Duration, f32)> {
+    pub fn echo_path(&self) -> EchoPath {
         self.echo.path()
     }
 
@@ -285,7 +286,8 @@ impl Detector {
                 self.remember(sound);
                 let end = end
                     .max(self.floor.level() + ABOVE_FLOOR - FLOOR_HYSTERESIS)
-                    .max(self.loud.noise().loud());
+                    .max(self.loud.noise().loud())
+                    .max(self.echo.expected(returning));
                 self.quieten(end, if level < end { quiet + 1 } else { 0 })
             }
         }

@@ -101,6 +101,7 @@ impl Browser {
     pub fn connected(config: BrowserConfig) -> Self {
         let seed = Seed::or(config.seed);
         let offered = Offered {
+            room: false,
             red: config.red > 0,
             reduced_size: config.reduced_size,
         };

@@ -14,8 +14,8 @@ use dimpl::{Dtls, Output};
 use super::{OUTSIDE, START, Said, address, engine_config};
 
 const OFFER: &str = include_str!("../offers/chromium.sdp");
-const UFRAG: &str = "wlO1";
-/// The offer's stream, and its payload types.
+const OFFER_IN_A_ROOM: &str = include_str!("../offers/chromium-room.sdp");
+/// The offer's stream, and its payload types; slots have the same.
 pub const SSRC: u32 = 521_683_957;
 pub const OPUS: u8 = 111;
 pub const RED: u8 = 63;
@@ -25,6 +25,8 @@ pub const RED: u8 = 63;
 pub struct Offered {
     pub red: bool,
     pub reduced_size: bool,
+    /// With receive-only lines for others' voices.
+    pub room: bool,
 }
 
 /// A call that is up.
@@ -48,14 +50,14 @@ impl Connected {
             slot: 0x0100_0005,
             epoch: 77,
             data_channel: None,
-            room: false,
+            room: offered.room,
         };
         let (mut session, answer) = Session::accept(&engine_config(), &open, START).expect("an answer");
         let mut said = Said {
             now: START,
             ..Said::default()
         };
-        let check = check(&session, &answer);
+        let check = check(&session, &offer, &answer);
         session.receive(START, address(OUTSIDE), &mut check.clone(), &mut said);
         let mut dtls = Dtls::new_auto(peer_config(), certificate, Instant::now());
         dtls.set_active(true);
@@ -86,7 +88,11 @@ fn peer_config() -> Arc<dimpl::Config> {
 
 /// The offer of Chromium with this certificate.
 fn offer(certificate: &dimpl::DtlsCertificate, offered: Offered) -> String {
-    let Offered { red, reduced_size } = offered;
+    let Offered {
+        red,
+        reduced_size,
+        room,
+    } = offered;
     let fingerprint = Fingerprint::of(&certificate.certificate).to_string();
     let with_ours = |line: &str| match line.strip_prefix("a=fingerprint:") {
         Some(_) => format!("a=fingerprint:{fingerprint}"),
@@ -94,19 +100,20 @@ fn offer(certificate: &dimpl::DtlsCertificate, offered: Offered) -> String {
         None => line.replace("111 63 9", "111 9"),
     };
     let about_red = |line: &&str| line.starts_with("a=rtpmap:63") || line.starts_with("a=fmtp:63");
-    let lines = OFFER
+    let lines = if room { OFFER_IN_A_ROOM } else { OFFER }
         .lines()
         .filter(|line| red || !about_red(line))
         .filter(|line| reduced_size || *line != "a=rtcp-rsize");
     lines.map(with_ours).collect::<Vec<_>>().join("\r\n") + "\r\n"
 }
 
-fn check(session: &Session, answer: &str) -> Vec<u8> {
+fn check(session: &Session, offer: &str, answer: &str) -> Vec<u8> {
+    let ufrag = offer.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:"));
     let password = answer.lines().find_map(|line| line.strip_prefix("a=ice-pwd:"));
     let mut check = vec![0; 256];
     let length = Check {
         transaction: [7; 12],
-        username: format!("{}:{UFRAG}", session.ufrag()).as_bytes(),
+        username: format!("{}:{}", session.ufrag(), ufrag.expect("a ufrag")).as_bytes(),
         password: password.expect("a password").as_bytes(),
         priority: 1,
         use_candidate: true,

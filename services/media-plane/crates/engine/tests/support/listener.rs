@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use antiphon_engine::device::DeviceReport;
+use antiphon_engine::room::Forwarded;
 use antiphon_engine::rtcp::{Packet, ReportBlock, Writer, compound};
 use antiphon_engine::rtp::Header;
 use antiphon_engine::srtp::{Receiver, Sender};
@@ -35,6 +36,8 @@ pub struct ListenerConfig {
     pub down: LinkConfig,
     /// Whether it offers RED.
     pub red: bool,
+    /// Whether it is in a room, and listens to a member in its first slot.
+    pub room: bool,
     /// Whether it sends NACKs.
     pub nack: bool,
     /// Whether it reports its losses.
@@ -56,6 +59,7 @@ impl Default for ListenerConfig {
             up: link,
             down: link,
             red: true,
+            room: false,
             nack: true,
             tells: true,
             device: true,
@@ -141,6 +145,7 @@ impl Listener {
             Offered {
                 red: config.red,
                 reduced_size: true,
+                room: config.room,
             },
         );
         let ((sender, receiver), (_, tap)) = (connected.keys(), connected.keys());
@@ -223,6 +228,26 @@ impl Listener {
         }
         self.next_number += count;
         first
+    }
+
+    /// Another member of its room speaks without a pause: each frame is forwarded as it comes.
+    pub fn hear_member(&mut self, source: u32, frames: u32) {
+        for number in self.next_number..self.next_number + frames {
+            let payload = numbered(number);
+            let forwarded = Forwarded {
+                source,
+                sequence: 90_000 + u64::from(number),
+                timestamp: 4_000_000_000 + u64::from(number) * 960,
+                duration: 960,
+                level: 0x180 | 30,
+                marker: false,
+                payload: &payload,
+            };
+            assert!(engine(|| self.session.forward(self.now, 0, &forwarded, &mut self.said)));
+            self.carry();
+            self.run(FRAME);
+        }
+        self.next_number += frames;
     }
 
     /// Speaks without a pause for so long, the worker one second ahead.

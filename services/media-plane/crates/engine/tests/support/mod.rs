@@ -178,7 +178,10 @@ pub struct CallConfig {
     pub negotiated: Option<u16>,
     /// In a room, with so many receive-only m-lines.
     pub slots: Option<usize>,
+    /// What the edge gets of the caller's offer.
     pub offer: fn(String) -> String,
+    /// What the caller makes of the answer.
+    pub answer: fn(String) -> String,
     pub seed: u64,
 }
 
@@ -198,6 +201,7 @@ impl Default for CallConfig {
             negotiated: None,
             slots: None,
             offer: |offer| offer,
+            answer: |answer| answer,
             seed: 1,
         }
     }
@@ -282,7 +286,7 @@ impl Call {
         let (session, answer) =
             engine(|| Session::accept(&shared, &open, START)).expect("an offer that can be answered");
         let written = answer.clone();
-        let answer = SdpAnswer::from_sdp_string(&answer).expect("an answer that str0m reads");
+        let answer = SdpAnswer::from_sdp_string(&(config.answer)(answer)).expect("an answer that str0m reads");
         rtc.sdp_api()
             .accept_answer(pending, answer)
             .expect("an answer that str0m takes");

@@ -1,7 +1,7 @@
 //! STUN, with the sample request of RFC 5769 2.1.
 
 use antiphon_engine::stun::{
-    BindingRequest, Check, ErrorCode, Kind, MAX_RESPONSE, Role, StunError, classify, write_error, write_success,
+    BindingRequest, Check, ErrorCode, Kind, MAX_RESPONSE, Probe, Role, StunError, classify, write_error, write_success,
 };
 use proptest::prelude::*;
 
@@ -176,7 +176,70 @@ fn datagrams_are_told_apart() {
     assert_eq!(classify(&[]), Kind::Other);
 }
 
+/// A binding request that names nobody, with so many bytes of SOFTWARE.
+fn probe(padding: usize) -> Vec<u8> {
+    let mut message = hex("00 01 00 00 21 12 a4 42");
+    message.extend(*b"transaction!");
+    if padding > 0 {
+        let mut attribute = vec![0x80, 0x22, 0, (padding - 4) as u8];
+        attribute.resize(padding, b' ');
+        insert(&mut message, 20, &attribute);
+    }
+    message
+}
+
+#[test]
+fn a_probe_is_answered_with_its_address_where_that_is_no_longer_than_it() {
+    let mut answer = [0xff; MAX_RESPONSE];
+    let (v4, v6) = (
+        "192.0.2.1:32853".parse().unwrap(),
+        "[2001:db8::1]:32853".parse().unwrap(),
+    );
+    let mut length = |padding, address, longer| {
+        let probe = Probe::parse(&probe(padding)).expect("a probe");
+        let length = probe.answer(&mut answer, address, longer);
+        assert_eq!(classify(&answer[..length]), Kind::Stun);
+        assert_eq!((&answer[..2], &answer[8..20]), (&[1, 1][..], &b"transaction!"[..]));
+        length
+    };
+    assert_eq!(
+        [0, 8, 12, 24].map(|padding| length(padding, v4, false)),
+        [20, 20, 32, 32]
+    );
+    assert_eq!([0, 12, 24].map(|padding| length(padding, v6, false)), [20, 20, 44]);
+    assert_eq!((length(0, v4, true), length(0, v6, true)), (32, 44));
+    assert_eq!(length(0, "[::ffff:192.0.2.1]:9".parse().unwrap(), true), 32, "as IPv4");
+}
+
+#[test]
+fn what_names_somebody_or_must_be_understood_is_no_probe() {
+    assert_eq!(Probe::parse(&written(&check())), None);
+    assert_eq!(Probe::parse(&hex(SAMPLE)), None, "SOFTWARE comes before its name");
+    let mut changes = probe(0);
+    insert(&mut changes, 20, &[0, 3, 0, 4, 0, 0, 0, 6]); // CHANGE-REQUEST of RFC 5780
+    assert_eq!(Probe::parse(&changes), None);
+    assert_eq!(Probe::parse(&probe(112)), None, "longer than any probe");
+    let mut overruns = probe(8);
+    overruns[23] = 5;
+    assert_eq!(Probe::parse(&overruns), None);
+    let mut indication = probe(0);
+    indication[1] = 0x11;
+    assert_eq!(Probe::parse(&indication), None);
+}
+
 proptest! {
+    #[test]
+    fn no_probe_is_answered_with_more_than_it_sent(bytes in prop::collection::vec(any::<u8>(), 0..160)) {
+        let mut message = [probe(0), bytes].concat();
+        message.truncate(message.len() / 4 * 4);
+        let length = (message.len() - 20) as u16;
+        message[2..4].copy_from_slice(&length.to_be_bytes());
+        if let Some(probe) = Probe::parse(&message) {
+            let answered = probe.answer(&mut [0; MAX_RESPONSE], "[2001:db8::1]:9".parse().unwrap(), false);
+            prop_assert!(answered <= message.len());
+        }
+    }
+
     #[test]
     fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = classify(&bytes);

@@ -103,6 +103,11 @@ impl TestWorker {
         self.service.silent.store(true, Ordering::Relaxed);
     }
 
+    /// Answers pings again.
+    pub fn speak(&self) {
+        self.service.silent.store(false, Ordering::Relaxed);
+    }
+
     pub fn say(&self, message: control_response::Message) {
         let answers = self.service.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers
@@ -254,5 +259,6 @@ fn echo(frames: &IngestFrames) -> MediaResponse {
             payload: frames.payload.clone().into(),
         }),
         commands: None,
+        receipts: None,
     }
 }

@@ -7,6 +7,18 @@ use antiphon_engine::{Candidate, ConfigError};
 
 use super::binding::MOST_ADDRESSES;
 
+/// Which probes the media port answers: STUN requests that name no session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StunProbe {
+    /// None.
+    Off,
+    /// All, with no more than was sent: the address is told to requests that are padded to the answer's length.
+    #[default]
+    Padded,
+    /// All, with the address. Browsers pad nothing: they send 20 bytes and get 32, or 44 over IPv6.
+    Any,
+}
+
 /// How a plane is set up.
 #[derive(Clone)]
 pub struct PlaneConfig {
@@ -24,6 +36,8 @@ pub struct PlaneConfig {
     pub advertise: Vec<Candidate>,
     /// Where to take envelopes of other edges; nowhere callers can reach. None: this edge stands alone.
     pub steering: Option<SocketAddr>,
+    /// Which probes the media port answers.
+    pub stun_probe: StunProbe,
     /// Threads that own sessions.
     pub shards: usize,
     /// Most sessions at a time.

@@ -87,14 +87,18 @@ impl Plane {
         if request.worker.is_empty() && request.room.is_some() {
             return Ok(None);
         }
-        let standing = self.workers.standing(request.worker).map_err(|why| match why {
-            NotStanding::Unknown => SessionError::UnknownWorker(request.worker.into()),
+        self.link_of(request.worker).map(Some)
+    }
+
+    /// The link of a worker, which must be up.
+    pub(super) fn link_of(&self, worker: &str) -> Result<Standing, SessionError> {
+        self.workers.standing(worker).map_err(|why| match why {
+            NotStanding::Unknown => SessionError::UnknownWorker(worker.into()),
             NotStanding::Down(reason) => SessionError::LinkDown {
-                worker: request.worker.into(),
+                worker: worker.into(),
                 reason,
             },
-        })?;
-        Ok(Some(standing))
+        })
     }
 
     /// Makes the session, and its place in its room.
@@ -152,6 +156,7 @@ impl Plane {
             metadata: request.metadata.into(),
             caller: request.caller.into(),
             room: request.room.unwrap_or_default().into(),
+            takeover: None,
         };
         let told = standing.up.control.push(Message::Opened(hello));
         told.map_err(|_| SessionError::LinkDown {

@@ -23,6 +23,7 @@ fn plane(bind: SocketAddr) -> Result<Plane, StartError> {
         tcp_port: Some(0),
         advertise: Vec::new(),
         steering: None,
+        stun_probe: StunProbe::Padded,
         shards: 1,
         capacity: 4,
     })

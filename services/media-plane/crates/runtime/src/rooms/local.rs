@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_engine::rate::Allowance;
 use antiphon_engine::room::{Forwarded, Loudness};
 use antiphon_engine::{IngestFrame, Time};
 
 use super::Stage;
 use super::ring::FrameMeta;
-use crate::gate::Bucket;
 use crate::slot::Slot;
 
 /// How often a member's level is told to the room's home.
@@ -25,7 +25,7 @@ pub(crate) struct Place {
     pub(crate) muted: bool,
     pub(crate) meter: Meter,
     /// Of what its caller may ask for.
-    pub(crate) wishes: Bucket,
+    pub(crate) wishes: Allowance,
 }
 
 /// Gathers a member's levels, so that its home hears of the loudest each 40 ms.

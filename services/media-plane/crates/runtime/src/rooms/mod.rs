@@ -28,6 +28,8 @@ use crate::slot::Slot;
 
 /// Stands for the link of a session that no worker serves.
 pub(crate) const NO_LINK: u32 = u32::MAX;
+/// Stands for the link of a session whose worker is lost, until another one has it.
+pub(crate) const LOST_LINK: u32 = u32::MAX - 1;
 /// Most members of a room.
 pub(crate) const MOST_MEMBERS: usize = 64;
 

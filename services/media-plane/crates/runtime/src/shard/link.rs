@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use antiphon_engine::{PlayoutFrame, Time};
-use antiphon_link::proto::{MediaResponse, PlayoutCommands, PlayoutFrames};
+use antiphon_link::proto::{IngestReceipts, MediaResponse, PlayoutCommands, PlayoutFrames};
 
 use super::rooms::CHANNEL;
 use super::run::Shard;
@@ -23,6 +23,9 @@ const RELEASE: u32 = 3;
 impl Shard {
     /// Carries out commands, then takes frames. Returns how many rows were this shard's.
     pub(super) fn take_media(&mut self, link: u32, message: &MediaResponse, now: Time) -> usize {
+        if let Some(columns) = &message.receipts {
+            self.take_receipts(link, columns);
+        }
         let commands = message
             .commands
             .as_ref()
@@ -95,6 +98,21 @@ impl Shard {
         mine
     }
 
+    fn take_receipts(&mut self, link: u32, columns: &IngestReceipts) {
+        for (session, timestamp) in columns.session.iter().zip(&columns.timestamp) {
+            let slot = Slot(*session);
+            if slot.shard() != self.index || !self.is_served_by(slot, link) {
+                continue;
+            }
+            if let Some(seat) = self.seats[slot.index()]
+                .as_deref_mut()
+                .filter(|seat| seat.tenant.room.is_none())
+            {
+                seat.kept.done(*timestamp, &mut self.mouth.chunks);
+            }
+        }
+    }
+
     /// A worker speaks to its own sessions only.
     pub(super) fn is_served_by(&mut self, slot: Slot, link: u32) -> bool {
         self.seat(slot).is_some_and(|seat| seat.tenant.link == link)
@@ -111,14 +129,6 @@ impl Shard {
         {
             self.farewells.pop_front();
             self.drive(slot, now, |session, voice| session.close(now, "hangup", true, voice));
-        }
-    }
-
-    /// A link is down. Its sessions end here; a standby worker would take them over at this place.
-    pub(super) fn lose_link(&mut self, link: u32, now: Time) {
-        self.mouth.uplinks.down(link);
-        for slot in self.sessions_where(|seat| seat.tenant.link == link) {
-            self.dismiss(slot, "worker", now);
         }
     }
 

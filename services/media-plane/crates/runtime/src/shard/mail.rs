@@ -93,6 +93,13 @@ impl Shard {
                     });
                 }
             }
+            Mail::TakeOver {
+                slot,
+                link,
+                incarnation,
+                opened,
+            } => self.ask(slot, link, incarnation, *opened, now),
+            Mail::Answered { slot, link, accepted } => self.answered(slot, link, accepted, now),
             Mail::LinkUp { link, incarnation, up } => self.mouth.uplinks.up(link, incarnation, up),
             Mail::LinkDown { link } => self.lose_link(link, now),
             Mail::Pace { link, gather_us } => self.mouth.uplinks.pace(link, gather_us),

@@ -8,11 +8,13 @@ mod listening;
 mod load;
 mod mail;
 mod outgoing;
+mod probes;
 mod relay;
 mod rooms;
 mod run;
 mod seats;
 mod streams;
+mod takeover;
 mod voice;
 mod ways;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_engine::Time;
+use antiphon_engine::rate::{Allowance, Rate};
 use antiphon_engine::room::{Command, Forwarded, Loudness};
 use antiphon_link::proto::control_request::Message;
 use antiphon_link::proto::{RoomMember, RoomState};
@@ -12,7 +13,6 @@ use rustc_hash::FxHashMap;
 
 use super::outgoing::Outgoing;
 use super::run::Shard;
-use crate::gate::{Bucket, Rate};
 use crate::rooms::{
     Home, Joining, Local, MemberChange, Meter, NO_LINK, Parcel, Place, RoomMail, Stage, members_notice, speakers_notice,
 };
@@ -23,10 +23,7 @@ const BUDGET: usize = 512;
 /// How soon a message to a full mailbox is tried again.
 const PATIENCE: Duration = Duration::from_millis(1);
 /// What one caller may ask for: each wish has the room decide anew who hears whom, and tell all its members.
-const WISHES: Rate = Rate {
-    per_second: 10,
-    burst: 20,
-};
+const WISHES: Rate = Rate::new(10, 20);
 /// Label of the channel that members are told on.
 pub(super) const CHANNEL: &str = "antiphon";
 
@@ -48,7 +45,7 @@ impl Rooms {
 
 impl Shard {
     /// A session is connected: it joins its room.
-    pub(super) fn join_room(&mut self, slot: Slot, now: Time) {
+    pub(super) fn join_room(&mut self, slot: Slot) {
         let shards = self.surroundings.mailboxes.len();
         let Some(seat) = self.seat(slot) else { return };
         let Some(membership) = seat.tenant.room.clone() else {
@@ -61,7 +58,7 @@ impl Shard {
             towards: 0,
             muted: false,
             meter: Meter::default(),
-            wishes: Bucket::full(WISHES, now),
+            wishes: Allowance::default(),
         });
         let joining = Joining {
             slot,
@@ -234,7 +231,7 @@ impl Shard {
         };
         let nothing = change.muted.is_none() && change.hears.is_none();
         let place = self.seat(slot).and_then(|seat| seat.place.as_mut());
-        let allowed = place.is_some_and(|place| place.wishes.take(WISHES, now));
+        let allowed = place.is_some_and(|place| place.wishes.try_take(now, WISHES));
         if nothing || !allowed || !self.change_member(slot, change) {
             self.mouth.counters.drop_room_command.add(1);
         }

@@ -23,7 +23,9 @@ use crate::counters::{ShardCounters, Tables};
 use crate::events::Events;
 use crate::flows::{Flows, MOST_ADDRESSES};
 use crate::gate::Gate;
+use crate::kept::Chunks;
 use crate::mailbox::Mailbox;
+use crate::plane::StunProbe;
 use crate::registry::Registry;
 use crate::rooms::{Heard, RoomBook};
 use crate::session::Seat;
@@ -52,6 +54,7 @@ pub(crate) struct Surroundings {
     pub(crate) events: Arc<Events>,
     pub(crate) counters: Arc<ShardCounters>,
     pub(crate) tables: Arc<Tables>,
+    pub(crate) stun_probe: StunProbe,
 }
 
 impl Surroundings {
@@ -71,6 +74,7 @@ impl Surroundings {
             events: Arc::new(Events::new().expect("a descriptor")),
             counters: Arc::default(),
             tables: Arc::default(),
+            stun_probe: StunProbe::Padded,
         }
     }
 
@@ -101,6 +105,8 @@ pub(crate) struct Shard {
     pub(super) due: Vec<Timer>,
     /// Sessions whose agent hung up once all is played, in order of time.
     pub(super) farewells: VecDeque<(Time, Slot)>,
+    /// Sessions without a worker, in order of when that is to be over.
+    pub(super) orphans: VecDeque<(Time, Slot)>,
     /// What callers say who are not connected yet.
     pub(super) handshakes: Handshakes,
     pub(super) rooms: Rooms,
@@ -129,6 +135,7 @@ impl Shard {
             counters: surroundings.counters.clone(),
             said: Vec::new(),
             heard: Heard::default(),
+            chunks: Chunks::default(),
         };
         Self {
             index: surroundings.index,
@@ -139,6 +146,7 @@ impl Shard {
             wheel: Wheel::new(Time(monotonic_us())),
             due: Vec::with_capacity(64),
             farewells: VecDeque::new(),
+            orphans: VecDeque::new(),
             handshakes: Handshakes::default(),
             rooms: Rooms::default(),
             mouth,
@@ -165,6 +173,7 @@ impl Shard {
             packets += self.read_envelopes(&mut inbox, now);
             self.fire(now);
             self.say_farewells(now);
+            self.tend_orphans(now);
             let rooms_at = self.tend_rooms(now);
             self.mouth.send();
             let mut flush_at = self.mouth.uplinks.flush(now, &self.surroundings.counters);
@@ -180,7 +189,10 @@ impl Shard {
                 self.gate.purge(now);
                 let flows = self.flows.len() + self.mouth.ways.relay.flows.len();
                 let timers = self.wheel.len();
-                self.surroundings.tables.tell(flows, timers, self.handshakes.len());
+                let kept = self.mouth.chunks.lent();
+                self.surroundings
+                    .tables
+                    .tell(flows, timers, self.handshakes.len(), kept);
             }
             if now.since(swept) >= SWEEP_EVERY && !self.mouth.ways.connections.is_empty() {
                 swept = now;
@@ -209,9 +221,10 @@ impl Shard {
     /// When there is something to do, should nothing come.
     pub(super) fn next(&self, flush_at: Time) -> Time {
         let farewell = self.farewells.front().map_or(Time::NEVER, |(due, _)| *due);
+        let orphan = self.orphans.front().map_or(Time::NEVER, |(due, _)| *due);
         let timer = self.wheel.next().unwrap_or(Time::NEVER);
         let accepts = self.mouth.ways.connections.deadline();
-        flush_at.min(farewell).min(timer).min(accepts)
+        flush_at.min(farewell).min(orphan).min(timer).min(accepts)
     }
 
     fn watched(&self) -> Vec<RawFd> {

@@ -11,8 +11,8 @@ use super::rooms::CHANNEL;
 use super::run::Shard;
 use super::voice::Voice;
 use crate::events::EdgeEvent;
-use crate::rooms::{NO_LINK, is_bye};
-use crate::session::Seat;
+use crate::rooms::{LOST_LINK, NO_LINK, is_bye};
+use crate::session::{Seat, Service};
 use crate::slot::Slot;
 use crate::steering::Owner;
 
@@ -43,7 +43,8 @@ impl Shard {
         if seat.tenant.slot != slot {
             return None;
         }
-        let mut voice = self.mouth.voice(slot.0, seat.tenant.link, now, seat.place.as_ref());
+        let (link, place) = (seat.tenant.link, seat.place.as_ref());
+        let mut voice = self.mouth.voice(slot.0, link, now, place, &mut seat.kept);
         let acted = catch_unwind(AssertUnwindSafe(|| act(&mut seat.session, &mut voice)));
         let Ok(result) = acted else {
             self.give_up(slot);
@@ -108,7 +109,7 @@ impl Shard {
         let mut said = std::mem::take(&mut self.mouth.said);
         for event in said.drain(..) {
             match event {
-                Event::Connected { security } => self.connected(slot, security, now),
+                Event::Connected { security } => self.connected(slot, security),
                 Event::Data {
                     label, binary, payload, ..
                 } => self.pass_on(slot, label, binary, payload, now),
@@ -121,7 +122,7 @@ impl Shard {
         self.mouth.said = said; // keeps its memory
     }
 
-    fn connected(&mut self, slot: Slot, security: String, now: Time) {
+    fn connected(&mut self, slot: Slot, security: String) {
         let Some(seat) = self.seat(slot) else { return };
         let snapshot = seat.snapshot();
         let link = seat.tenant.link;
@@ -145,7 +146,7 @@ impl Shard {
             }),
         );
         self.announce(event);
-        self.join_room(slot, now);
+        self.join_room(slot);
     }
 
     fn moved(&mut self, slot: Slot, remote: Remote, gap: Duration) {
@@ -163,7 +164,7 @@ impl Shard {
         let Some(link) = self.seat(slot).map(|seat| seat.tenant.link) else {
             return;
         };
-        if link == NO_LINK && !binary && label == CHANNEL && is_bye(&payload) {
+        if matches!(link, NO_LINK | LOST_LINK) && !binary && label == CHANNEL && is_bye(&payload) {
             self.drive(slot, now, |session, voice| session.close(now, "bye", false, voice));
             return;
         }
@@ -182,9 +183,13 @@ impl Shard {
         if self.seat(slot).is_none() {
             return;
         }
-        let Some(seat) = self.seats[slot.index()].take() else {
+        let Some(mut seat) = self.seats[slot.index()].take() else {
             return;
         };
+        seat.kept.clear(&mut self.mouth.chunks);
+        if let Service::Asked { link, .. } = seat.service {
+            self.leave(link, slot, reason);
+        }
         self.flows.forget_session(slot);
         self.mouth.ways.connections.forget_session(Owner::Here(slot));
         if let Some(place) = seat.place {
@@ -221,7 +226,7 @@ impl Shard {
             .is_some_and(|uplink| uplink.control.push(message).is_ok())
     }
 
-    fn announce(&self, event: EdgeEvent) {
+    pub(super) fn announce(&self, event: EdgeEvent) {
         if !self.surroundings.events.push(event) {
             self.mouth.counters.drop_events.add(1);
         }
@@ -283,7 +288,7 @@ mod tests {
             answer_us: 0,
         };
         shard.sit_down(Seat::new(tenant, Box::new(session)));
-        shard.join_room(slot, NOW);
+        shard.join_room(slot);
         shard.tend_rooms(NOW);
         slot
     }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_engine::{
-    Event, Gap, GapState, HoldOutcome, IngestFrame, IngestQuality, Output, PlayoutReport, Remote, Time, VoiceEvent,
+    EchoPath, Event, Gap, GapState, HoldOutcome, IngestFrame, IngestQuality, Output, PlayoutReport, Remote, Time,
+    VoiceEvent,
 };
 use antiphon_link::{Hint, Ingest, Playout, Quality};
 
 use super::ways::Ways;
 use crate::counters::ShardCounters;
+use crate::kept::{Chunks, Kept};
 use crate::rooms::{Heard, NO_LINK, Place};
 use crate::slot::Slot;
 use crate::uplinks::{Uplink, Uplinks};
@@ -23,6 +25,8 @@ pub(super) struct Mouth {
     pub(super) said: Vec<Event>,
     /// Frames of that session, where it is in a room.
     pub(super) heard: Heard,
+    /// What sessions keep their callers' last frames in.
+    pub(super) chunks: Chunks,
 }
 
 impl Mouth {
@@ -31,8 +35,17 @@ impl Mouth {
         self.ways.send(&self.counters);
     }
 
-    pub(super) fn voice(&mut self, handle: u32, link: u32, now: Time, place: Option<&Place>) -> Voice<'_> {
+    pub(super) fn voice<'a>(
+        &'a mut self,
+        handle: u32,
+        link: u32,
+        now: Time,
+        place: Option<&Place>,
+        kept: &'a mut Kept,
+    ) -> Voice<'a> {
         Voice {
+            kept,
+            chunks: &mut self.chunks,
             uplink: self.uplinks.get_mut(link),
             ways: &mut self.ways,
             counters: &self.counters,
@@ -53,6 +66,8 @@ pub(super) struct Voice<'a> {
     counters: &'a ShardCounters,
     said: &'a mut Vec<Event>,
     heard: Option<&'a mut Heard>,
+    kept: &'a mut Kept,
+    chunks: &'a mut Chunks,
     is_muted: bool,
     has_worker: bool,
     handle: u32,
@@ -73,16 +88,13 @@ impl Output for Voice<'_> {
         if !self.has_worker {
             return;
         }
-        let Some(uplink) = &mut self.uplink else {
-            self.counters.drop_ingest.add(1);
-            return;
-        };
         if self.is_muted {
-            uplink.batch(self.handle).push_drops(self.handle, 1);
+            if let Some(uplink) = &mut self.uplink {
+                uplink.batch(self.handle).push_drops(self.handle, 1);
+            }
             return;
         }
-        self.counters.ingest_frames.add(1);
-        uplink.batch(self.handle).push_frame(&Ingest {
+        let frame = Ingest {
             session: self.handle,
             sequence: frame.sequence,
             timestamp: frame.timestamp,
@@ -91,7 +103,19 @@ impl Output for Voice<'_> {
             level: u32::from(frame.level),
             flags: flags(&frame),
             payload: frame.payload,
-        });
+        };
+        let is_kept = self.kept.is_wanted();
+        if is_kept {
+            self.counters.kept_frames.add(1);
+            self.counters.kept_let_go.add(self.kept.keep(&frame, self.chunks));
+        }
+        match &mut self.uplink {
+            Some(uplink) => {
+                self.counters.ingest_frames.add(1);
+                uplink.batch(self.handle).push_frame(&frame);
+            }
+            None => self.counters.drop_ingest.add(u64::from(!is_kept)),
+        }
     }
 
     fn gap(&mut self, gap: Gap) {
@@ -109,17 +133,25 @@ impl Output for Voice<'_> {
     fn quality(&mut self, quality: IngestQuality) {
         if let Some(uplink) = &mut self.uplink {
             let row = Quality {
+                session: self.handle,
                 rtt_us: quality.round_trip_us,
                 jitter_us: quality.jitter_us,
                 expected: quality.expected,
                 lost_before_repair: quality.lost,
-                repaired: [quality.repaired_red, quality.repaired_nack],
+                repaired_red: quality.repaired_red,
+                repaired_nack: quality.repaired_nack,
                 late: quality.late,
                 reordered: quality.reordered,
                 duplicates: quality.duplicates,
                 lost: quality.given_up,
+                echo: match quality.echo {
+                    None => 0,
+                    Some(EchoPath::Unknown) => 1,
+                    Some(EchoPath::None) => 2,
+                    Some(EchoPath::Found { loss_db, .. }) => u32::from(loss_db) + 3,
+                },
             };
-            uplink.batch(self.handle).push_quality(self.handle, &row);
+            uplink.batch(self.handle).push_quality(&row);
         }
     }
 

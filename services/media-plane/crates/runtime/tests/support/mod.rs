@@ -8,6 +8,7 @@ mod worker;
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use antiphon_caller::call::CallConfig;
@@ -17,10 +18,10 @@ use antiphon_caller::report::Report;
 use antiphon_caller::signaling::{self, Signaling, SignalingError};
 use antiphon_engine::stun::{Check, Role};
 use antiphon_link::proto::{MediaResponse, PlayoutFrames, control_request, control_response};
-use antiphon_runtime::{Answer, EdgeEvent, OpenRequest, Plane, PlaneConfig, SessionError};
+use antiphon_runtime::{Answer, EdgeEvent, OpenRequest, Plane, PlaneConfig, SessionError, StunProbe};
 use str0m::crypto::dtls::DtlsVersion;
-pub use worker::Manner;
-use worker::{PATIENCE, TestWorker};
+use worker::PATIENCE;
+pub use worker::{Manner, TestWorker};
 
 pub const SESSION_LIMIT: usize = 16;
 
@@ -50,6 +51,7 @@ impl Edge {
             tcp_port: Some(0),
             advertise: Vec::new(),
             steering: None,
+            stun_probe: StunProbe::Padded,
             shards,
             capacity: SESSION_LIMIT,
         };
@@ -100,14 +102,35 @@ impl Edge {
         self.run_by(plan, Box::new(ToOwned::to_owned))
     }
 
-    fn run_by(&self, plan: &Plan, change: Box<dyn Fn(&str) -> String + Send + Sync>) -> Report {
-        let signaling: Arc<dyn Signaling> = Arc::new(Direct {
+    /// The same, while the test does something to the edge.
+    pub fn in_background(&self, plan: Plan) -> JoinHandle<Report> {
+        let signaling = self.signaling(Box::new(ToOwned::to_owned));
+        thread::spawn(move || {
+            let plan = Plan {
+                late_limit_ms: f64::INFINITY,
+                ..plan
+            };
+            load::run(&plan, &signaling).expect("calls come up")
+        })
+    }
+
+    fn signaling(&self, change: Box<dyn Fn(&str) -> String + Send + Sync>) -> Arc<dyn Signaling> {
+        Arc::new(Direct {
             plane: self.plane.clone(),
             next: self.next.clone(),
             change,
             room: self.room,
-        });
-        load::run(plan, &signaling).expect("calls come up")
+        })
+    }
+
+    fn run_by(&self, plan: &Plan, change: Box<dyn Fn(&str) -> String + Send + Sync>) -> Report {
+        let signaling = self.signaling(change);
+        // What these tests ask for does not hang on how busy the machine is.
+        let plan = Plan {
+            late_limit_ms: f64::INFINITY,
+            ..plan.clone()
+        };
+        load::run(&plan, &signaling).expect("calls come up")
     }
 
     /// A session whose caller never says anything.
@@ -159,7 +182,12 @@ impl Edge {
         self.worker = Some(TestWorker::start_at(address, self.manner));
     }
 
-    fn worker(&self) -> &TestWorker {
+    /// As a kill would, and none comes in its place.
+    pub fn kill_worker(&mut self) {
+        self.worker.take().expect("always one").kill();
+    }
+
+    pub fn worker(&self) -> &TestWorker {
         self.worker.as_ref().expect("always one")
     }
 
@@ -185,6 +213,7 @@ impl Edge {
                 payload: vec![0xf8, 0xff, 0xfe].into(),
             }),
             commands: None,
+            receipts: None,
         });
     }
 

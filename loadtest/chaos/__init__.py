@@ -1,0 +1,1 @@
+"""What live calls notice of parts that die, drain and restart."""

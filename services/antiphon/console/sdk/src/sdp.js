@@ -1,0 +1,1 @@
+../../../../antiphon-js/src/sdp.js

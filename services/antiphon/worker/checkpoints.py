@@ -1,0 +1,91 @@
+"""What agents want to know again where another worker takes their session, in the cluster's memory.
+
+A call goes on without waiting: Redis hears of a checkpoint a moment later, and of many of one session only the last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any, Protocol
+
+from antiphon.errors import StaleEpochError, UnavailableError
+from antiphon.telemetry import get_logger
+from antiphon.worker import metrics
+
+if TYPE_CHECKING:
+    from antiphon.cluster import Cluster
+
+_log = get_logger("worker")
+MOST_BYTES = 16 * 1024
+_PAUSE_S = 1.0
+_ASK_S = 2.0
+
+
+def encode(state: Any) -> str:  # noqa: ANN401
+    """Raises ValueError where it is no JSON value, or longer than MOST_BYTES."""
+    try:
+        text = json.dumps(state, separators=(",", ":"), allow_nan=False)
+    except (TypeError, RecursionError) as error:
+        raise ValueError(f"a checkpoint is a JSON value: {error}") from None
+    if len(text.encode()) > MOST_BYTES:
+        raise ValueError(f"a checkpoint of {len(text.encode())} bytes: {MOST_BYTES} are taken at most")
+    return text
+
+
+class Keeper(Protocol):
+    """Keeps the last checkpoint of each session."""
+
+    def put(self, session: str, epoch: int, text: str, *, edge: str = "", takeovers: int = 0) -> None:
+        """text: JSON. Epoch and edge are the session's owner, who has changed its worker so many times."""
+        ...
+
+    async def get(self, session: str) -> Any:  # noqa: ANN401
+        """None where there is none."""
+        ...
+
+
+class Checkpoints:
+    """`put` may be called from the event loop at any time; `keep` writes until it is cancelled."""
+
+    def __init__(self) -> None:
+        self._cluster: Cluster | None = None
+        self._waiting: dict[str, tuple[int, str, str, int]] = {}
+        self._wake = asyncio.Event()
+
+    def put(self, session: str, epoch: int, text: str, *, edge: str = "", takeovers: int = 0) -> None:
+        self._waiting[session] = epoch, text, edge, takeovers
+        self._wake.set()
+
+    async def get(self, session: str) -> Any:  # noqa: ANN401
+        """The last checkpoint of a session, None where there is none, or where the memory does not answer in time."""
+        if self._cluster is None:
+            return None
+        try:
+            async with asyncio.timeout(_ASK_S):
+                text = await self._cluster.checkpoint(session)
+        except (UnavailableError, TimeoutError) as error:
+            metrics.CHECKPOINTS.labels("unread").inc()
+            _log.warning("checkpoint not read; the agent begins anew", session=session, error=str(error))
+            return None
+        return None if text is None else json.loads(text)
+
+    async def keep(self, cluster: Cluster) -> None:
+        """Tells the cluster's memory."""
+        self._cluster = cluster
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                session = next(iter(self._waiting))
+                epoch, text, edge, takeovers = self._waiting.pop(session)
+                try:
+                    await cluster.note_checkpoint(session, epoch, text, edge=edge, takeovers=takeovers)
+                except StaleEpochError:  # another worker has the session
+                    metrics.CHECKPOINTS.labels("stale").inc()
+                except UnavailableError:
+                    # unless there is a newer one by now
+                    self._waiting.setdefault(session, (epoch, text, edge, takeovers))
+                    await asyncio.sleep(_PAUSE_S)
+                else:
+                    metrics.CHECKPOINTS.labels("written").inc()

@@ -1,0 +1,163 @@
+"""The cluster's memory behind TLS, in Sentinels' care, and as a Redis Cluster: with real servers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from antiphon.cluster import Cluster, Membership, inspect_redis
+from antiphon.cluster.functions import library_name
+from antiphon.config import load_config
+from antiphon.errors import ConfigError, UnavailableError
+from antiphon.redis_address import TlsFiles, parse_redis_url
+from tests.support.certificates import Authority
+from tests.support.members import edge, kept, worker
+from tests.support.redis_kinds import SERVICE, behind_tls, sharded, watched
+from tests.support.wait import until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from antiphon.cluster.embedded import EmbeddedValkey
+
+
+async def place(cluster: Cluster, session: str, previous: int = 0) -> int:
+    claim = await cluster.claim(session, agent="parrot", edges=["edge-a"], workers=["worker-a"], previous=previous)
+    return claim.epoch
+
+
+async def reached(cluster: Cluster) -> bool:
+    try:
+        await cluster.members()
+    except UnavailableError:
+        return False
+    return True
+
+
+async def test_tls_shows_a_certificate_and_believes_one_authority(valkey: EmbeddedValkey, tmp_path: Path) -> None:
+    files = Authority().issue(tmp_path / "ours")
+    stranger = Authority().issue(tmp_path / "stranger")
+    port = parse_redis_url(valkey.url).url.rpartition(":")[2].partition("/")[0]
+    async with behind_tls(int(port), files) as secured:
+        url = f"rediss://127.0.0.1:{secured}/0"
+        config = load_config(redis={"url": url, "tls": files.settings})
+        assert (await inspect_redis(config.redis.address)).server == "valkey"
+        async with Cluster(config.redis.address) as cluster, kept(cluster, edge(), worker()):
+            assert await place(cluster, "ses_x")
+        for wrong in (
+            TlsFiles(authority=files.settings["authority"]),  # it shows nothing
+            TlsFiles(**stranger.settings),
+            TlsFiles(),  # the system's authorities know nothing of this one
+        ):
+            async with Cluster(parse_redis_url(url).with_files(wrong)) as cluster:
+                with pytest.raises(UnavailableError, match="does not answer"):
+                    await cluster.members()
+
+
+async def test_a_failover_by_sentinels_is_followed(tmp_path: Path) -> None:
+    async with watched(tmp_path) as found:
+        assert (await inspect_redis(found.url)).server == "valkey"
+        async with Cluster(found.url) as cluster, kept(cluster, edge(), worker()):
+            first = await place(cluster, "ses_x")
+            found.primary.end()
+
+            async def placed() -> bool:
+                try:
+                    await place(cluster, "ses_y")
+                except UnavailableError:
+                    return False
+                return True
+
+            await until(placed, seconds=60, every=0.2, what="a place at the new primary")
+            async with found.replica.client() as client:
+                assert (await client.info("replication"))["role"] == "master"
+            assert await place(cluster, "ses_z") > first
+            assert {one.id for one in (await cluster.sessions(live=True)).records} >= {"ses_y", "ses_z"}
+
+
+async def test_a_redis_cluster_keeps_it_all_in_one_slot_and_every_primary_has_the_functions(tmp_path: Path) -> None:
+    async with sharded(tmp_path) as nodes:
+        url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+        async with Cluster(url) as cluster, Cluster(url) as other:
+
+            async def answers() -> bool:
+                return await reached(cluster) and await reached(other)
+
+            await until(answers, seconds=60, every=0.1, what="an answer, where a busy machine makes the first one slow")
+            heard: list[Membership] = []
+            async with kept(cluster, edge(), worker()):
+                first = await place(cluster, "ses_x")
+                assert await place(other, "ses_x", first) > first
+                record = await other.session("ses_x")
+                assert record is not None
+                assert record.edge == "edge-a"
+                assert [one.type for one in (await other.events.after("0-0", project="", members=True)).events]
+                async for membership in other.watch():
+                    heard.append(membership)
+                    break
+                assert heard[0].ids == {"edge-a", "worker-a"}
+        sizes = []
+        for node in nodes:
+            async with node.client() as client:
+                assert await client.function_list(library=library_name())
+                sizes.append(await client.dbsize())
+        assert sorted(sizes)[:2] == [0, 0], "all keys have one hash tag"
+        assert (await inspect_redis(url)).functions == "loaded"
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "told"),
+    [
+        ("redis://:hunter2@10.0.0.5/1", "one", "10.0.0.5:6379"),
+        ("rediss://[fd00::5]:6380/0", "one", "[fd00::5]:6380"),
+        ("unix:///run/redis.sock", "one", "/run/redis.sock"),
+        ("redis+sentinel://a,b:26380/main", "sentinel", "a:26379,b:26380/main"),
+        (
+            "rediss+sentinel://me:hunter2@[fd00::5],b/main/3?sentinel_password=hunter2",
+            "sentinel",
+            "[fd00::5]:26379,b:26379/main",
+        ),
+        ("redis+cluster://:hunter2@a:7000,b:7001", "cluster", "a:7000,b:7001"),
+    ],
+)
+def test_a_url_says_where_and_shows_no_password(url: str, kind: str, told: str) -> None:
+    address = parse_redis_url(url)
+    assert (address.kind, str(address)) == (kind, told)
+    assert "hunter2" not in repr(address)
+    assert address.tls == url.startswith("rediss")
+
+
+def test_accounts_of_sentinels_and_of_redis_are_told_apart() -> None:
+    address = parse_redis_url("redis+sentinel://me:p%40ss@a/main/3?sentinel_username=watch&sentinel_password=other")
+    assert (address.username, address.password, address.database, address.service) == ("me", "p@ss", 3, "main")
+    assert (address.sentinel_username, address.sentinel_password) == ("watch", "other")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://hunter2@a",
+        "redis+sentinel://hunter2@a",  # no service
+        f"redis+sentinel:///{SERVICE}",
+        "redis+sentinel://a:hunter2/main",
+        "redis+sentinel://a,,b/main",
+        "redis+sentinel://a/main/hunter2",
+        "redis+sentinel://a/main?password=hunter2",
+        "redis+cluster://a/0/hunter2",
+        "redis+cluster://a:70000",
+        "redis+cluster://",
+    ],
+)
+def test_a_url_that_makes_no_sense_is_refused_without_being_shown(url: str) -> None:
+    with pytest.raises(ValueError, match="must be redis://host:port/0") as raised:
+        parse_redis_url(url)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_files_for_tls_that_would_not_be_used_are_refused(tmp_path: Path) -> None:
+    settings = Authority().issue(tmp_path / "ours").settings
+    with pytest.raises(ConfigError, match="nothing would be encrypted"):
+        load_config(redis={"url": "redis://127.0.0.1/0", "tls": settings})
+    with pytest.raises(ConfigError, match="needs certificate and key"):
+        load_config(redis={"url": "rediss://127.0.0.1/0", "tls": {"key": settings["key"]}})
