@@ -83,24 +83,28 @@ fn without_loss_nothing_goes_twice() {
     }
 }
 
+/// Bursts are few in a minute, so that one network says little: NACKs alone move later packets to other places in it.
 #[test]
 fn each_mechanism_is_better_than_none_where_losses_come_in_bursts() {
+    const SEEDS: u64 = 10;
     for round_trip_ms in [20, 150] {
         let of = |mechanism| {
-            let scenario = scenario(0.0, round_trip_ms, mechanism);
-            run(&Scenario {
-                loss: bursts(0.05, 3.0),
-                ..scenario
-            })
+            let in_time = (1..=SEEDS).map(|seed| {
+                let scenario = scenario(0.0, round_trip_ms, mechanism);
+                run(&Scenario {
+                    loss: bursts(0.05, 3.0),
+                    seed,
+                    ..scenario
+                })
+                .in_time
+            });
+            in_time.sum::<f64>() / SEEDS as f64
         };
         let [none, repeat, nack, red, both] = Mechanism::ALL.map(of);
-        assert!(
-            red.in_time > none.in_time + 0.02 && both.in_time >= red.in_time - 0.003,
-            "{none:?} {red:?} {both:?}"
-        );
-        assert!(repeat.in_time > none.in_time + 0.015, "{none:?} {repeat:?}");
+        assert!(red > none + 0.02 && both >= red - 0.003, "{none} {red} {both}");
+        assert!(repeat > none + 0.015, "{none} {repeat}");
         if round_trip_ms == 20 {
-            assert!(nack.in_time > none.in_time + 0.01, "{none:?} {nack:?}");
+            assert!(nack > none + 0.01, "{none} {nack}");
         }
     }
 }
