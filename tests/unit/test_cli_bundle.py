@@ -137,8 +137,8 @@ async def test_its_recording_and_the_log_lines_that_name_it_are_in_it(valkey: Em
         with tarfile.open(file) as archive:
             found = {member.name.removeprefix(f"{session}/"): archive.extractfile(member) for member in archive}
             read = {name: content.read() for name, content in found.items() if content is not None}
-        assert read["recording/1-caller.ogg"] == b"call"
-        assert read["recording/1-agent.ogg"] == b"agen"
+        assert read["recording/1-0-caller.ogg"] == b"call"
+        assert read["recording/1-0-agent.ogg"] == b"agen"
         assert json.loads(read["recording.json"])["parts"][0]["tracks"][0]["seconds"] == 1.0
         assert read["logs/0-worker.log"].decode() == f"session ended session={session}\nwith (left out) {session}\n"
         assert await bundle(Wish(session, file, recorder, KEY, with_recording=False)) == 0

@@ -17,6 +17,7 @@ from antiphon.errors import StaleEpochError, UnknownSessionError
 from tests.support.clock_shift import ClockShift
 from tests.support.cluster import Valkey
 from tests.support.members import edge, kept, worker
+from tests.support.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +91,7 @@ class World:
             await self.valkey.delete(key)
         for key, value in self.kept.items():
             await self.valkey.restore(key, 0, value)
-        self.clock.set(rng.choice((-30, -10, -1, 0, 5)))
+        await self.clock.set_on(self.valkey, rng.choice((-30, -10, -1, 0, 5)))
 
     async def move(self, rng: random.Random) -> None:
         node = rng.choice(self.nodes)
@@ -150,11 +151,9 @@ async def test_whatever_failovers_lose_a_session_has_one_owner_once_its_edges_ha
     ):
         for _ in range(25):
             await valkey.delete(*await valkey.keys("*:session:*") or ["none"])
-            clock.set(0)  # the round before left it at its end
             world = World(valkey, clock, (one, two))
             for _ in range(12):
                 await rng.choice((world.save, world.fail_over, world.move, world.move, world.renew, world.tell))(rng)
-            clock.set(60)  # no move goes on any more
             await world.renew(rng)
             await world.renew(rng)
             assert len(world.held) <= 1, (seed, world.held, world.given)
@@ -164,10 +163,36 @@ async def test_whatever_failovers_lose_a_session_has_one_owner_once_its_edges_ha
                 assert (record.edge, record.epoch) == (at, epoch), seed
 
 
-async def test_a_server_whose_clock_is_set_back_gives_newer_epochs_still(shifted: Valkey, clock: ClockShift) -> None:
-    async with Cluster(shifted.url, lease_s=3600) as cluster, kept(cluster, *map(edge, EDGES), worker()):
+async def test_a_clock_that_is_set_back_gives_no_session_that_moves_two_edges_for_longer(
+    shifted: Valkey, clock: ClockShift
+) -> None:
+    async with (
+        Redis.from_url(shifted.url) as valkey,
+        Cluster(shifted.url, move_s=0.3, lease_s=3600) as cluster,
+        kept(cluster, *map(edge, EDGES), worker()),
+    ):
         first = await claim(cluster, "edge-a")
-        clock.set(-600)
+        second = await claim(cluster, "edge-b", first.epoch)
+        assert await hold(cluster, "edge-b", second.epoch)
+        await clock.set_on(valkey, -600)
+        assert await hold(cluster, "edge-a", first.epoch), "the move may still go on"
+
+        async def left() -> bool:
+            return not await hold(cluster, "edge-a", first.epoch)
+
+        await until(left, seconds=10, what="an edge that lets go")
+        assert await hold(cluster, "edge-b", second.epoch)
+        assert await cluster.order_move(SESSION, second.epoch, "edge-c"), "it may be asked to move again"
+
+
+async def test_a_server_whose_clock_is_set_back_gives_newer_epochs_still(shifted: Valkey, clock: ClockShift) -> None:
+    async with (
+        Redis.from_url(shifted.url) as valkey,
+        Cluster(shifted.url, lease_s=3600) as cluster,
+        kept(cluster, *map(edge, EDGES), worker()),
+    ):
+        first = await claim(cluster, "edge-a")
+        await clock.set_on(valkey, -600)
         second = await claim(cluster, "edge-b", first.epoch)
         new = await cluster.claim("ses_y", agent="parrot", edges=["edge-b"], workers=["worker-a"])
     assert first.epoch < second.epoch < new.epoch

@@ -39,7 +39,7 @@ needs_s3 = pytest.mark.skipif(
 )
 
 
-def write(root: Path, session: str, part: int = 1, *, project: str = "acme", **facts: Any) -> Manifest:
+def write(root: Path, session: str, part: str = "1-0", *, project: str = "acme", **facts: Any) -> Manifest:
     known = {"ended_ms": 2_000, "state": "complete", "reason": "session_ended"}
     tracks = tuple(Track(track=name, file=f"{name}.ogg", bytes=4, seconds=1.0) for name in ("caller", "agent"))
     base = {"session": session, "project": project, "part": part, "agent": "echo", "worker": "w", "started_ms": 1_000}
@@ -54,7 +54,7 @@ def write(root: Path, session: str, part: int = 1, *, project: str = "acme", **f
 
 async def test_a_folder_tells_gives_deletes_and_forgets(tmp_path: Path) -> None:
     store = DiskStore(tmp_path)
-    older, newer = write(tmp_path, ONE, 1), write(tmp_path, ONE, 2, ended_ms=round(time.time() * 1000))
+    older, newer = write(tmp_path, ONE, "9-1"), write(tmp_path, ONE, "10-0", ended_ms=round(time.time() * 1000))
     write(tmp_path, TWO)
     assert await store.parts("acme", ONE) == [older, newer]
     assert await store.parts("globex", ONE) == []
@@ -181,7 +181,7 @@ async def test_signaling_gives_signed_links_of_a_bucket(valkey: EmbeddedValkey, 
         (part,) = (await http.get(f"/v1/sessions/{ONE}/recording", headers=acme)).json()["parts"]
         assert part["where"] == "s3://calls/three"
         assert (await anyone.get(part["tracks"][1]["url"])).content == b"agen"
-        led = await http.get(f"/v1/sessions/{ONE}/recording/1/caller.ogg", headers=acme)
+        led = await http.get(f"/v1/sessions/{ONE}/recording/1-0/caller.ogg", headers=acme)
         assert led.status_code == 307
         assert (await anyone.get(led.headers["location"])).content == b"call"
         assert (await http.get(f"/v1/sessions/{ONE}/recording", headers=by_key("globex"))).status_code == 404

@@ -8,16 +8,18 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from antiphon.cluster import Cluster
 from antiphon.config_recording import RecordingConfig
 from antiphon.frames import REPAIR, Frame
 from antiphon.opus import SILENCE_20_MS
-from antiphon.recordings import DiskStore, Manifest, read_manifest
+from antiphon.recordings import DiskStore, Manifest, part_name, part_order, read_manifest
 from antiphon.worker.recording import Recorder, Recordings
 from antiphon.worker.recording.ogg import OggTrack
 from antiphon.worker.recording.recorder import MOST_UNWRITTEN
-from antiphon.worker.transport import CallInfo
+from antiphon.worker.transport import CallInfo, Takeover
 from tests.support.members import edge, kept, worker
 from tests.support.wait import until
 
@@ -41,14 +43,17 @@ class Site:
         self.recordings = Recordings(self.config, DiskStore(root), open_track=open_track)
         self.told: list[tuple[str, str]] = []
 
-    def recorder(self, session: str = SESSION, epoch: int = 7) -> Recorder:
-        info = CallInfo(session, epoch, "echo", {}, "", "edge-f", "frankfurt", "worker-a", recording="acme")
+    def recorder(self, session: str = SESSION, epoch: int = 7, takeovers: int = 0) -> Recorder:
+        lost = Takeover(takeovers, utterance=0, generation=0) if takeovers else None
+        info = CallInfo(
+            session, epoch, "echo", {}, "", "edge-f", "frankfurt", "worker-a", recording="acme", takeover=lost
+        )
         return self.recordings.recorder(info, lambda *what: self.told.append(what))
 
-    def path(self, session: str = SESSION, part: int = 7) -> Path:
-        return self.root / "acme" / session / str(part) / "recording.json"
+    def path(self, session: str = SESSION, part: str = "7-0") -> Path:
+        return self.root / "acme" / session / part / "recording.json"
 
-    def manifest(self, session: str = SESSION, part: int = 7) -> Manifest:
+    def manifest(self, session: str = SESSION, part: str = "7-0") -> Manifest:
         found = read_manifest(self.path(session, part))
         assert found is not None
         return found
@@ -85,12 +90,12 @@ async def test_a_call_that_ends_leaves_a_whole_recording(tmp_path: Path) -> None
         recorder.hand_on()
         recorder.end("session_ended")
         found = await ended(here)
-    assert (found.state, found.reason, found.project, found.part) == ("complete", "session_ended", "acme", 7)
+    assert (found.state, found.reason, found.project, found.part) == ("complete", "session_ended", "acme", "7-0")
     assert [track.track for track in found.tracks] == ["caller", "agent"]
     assert found.tracks[0].seconds == pytest.approx(2.0, abs=0.2)
     assert found.dropped == {"too_late": 1}
     assert here.told == [("started", ""), ("ended", "session_ended")]
-    folder = tmp_path / "acme" / SESSION / "7"
+    folder = tmp_path / "acme" / SESSION / "7-0"
     assert {path.name for path in folder.iterdir()} == {"caller.ogg", "agent.ogg", "recording.json"}
     assert {path.stat().st_mode & 0o077 for path in (folder, *folder.iterdir())} == {0}
 
@@ -176,6 +181,26 @@ async def test_a_worker_that_stops_finishes_what_it_records(tmp_path: Path) -> N
     assert here.manifest().state == "complete"
 
 
+async def test_a_takeover_and_the_next_epoch_are_parts_of_their_own(tmp_path: Path) -> None:
+    begun = [(7, 0), (7, 1), (8, 0)]
+    async with site(tmp_path) as here:
+        for epoch, takeovers in begun:
+            recorder = here.recorder(epoch=epoch, takeovers=takeovers)
+            recorder.connected()
+            speak(recorder, 10)
+            recorder.end("session_ended")
+    parts = await DiskStore(tmp_path).parts("acme", SESSION)
+    assert [part.part for part in parts] == ["7-0", "7-1", "8-0"]
+    assert {part.state for part in parts} == {"complete"}
+
+
+@given(st.lists(st.tuples(st.integers(0, 1 << 53), st.integers(0, 999)), unique=True))
+def test_parts_have_a_name_each_and_an_order(begun: list[tuple[int, int]]) -> None:
+    names = [part_name(*one) for one in begun]
+    assert len(set(names)) == len(begun)
+    assert [part_order(name) for name in sorted(names, key=part_order)] == sorted(begun)
+
+
 async def test_the_cluster_hears_of_recordings_once(tmp_path: Path, valkey: EmbeddedValkey) -> None:
     async with Cluster(valkey.url) as cluster, kept(cluster, edge(), worker()), site(tmp_path) as here:
         members = await cluster.members()
@@ -189,17 +214,17 @@ async def test_the_cluster_hears_of_recordings_once(tmp_path: Path, valkey: Embe
         speak(recorder, 10)
         recorder.end("session_ended")
         await here.recordings.wait_settled()
-        await cluster.note_recording(SESSION, claim.epoch, "ended", {"worker": "worker-a"})
+        await cluster.note_recording(SESSION, part_name(claim.epoch, 0), "ended", {"worker": "worker-a"})
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         page = await cluster.events.after("0-0", project="acme", members=False)
         told = [(event.type, event.data) for event in page.events if event.type.startswith("recording.")]
         assert [kind for kind, _ in told] == ["recording.started", "recording.ended"]
-        same = {"session": SESSION, "part": claim.epoch, "worker": "worker-a"}
+        same = {"session": SESSION, "part": f"{claim.epoch}-0", "worker": "worker-a"}
         assert told[0][1] == same
         assert told[1][1] == {**same, "reason": "session_ended", "complete": True}
         record = await cluster.session(SESSION)
         assert record is not None
         assert record.recording
-        assert record.recorded[str(claim.epoch)]["where"] == str(tmp_path / "acme" / SESSION / str(claim.epoch))
+        assert record.recorded[f"{claim.epoch}-0"]["where"] == str(tmp_path / "acme" / SESSION / f"{claim.epoch}-0")
         assert (await cluster.events.after("0-0", project="other", members=False)).events == ()

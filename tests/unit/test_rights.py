@@ -62,7 +62,7 @@ async def test_each_caller_is_let_in_or_kept_out_as_the_docs_say(
 ) -> None:
     method, path = route
     names = {"session": "ses_frankfurt_00000000000000000000", "room": "kitchen", "edge": "edge-x", "worker": "worker-x"}
-    names |= {"part": "1", "track": "caller.ogg"}
+    names |= {"part": "1-0", "track": "caller.ogg"}
     target = path.format(**names) + ("?for_s=0" if path == "/v1/events" else "")
     async with signaling(valkey, auth=AUTH) as http:
         for at, (who, headers) in enumerate(_CALLERS):

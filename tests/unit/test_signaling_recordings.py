@@ -100,16 +100,18 @@ async def test_a_move_goes_on_being_recorded(valkey: EmbeddedValkey, tmp_path: P
 async def test_what_is_kept_is_given_to_its_project_in_whole_and_in_part(
     valkey: EmbeddedValkey, tmp_path: Path
 ) -> None:
-    write(tmp_path, ONE, 1, state="incomplete", reason="lost")
-    write(tmp_path, ONE, 2)
+    write(tmp_path, ONE, "1-0", state="incomplete", reason="lost")
+    write(tmp_path, ONE, "1-1")
+    write(tmp_path, ONE, "2-0")
     async with signaling(valkey, auth=AUTH, recording=recording(tmp_path)) as http:
         told = (await http.get(f"/v1/sessions/{ONE}/recording", headers=ACME)).json()
         assert [(part["part"], part["state"], part["reason"]) for part in told["parts"]] == [
-            (1, "incomplete", "lost"),
-            (2, "complete", "session_ended"),
+            ("1-0", "incomplete", "lost"),
+            ("1-1", "complete", "session_ended"),
+            ("2-0", "complete", "session_ended"),
         ]
         url = told["parts"][1]["tracks"][0]["url"]
-        assert url == f"/v1/sessions/{ONE}/recording/2/caller.ogg"
+        assert url == f"/v1/sessions/{ONE}/recording/1-1/caller.ogg"
         whole = await http.get(url, headers=ACME)
         assert (whole.content, whole.headers["content-type"]) == (b"call", "audio/ogg")
         assert whole.headers["cache-control"] == "private, no-store"
@@ -124,10 +126,11 @@ async def test_what_is_kept_is_given_to_its_project_in_whole_and_in_part(
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        (f"{ONE}/recording/1/recording.json", 400),
-        (f"{ONE}/recording/1/..%2fcaller.ogg", 404),
+        (f"{ONE}/recording/1-0/recording.json", 400),
+        (f"{ONE}/recording/1-0/..%2fcaller.ogg", 404),
         (f"{ONE}/recording/x/caller.ogg", 400),
-        (f"{ONE}/recording/9/caller.ogg", 404),
+        (f"{ONE}/recording/1/caller.ogg", 400),
+        (f"{ONE}/recording/9-0/caller.ogg", 404),
         ("..%2f..%2facme/recording", 404),
         (f"{TWO}/recording", 404),
     ],
@@ -157,8 +160,8 @@ async def test_what_is_on_a_workers_own_disk_is_told_with_where_it_is(valkey: Em
         session, epoch = reply.json()["id"], reply.json()["epoch"]
         began = time.time_ns()
         facts = {"worker": "worker-a", "where": f"/var/lib/elsewhere/{began}", "state": "complete"}
-        await here.cluster.note_recording(session, epoch, "ended", facts)
+        await here.cluster.note_recording(session, f"{epoch}-2", "ended", facts)
         (part,) = (await here.http.get(f"/v1/sessions/{session}/recording", headers=ACME)).json()["parts"]
-        assert (part["part"], part["worker"], part["tracks"]) == (epoch, "worker-a", [])
+        assert (part["part"], part["worker"], part["tracks"]) == (f"{epoch}-2", "worker-a", [])
         assert part["where"] == f"/var/lib/elsewhere/{began}"
         assert (await here.http.get(f"/v1/sessions/{session}/recording", headers=GLOBEX)).status_code == 404

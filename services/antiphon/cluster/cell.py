@@ -308,7 +308,7 @@ class Cell(CellMembers):
         """Turns' latency traces, the oldest first. Raises UnavailableError."""
         return [json.loads(text) for text in await self._functions.call("turns", session)]
 
-    async def note_recording(self, session: str, part: int, what: str, facts: Mapping[str, Any]) -> None:
+    async def note_recording(self, session: str, part: str, what: str, facts: Mapping[str, Any]) -> None:
         """`what` (started, ended, failed) became of a part of its recording, which is told as an event, once.
 
         Raises UnavailableError.

@@ -448,7 +448,7 @@ class Cluster:
         """As Cell.turns."""
         return await self.cell_of(session).turns(session)
 
-    async def note_recording(self, session: str, part: int, what: str, facts: Mapping[str, Any]) -> None:
+    async def note_recording(self, session: str, part: str, what: str, facts: Mapping[str, Any]) -> None:
         """As Cell.note_recording."""
         await self.cell_of(session).note_recording(session, part, what, facts)
 

@@ -12,7 +12,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 from pydantic import ValidationError
 
-from antiphon.recordings.manifest import MANIFEST, Manifest, folder_of
+from antiphon.recordings.manifest import MANIFEST, Manifest, folder_of, part_order
 from antiphon.recordings.stores import Link, StoreError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Bucket:
 
     async def parts(self, project: str, session: str) -> list[Manifest]:
         found = [await self._manifest(path) for path in await self._manifests(folder_of(project, session))]
-        return sorted((one for one in found if one is not None), key=lambda one: one.part)
+        return sorted((one for one in found if one is not None), key=lambda one: part_order(one.part))
 
     async def link(self, manifest: Manifest, file: str) -> Link:
         path = str(manifest.folder / file)

@@ -12,6 +12,7 @@ MANIFEST = "recording.json"
 RECORDING_KEY = "antiphon.recording"
 """In the metadata that signaling sends to the worker, where a session shall be recorded: an object with its project."""
 
+PART = r"^[0-9]{1,16}-[0-9]{1,9}$"
 _PROJECT = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 TrackName = Literal["caller", "agent"]
 
@@ -20,6 +21,17 @@ def project_in(told: object) -> str:
     """The project that signaling says a recording shall belong to; empty where it says none that can be one."""
     project = told.get("project") if isinstance(told, dict) else None
     return project if isinstance(project, str) and _PROJECT.fullmatch(project) else ""
+
+
+def part_name(epoch: int, takeovers: int) -> str:
+    """The part of a recording that begins in this epoch of the session, after so many workers were lost in it."""
+    return f"{epoch}-{takeovers}"
+
+
+def part_order(part: str) -> tuple[int, int]:
+    """Later parts come after earlier ones."""
+    epoch, _, takeovers = part.partition("-")
+    return int(epoch), int(takeovers)
 
 
 class _Document(BaseModel):
@@ -44,8 +56,8 @@ class Manifest(_Document):
 
     session: str
     project: str
-    part: int
-    """The session's epoch when the part began, and the takeovers since: later parts have greater numbers."""
+    part: str = Field(pattern=PART)
+    """The session's epoch when the part began, and how many workers it had lost in that epoch: see `part_name`."""
     agent: str
     worker: str
     room: str = ""
@@ -65,7 +77,7 @@ class Manifest(_Document):
     @property
     def folder(self) -> PurePosixPath:
         """Where it is kept, below the store's root."""
-        return folder_of(self.project, self.session) / str(self.part)
+        return folder_of(self.project, self.session) / self.part
 
 
 def folder_of(project: str, session: str) -> PurePosixPath:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from pydantic import ValidationError
 
 from antiphon.errors import AntiphonError, ConfigError
-from antiphon.recordings.manifest import MANIFEST, Manifest, Track, folder_of
+from antiphon.recordings.manifest import MANIFEST, Manifest, Track, folder_of, part_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,7 +121,7 @@ class DiskStore:
             found = [read_manifest(path) for path in folder.glob(f"*/{MANIFEST}")]
         except OSError as error:
             raise _told(error) from None
-        return sorted((one for one in found if one is not None), key=lambda one: one.part)
+        return sorted((one for one in found if one is not None), key=lambda one: part_order(one.part))
 
     def _sweep(self, before: float) -> int:
         gone = 0

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Response
 from fastapi.responses import FileResponse, RedirectResponse
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from antiphon import telemetry
 from antiphon.config_auth import DEFAULT_PROJECT
 from antiphon.errors import UnavailableError, UnknownRecordingError
 from antiphon.ids import session_region
-from antiphon.recordings import Manifest, Store, StoreError
+from antiphon.recordings import PART, Manifest, Store, StoreError, part_order
 from antiphon.signaling.gate import Asking  # noqa: TC001 - FastAPI reads annotations
 from antiphon.signaling.metrics import RECORDING_READS
 from antiphon.signaling.openapi import problems_of
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 _log = telemetry.get_logger("signaling")
 TrackFile = Annotated[str, Path(pattern=r"^(caller|agent)\.ogg$", description="caller.ogg or agent.ogg")]
-PartNumber = Annotated[int, Path(ge=0, le=1 << 53)]
+PartName = Annotated[str, Path(pattern=PART, description="as the list of parts names it")]
 _ID = "ses_frankfurt_3k9v0c7w1h5t2n8qzx4d"
 _PART: dict[str, Any] = {
-    "part": 1795476911983,
+    "part": "1795476911983-0",
     "state": "complete",
     "reason": "session_ended",
     "worker": "worker-0",
@@ -45,7 +45,7 @@ _PART: dict[str, Any] = {
             "track": track,
             "seconds": 29.78,
             "bytes": 98_112,
-            "url": f"/v1/sessions/{_ID}/recording/1795476911983/{track}.ogg",
+            "url": f"/v1/sessions/{_ID}/recording/1795476911983-0/{track}.ogg",
         }
         for track in ("caller", "agent")
     ],
@@ -72,8 +72,8 @@ class TrackDocument(_Document):
 class PartDocument(_Document):
     """What one worker recorded; a session has several where its worker was lost."""
 
-    part: int
-    """Its number: later parts have greater ones."""
+    part: str = Field(pattern=PART)
+    """Its name: the session's epoch when it began, and how many workers the session had lost in that epoch."""
     state: Literal["recording", "complete", "incomplete"]
     """Incomplete: it ended before the session did, or something of it was lost."""
     reason: str
@@ -128,11 +128,11 @@ class RecordingsAt:
         with suppress(UnavailableError):  # what is kept can be told without
             record = await self._cluster.session(session) if session_region(session) else None
         if record is not None and who.sees(record.project, record.owner):
-            for number, facts in record.recorded.items():
-                parts.setdefault(int(number), _out_of_reach(int(number), facts))
+            for name, facts in record.recorded.items():
+                parts.setdefault(name, _out_of_reach(name, facts))
         if not parts:
             raise UnknownRecordingError(f"there is no recording of session {session}, or none any more")
-        return RecordingDocument(session=session, parts=[parts[number] for number in sorted(parts)])
+        return RecordingDocument(session=session, parts=[parts[name] for name in sorted(parts, key=part_order)])
 
     async def _part(self, manifest: Manifest) -> PartDocument:
         facts = manifest.model_dump(include={"part", "state", "reason", "worker", "started_ms", "ended_ms", "dropped"})
@@ -152,7 +152,7 @@ class RecordingsAt:
             return (await self._store.link(manifest, file)).url or ""
         return f"/v1/sessions/{manifest.session}/recording/{manifest.part}/{file}"
 
-    async def track(self, session: str, part: int, file: str, who: Identity) -> Response:
+    async def track(self, session: str, part: str, file: str, who: Identity) -> Response:
         """The track, or the way to it. Raises UnknownRecordingError, UnavailableError."""
         found = next((one for one in await self.parts(session, who) if one.part == part), None)
         if self._store is None or found is None or all(track.file != file for track in found.tracks):
@@ -179,7 +179,7 @@ class RecordingsAt:
         _log.info("recording deleted", session=session, key=who.key)
 
 
-def _out_of_reach(part: int, facts: Mapping[str, Any]) -> PartDocument:
+def _out_of_reach(part: str, facts: Mapping[str, Any]) -> PartDocument:
     state = facts.get("state", "recording")
     return PartDocument(
         part=part,
@@ -220,7 +220,7 @@ def recording_routes(cluster: Cluster, store: Store | None) -> APIRouter:
             **problems,
         },
     )
-    async def get_track(session: str, part: PartNumber, track: TrackFile, who: Asking) -> Response:
+    async def get_track(session: str, part: PartName, track: TrackFile, who: Asking) -> Response:
         return await recordings.track(session, part, track, who)
 
     @router.delete(

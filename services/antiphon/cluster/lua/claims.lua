@@ -97,7 +97,7 @@ local function claim(keys, args)
   if known ~= 0 then
     if left_worker ~= worker then redis.call('ZREM', cell .. ':slots:worker:' .. left_worker, id) end
     redis.call('HSET', key, 'leaving_edge', left_edge, 'leaving_worker', left_worker, 'leaving_epoch', whole(known),
-      'leaving_until', whole(now + tonumber(args[9])))
+      'leaving_until', whole(now + tonumber(args[9])), 'leaving_ms', args[9])
     asked = redis.call('HGET', key, 'move_to') == edge and number_of(redis.call('HGET', key, 'move_until')) > now
     redis.call('HDEL', key, 'outcome', 'takeovers', 'move_to', 'move_until')
     redis.call('HSET', key, 'moved_ms', whole(now))

@@ -10,9 +10,9 @@
 --   <cell>:elsewhere:<kind>     id -> those of them that other cells have slots for
 --   <cell>:drains:<kind>        id -> its order to drain (JSON): since_ms, until_ms, sessions it had then
 --   <cell>:slots:<kind>:<id>    its sessions by expiry (ms)
---   <cell>:session:<id>         the session's record. While it moves: leaving_edge, leaving_epoch, leaving_until; after
---                               a move that came to nothing: reverted, the epoch that nobody may have any more; where its
---                               edge has changed its worker: takeovers, how many times in this epoch
+--   <cell>:session:<id>         the session's record. While it moves: leaving_edge, leaving_epoch, leaving_until, and
+--                               leaving_ms, which its claim gave it for that; after a move that came to nothing: reverted,
+--                               the epoch that nobody may have any more; where its edge has changed its worker: takeovers, how many times in this epoch
 --                               While it is asked to move: move_to, move_until; asked_ms says when it was, moved_ms when it came
 --   <cell>:asked:<worker>       its sessions that are asked to move, until it hears of them
 --   <cell>:turns:<id>           latency traces of its turns (JSON), the oldest first

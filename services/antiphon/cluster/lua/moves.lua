@@ -13,7 +13,7 @@ local function revert(keys, args)
   if came ~= edge then redis.call('ZREM', cell .. ':slots:edge:' .. came, id) end
   if served ~= worker then redis.call('ZREM', cell .. ':slots:worker:' .. served, id) end
   redis.call('HSET', key, 'edge', edge, 'worker', worker, 'epoch', before, 'state', 'live', 'reverted', whole(epoch))
-  redis.call('HDEL', key, 'leaving_edge', 'leaving_worker', 'leaving_epoch', 'leaving_until')
+  redis.call('HDEL', key, 'leaving_edge', 'leaving_worker', 'leaving_epoch', 'leaving_until', 'leaving_ms')
   tell_session(cell, 'moved', id, { from_edge = came, reason = 'reverted' })
   return 1
 end
@@ -24,7 +24,7 @@ local function order_move(keys, args)
   local cell, id, now = keys[1], args[1], now_ms()
   local key = cell .. ':session:' .. id
   if number_of(redis.call('HGET', key, 'epoch')) ~= tonumber(args[2]) or redis.call('HGET', key, 'state') ~= 'live'
-    or number_of(redis.call('HGET', key, 'leaving_until')) > now then return 0 end
+    or still_leaves(key, now) then return 0 end
   local worker = redis.call('HGET', key, 'worker') or ''
   if worker == '' then return 0 end
   redis.call('HSET', key, 'move_to', args[3], 'move_until', whole(now + tonumber(args[4])), 'asked_ms', whole(now))

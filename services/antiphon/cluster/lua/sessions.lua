@@ -63,9 +63,7 @@ local function hold(keys, args)
     local key = cell .. ':session:' .. id
     local known = number_of(redis.call('HGET', key, 'epoch'))
     newest = math.max(newest, epoch)
-    local leaves = known > epoch and number_of(redis.call('HGET', key, 'leaving_epoch')) == epoch
-      and number_of(redis.call('HGET', key, 'leaving_until')) > now
-    if leaves then
+    if known > epoch and number_of(redis.call('HGET', key, 'leaving_epoch')) == epoch and still_leaves(key, now) then
       if here then redis.call('ZADD', cell .. ':slots:' .. kind .. ':' .. member, whole(now + slot), id) end
     elseif is_others(key, known, epoch, kind == 'edge' and member or '')
       or epoch == number_of(redis.call('HGET', key, 'reverted'))

@@ -18,6 +18,18 @@ local function note_epoch(cell, epoch)
   if epoch > number_of(redis.call('GET', cell .. ':epoch')) then redis.call('SET', cell .. ':epoch', whole(epoch)) end
 end
 
+-- Whether a session that moves may still be where it leaves: for as long as its claim gave it, and not for longer where the
+-- clock was set back since, as by a failover.
+local function still_leaves(key, now)
+  local till, most = unpack(redis.call('HMGET', key, 'leaving_until', 'leaving_ms'))
+  local latest = whole(now + number_of(most))
+  if most and number_of(till) > tonumber(latest) then
+    redis.call('HSET', key, 'leaving_until', latest)
+    till = latest
+  end
+  return number_of(till) > now
+end
+
 local function take_slots(cell, id, edge, worker, expiry)
   redis.call('ZADD', cell .. ':live_of:' .. project_of(cell, id), whole(expiry), id)
   redis.call('ZADD', cell .. ':live', whole(expiry), id)

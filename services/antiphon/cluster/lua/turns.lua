@@ -50,7 +50,7 @@ local function note_recording(keys, args)
   facts.told = what
   parts[part] = facts
   redis.call('HSET', key, 'recorded', cjson.encode(parts))
-  tell(cell, 'recording.' .. what, project, { session = id, part = tonumber(part), worker = facts.worker,
+  tell(cell, 'recording.' .. what, project, { session = id, part = part, worker = facts.worker,
     reason = facts.reason, complete = what ~= 'started' and facts.state == 'complete' or nil })
   return 1
 end

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from antiphon.recordings import Manifest
+from antiphon.recordings import Manifest, part_name
 from antiphon.worker import metrics
 from antiphon.worker.recording.events import Event, Forwarded, Forwarding, Queued, Received, Reported, Settled
 
@@ -75,7 +75,7 @@ class Recorder:
             self.manifest = Manifest(
                 session=info.id,
                 project=self._project,
-                part=info.epoch + info.takeovers,
+                part=part_name(info.epoch, info.takeovers),
                 agent=info.agent,
                 worker=info.worker,
                 room=info.room.rpartition("/")[2],
