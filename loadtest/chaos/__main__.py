@@ -53,6 +53,7 @@ class Case:
 
 
 APART = {"apart": scenarios.CUT_OFF, "own": {"signaling-1": scenarios.CUT_OFF_SETTINGS}}
+OWN_REDIS = {"redis_per_region": True, "own": scenarios.OWN_REDIS}
 CASES = (
     Case("an edge drains: make-before-break", scenarios.drain, 250),
     Case("all edges restarted, one after the other (SIGTERM)", scenarios.rolling_restart, 250),
@@ -65,6 +66,16 @@ CASES = (
     Case("Redis does not answer for longer than the leases (SIGSTOP)", scenarios.redis_stopped, 250),
     Case("Redis fails over and has lost the last writes", scenarios.redis_failed_over, 250),
     Case("one region is cut off from Redis, and places by itself", scenarios.region_cut_off, 250, fleet=APART),
+    Case(
+        "of two regions' Redises one is killed and comes back empty", scenarios.region_redis_gone, 250, fleet=OWN_REDIS
+    ),
+    Case("of two regions' Redises one does not answer (SIGSTOP)", scenarios.region_redis_stopped, 250, fleet=OWN_REDIS),
+    Case(
+        "of two regions' Redises one is cut off from the other region",
+        scenarios.region_redis_cut,
+        250,
+        fleet={**OWN_REDIS, "apart": scenarios.BEYOND},
+    ),
     Case("all clocks are set, by up to an hour", scenarios.clocks_jump, 250, fleet={"clocks": True}),
 )
 

@@ -1,4 +1,4 @@
-"""`make bench-planet`: a day of a million callers in simulation, bursts, and placements through one real Valkey.
+"""`make bench-planet`: a day of a million callers in simulation, bursts, and placements through a real Valkey, and two.
 
 Writes tables and plots beside docs/placement.md and puts the heart of them into it; one part by its name
 (`ARGS=claims`), fewer callers with `ARGS="day --callers 20000"`.
@@ -43,10 +43,12 @@ def burst(options: argparse.Namespace) -> None:
 
 def claim(options: argparse.Namespace) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        found = runner.run(claims.measure(quick=options.quick))
-    tables.write(DOCS / "placement-claims.tsv", found.rows)
-    style.save(drawing.claims(found.rows), DOCS / "placement-claims.svg")
-    insert(PAGE, "placement-claims", drawing.claims_in_words(found, machine()), by=BY)
+        one, two = (runner.run(claims.measure(quick=options.quick, servers=servers)) for servers in (1, 2))
+    tables.write(DOCS / "placement-claims.tsv", one.rows)
+    tables.write(DOCS / "placement-claims-two.tsv", two.rows)
+    style.save(drawing.claims(one.rows, two.rows), DOCS / "placement-claims.svg")
+    insert(PAGE, "placement-claims", drawing.claims_in_words(one, machine()), by=BY)
+    insert(PAGE, "placement-claims-two", drawing.two_in_words(one, two, machine()), by=BY)
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], None]] = {"claims": claim, "bursts": burst, "day": day}

@@ -26,6 +26,8 @@ _BEST, _CHOSEN, _LOAD = "#8a8f98", "#1f8a5b", "#3b7dd8"
 _CALL_S = 300
 _READINGS = 5
 """Of the membership, each second, by each signaling node (signaling/survey.py)."""
+_FULL = 0.9
+"""So much of all cores in use is all that there is."""
 _STEPS = ("learned", "claim", "update", "release")
 
 
@@ -113,10 +115,11 @@ def bursts_in_words(rows: Sequence[Row]) -> str:
     return markdown(head, told)
 
 
-def claims(rows: Sequence[Row]) -> Figure:
+def claims(rows: Sequence[Row], two: Sequence[Row]) -> Figure:
     figure, (late, busy) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     rates = column(rows, "rate")
-    late.plot(rates, column(rows, "p99_ms"), color=_CHOSEN, marker="o", label="p99")
+    late.plot(rates, column(rows, "p99_ms"), color=_CHOSEN, marker="o", label="p99, one Valkey")
+    late.plot(column(two, "rate"), column(two, "p99_ms"), color=_LOAD, marker="s", label="p99, two")
     late.plot(rates, column(rows, "sent_late_p99_ms"), color=_BEST, marker="x", label="p99 of the load's own lateness")
     late.plot(rates, column(rows, "p50_ms"), color=_CHOSEN, linestyle=":", label="median")
     late.axhline(TARGET_MS, color=_BEST, linestyle=":")
@@ -125,6 +128,9 @@ def claims(rows: Sequence[Row]) -> Figure:
     late.legend()
     busy.plot(rates, column(rows, "valkey_cores"), color=_LOAD, marker="s", label="Valkey")
     busy.plot(rates, column(rows, "load_cores"), color=_BEST, marker="x", label="the load")
+    busy.plot(
+        column(two, "rate"), column(two, "valkey_cores"), color=_LOAD, marker="s", linestyle=":", label="each of two"
+    )
     busy.set(title="cores", xlabel="placements a second", ylim=(0, 1.05))
     busy.legend()
     return figure
@@ -178,3 +184,56 @@ def claims_in_words(found: Found, machine: Mapping[str, object]) -> str:
         ),
     )
     return "\n\n".join(paragraphs)
+
+
+def two_in_words(one: Found, two: Found, machine: Mapping[str, object]) -> str:
+    """What a second Redis brings, for another region's edges."""
+    head = (
+        "due a second",
+        "placed a second",
+        "p50",
+        "p99",
+        "the busier Valkey's core",
+        "waited for a core",
+        "all cores",
+    )
+    rows = [
+        (
+            row["rate"],
+            row["placed"],
+            f"{row['p50_ms']} ms",
+            f"{row['p99_ms']} ms",
+            f"{100 * float(row['valkey_cores']):.0f} %",
+            f"{100 * float(row['valkey_waited']):.0f} %",
+            f"{float(row['all_cores']):.2f}",
+        )
+        for row in two.rows
+    ]
+    placement = sum(one.costs_us[name] for name in _STEPS)
+    full = next((row for row in two.rows if float(row["all_cores"]) > _FULL * float(str(machine["cores"]))), None)
+    paragraphs = [
+        (
+            "Two regions, each with a Valkey and half of the edges, on the same machine "
+            f"({machine['cores']} cores for both and the load), others' load average {two.busy:.1f}:"
+        ),
+        markdown(head, rows),
+        (
+            f"With p99 ≤ {TARGET_MS:.0f} ms one Valkey placed {_held(one.rows):,} a second, two {_held(two.rows):,}. "
+            f"A placement costs the Redis of its region {placement:.0f} us and the others nothing: regions with a core "
+            f"each for their Redis carry {int(1e6 / placement):,} a second each at most."
+        ),
+    ]
+    if full is not None:
+        paragraphs.append(
+            f"From {int(full['rate']):,} a second on the two and the load used {float(full['all_cores']):.2f} of this "
+            "machine's cores: what is beyond is the machine's end, not theirs."
+        )
+    return "\n\n".join(paragraphs)
+
+
+def _held(rows: Sequence[Row]) -> int:
+    """The highest rate that was placed in time, a second."""
+    kept = (
+        row for row in rows if float(row["p99_ms"]) <= TARGET_MS and float(row["placed"]) >= 0.98 * int(row["rate"])
+    )
+    return max((int(row["rate"]) for row in kept), default=0)

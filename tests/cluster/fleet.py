@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import secrets
 import signal
@@ -89,7 +90,7 @@ class Part:
 
 
 class Fleet:
-    """A context manager: Valkey, edges, workers, signaling nodes."""
+    """A context manager: Valkey, or one a region; edges, workers, signaling nodes."""
 
     def __init__(
         self,
@@ -101,10 +102,12 @@ class Fleet:
         settings: Mapping[str, str] | None = None,
         own: Mapping[str, Mapping[str, str]] | None = None,
         apart: tuple[str, ...] = (),
+        redis_per_region: bool = False,
         clocks: bool = False,
     ) -> None:
-        """`own` are settings by part. Parts that are `apart` reach Redis by a way that can be cut. With `clocks`, each
-        part's clock and Valkey's can be set.
+        """`own` are settings by part. With `redis_per_region` each region has its own, of which the first is the common
+        one too. Parts that are `apart` reach Redis, or that of the last region, by a way that can be cut. With
+        `clocks`, each part's clock and Valkey's can be set.
         """
         self.clocks: dict[str, ClockShift] = {}
 
@@ -115,12 +118,16 @@ class Fleet:
             return self.clocks[name].env
 
         self.valkey = Valkey(folder, clock("valkey"))
-        self.relay = Relay(self.valkey.port) if apart else None
+        self.valkeys = {regions[0]: self.valkey}
+        """By region, where regions have their own."""
+        for region in regions[1:] if redis_per_region else ():
+            (folder / f"valkey-{region}").mkdir()
+            self.valkeys[region] = Valkey(folder / f"valkey-{region}", clock(f"valkey-{region}"))
+        self.relay = Relay(list(self.valkeys.values())[-1].port) if apart else None
         self.parts: dict[str, Part] = {}
         self.urls: list[str] = []
         shared = {
             "ANTIPHON_CLUSTER_SECRET": secrets.token_hex(16),
-            "ANTIPHON_REDIS__URL": self.valkey.url,
             "ANTIPHON_LOG__LEVEL": "info",
             **BUSY,
             **(settings or {}),
@@ -138,8 +145,12 @@ class Fleet:
                 latitude, longitude = PLACES[region]
                 values = {"NAME": region, "LATITUDE": str(latitude), "LONGITUDE": str(longitude)}
                 place = {f"ANTIPHON_REGION__{key}": value for key, value in values.items()}
+            urls = {region: valkey.url for region, valkey in self.valkeys.items()}
             if self.relay is not None and name in apart:
-                place["ANTIPHON_REDIS__URL"] = f"redis://127.0.0.1:{self.relay.port}/0"
+                urls[list(urls)[-1]] = f"redis://127.0.0.1:{self.relay.port}/0"
+            place["ANTIPHON_REDIS__URL"] = urls[regions[0]]
+            if redis_per_region:
+                place["ANTIPHON_REDIS__REGIONS"] = json.dumps(urls)
             place |= {**settings_of.get(name, {}), **clock(name)}
             log = folder / f"{name}.log"
             self.parts[name] = Part(name, (kind, *arguments), {**shared, **own, **place}, http_port, log)
@@ -161,7 +172,8 @@ class Fleet:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             stack.callback(self.__exit__)
-            self.valkey.start()
+            for valkey in self.valkeys.values():
+                valkey.start()
             for part in self.parts.values():
                 part.start()
             for part in self.parts.values():
@@ -173,7 +185,8 @@ class Fleet:
     def __exit__(self, *_: object) -> None:
         for part in self.parts.values():
             part.kill()
-        self.valkey.kill()
+        for valkey in self.valkeys.values():
+            valkey.kill()
         if self.relay is not None:
             self.relay.close()
             self.relay = None
@@ -182,14 +195,18 @@ class Fleet:
         self.parts[name].start()
         self.parts[name].wait_ready()
 
-    def get(self, path: str) -> Any:
-        return httpx.get(f"{self.url}{path}", timeout=10, trust_env=False).json()
+    def ask(self, path: str, url: str = "") -> httpx.Response:
+        """Of the first node, or the one at this URL."""
+        return httpx.get(f"{url or self.url}{path}", timeout=10, trust_env=False)
+
+    def get(self, path: str, url: str = "") -> Any:
+        return self.ask(path, url).json()
 
     def post(self, path: str, body: Mapping[str, Any]) -> httpx.Response:
         return httpx.post(f"{self.url}{path}", json=dict(body), timeout=10, trust_env=False)
 
-    def edges(self) -> dict[str, dict[str, Any]]:
-        return {one["id"]: one for one in self.get("/v1/edges").get("edges", ())}
+    def edges(self, url: str = "") -> dict[str, dict[str, Any]]:
+        return {one["id"]: one for one in self.get("/v1/edges", url).get("edges", ())}
 
     def workers(self) -> dict[str, dict[str, Any]]:
         return {one["id"]: one for one in self.get("/v1/workers").get("workers", ())}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import httpx
@@ -16,13 +16,14 @@ from tests.support.wait import until
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
     from typing import Any
 
     from tests.cluster.fleet import Fleet
 
     Scenario = Callable[[Fleet, int, random.Random], Coroutine[Any, Any, Account]]
 
+REGIONS = ("frankfurt", "virginia")
 EDGES = ("edge-frankfurt", "edge-virginia")
 
 
@@ -188,6 +189,90 @@ async def region_cut_off(fleet: Fleet, count: int, rng: random.Random) -> Accoun
         return account
 
 
+OWN_REDIS = {f"signaling-{number}": {"ANTIPHON_REGION__NAME": name} for number, name in enumerate(REGIONS)}
+"""Settings of the nodes where each region has a Redis of its own: a node stands in each."""
+BEYOND = ("edge-frankfurt", "worker-0", "signaling-0")
+"""Who loses the Redis of virginia in `region_redis_cut`."""
+
+
+async def region_redis_gone(fleet: Fleet, count: int, rng: random.Random) -> Account:
+    """The Redis of one region is killed and comes back empty: the other region places, and all calls go on."""
+    valkey = fleet.valkeys["virginia"]
+    return await _without_a_region(fleet, count, rng, valkey.kill, valkey.start)
+
+
+async def region_redis_stopped(fleet: Fleet, count: int, rng: random.Random) -> Account:
+    """The Redis of one region gets SIGSTOP for longer than the leases last."""
+    valkey = fleet.valkeys["virginia"]
+
+    def go_on() -> None:
+        time.sleep(6.0)
+        valkey.signal(signal.SIGCONT)
+
+    return await _without_a_region(fleet, count, rng, lambda: valkey.signal(signal.SIGSTOP), go_on)
+
+
+async def _without_a_region(
+    fleet: Fleet, count: int, rng: random.Random, away: Callable[[], None], back: Callable[[], None]
+) -> Account:
+    """Half of the calls are of the region that loses its Redis."""
+    async with _in_both(fleet, count) as calls, AsyncExitStack() as stack:
+        since = await _meanwhile(rng)
+        await asyncio.to_thread(away)
+        try:
+            new = [
+                await stack.enter_async_context(Caller(url, agent="pulse", region=region))
+                for url, region in zip(fleet.urls, REGIONS, strict=True)
+            ]
+            assert {call.edge for call in new} == {"edge-frankfurt"}, "of both nodes, whichever region was asked for"
+            for call in calls:
+                told = await asyncio.to_thread(fleet.ask, f"/v1/sessions/{call.caller.session}")
+                assert told.status_code == (200 if call.caller.edge == "edge-frankfurt" else 503), told.text
+            listed = await asyncio.to_thread(fleet.get, "/v1/sessions?live=true")
+            assert listed["regions_away"] == ["virginia"]
+            await asyncio.sleep(2 * rng.random())
+        finally:
+            await asyncio.to_thread(back)
+        account = await settle(calls, since)
+        await _both_are_back(fleet, {call.caller.session for call in calls} | {call.session for call in new})
+        return account
+
+
+async def region_redis_cut(fleet: Fleet, count: int, rng: random.Random) -> Account:
+    """The Redis of one region is cut off from the other: each region's node places there, and none is placed twice."""
+    assert fleet.relay is not None
+    async with _in_both(fleet, count) as calls, AsyncExitStack() as stack:
+        since = await _meanwhile(rng)
+        await asyncio.to_thread(fleet.relay.cut)
+        try:
+            new = []
+            for url, region in zip(fleet.urls, REGIONS, strict=True):
+                new.append(await stack.enter_async_context(Caller(url, agent="pulse", region="virginia")))
+                assert new[-1].edge == f"edge-{region}"
+            await asyncio.sleep(6.0 + 2 * rng.random())  # what cannot renew there has lapsed
+            late = await stack.enter_async_context(Caller(fleet.urls[1], agent="pulse", region="virginia"))
+            assert (late.edge, late.worker) == ("edge-virginia", "worker-1"), "the worker that its Redis knows"
+        finally:
+            await asyncio.to_thread(fleet.relay.heal)
+        account = await settle(calls, since)
+        everybody = {call.caller.session for call in calls} | {call.session for call in (*new, late)}
+        await _both_are_back(fleet, everybody)
+        return account
+
+
+@asynccontextmanager
+async def _in_both(fleet: Fleet, count: int) -> AsyncIterator[list[Pulse]]:
+    async with pulses(fleet.url, count - count // 2) as here, pulses(fleet.url, count // 2, "virginia") as there:
+        assert {call.caller.edge for call in there} == {"edge-virginia"}
+        yield [*here, *there]
+
+
+async def _both_are_back(fleet: Fleet, sessions: set[str]) -> None:
+    for url in fleet.urls:
+        await _once(lambda url=url: set(fleet.edges(url)) == set(EDGES), "edges that registered anew")  # type: ignore[misc]
+        await _once(lambda url=url: restored(fleet, sessions, url), "each call once in the records")  # type: ignore[misc]
+
+
 async def clocks_jump(fleet: Fleet, count: int, rng: random.Random) -> Account:
     """The wall clocks of Redis and of all parts are set, each by itself, forward and back by up to an hour."""
     async with pulses(fleet.url, count) as calls:
@@ -235,9 +320,10 @@ async def refused(url: str) -> bool:
         return error.status == 503 and (error.retry_after or 0) >= 1
 
 
-def restored(fleet: Fleet, sessions: set[str]) -> bool:
-    found = {one["id"]: one["state"] for one in fleet.get("/v1/sessions?live=true&limit=1000").get("sessions", ())}
-    taken = sum(one["sessions"] for one in fleet.edges().values())
+def restored(fleet: Fleet, sessions: set[str], url: str = "") -> bool:
+    listed = fleet.get("/v1/sessions?live=true&limit=1000", url)
+    found = {one["id"]: one["state"] for one in listed.get("sessions", ())}
+    taken = sum(one["sessions"] for one in fleet.edges(url).values())
     return dict.fromkeys(sessions, "connected") == found and taken == len(sessions)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import signal
+import sys
 from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ _SLACK_MS = 250.0
 def seeded() -> Iterator[random.Random]:
     """ANTIPHON_SEED repeats a run."""
     seed = int(os.environ.get("ANTIPHON_SEED") or random.randrange(1 << 32))
+    sys.stdout.write(f"ANTIPHON_SEED={seed}\n")
     yield random.Random(seed)
 
 
@@ -96,6 +98,19 @@ async def test_a_region_that_is_cut_off_from_redis_goes_on_and_so_do_the_others(
     own = {"signaling-1": scenarios.CUT_OFF_SETTINGS}
     with seeded() as rng, Fleet(tmp_path, workers=1, signaling=2, apart=scenarios.CUT_OFF, own=own) as fleet:
         account = await scenarios.region_cut_off(fleet, _CALLS, rng)
+    unhurt(account)
+
+
+@pytest.mark.parametrize("how", ["region_redis_gone", "region_redis_stopped", "region_redis_cut"])
+async def test_where_each_region_has_its_redis_the_loss_of_one_is_no_trouble_of_the_other(
+    tmp_path: Path, how: str
+) -> None:
+    apart = scenarios.BEYOND if how == "region_redis_cut" else ()
+    with (
+        seeded() as rng,
+        Fleet(tmp_path, workers=2, signaling=2, redis_per_region=True, own=scenarios.OWN_REDIS, apart=apart) as fleet,
+    ):
+        account = await getattr(scenarios, how)(fleet, _CALLS, rng)
     unhurt(account)
 
 

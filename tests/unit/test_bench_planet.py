@@ -14,7 +14,7 @@ from loadtest.planet.callers import DAY_S, HALF_LIFE_S, Learned, a_day, activity
 from loadtest.planet.cities import CITIES
 from loadtest.planet.claims import Found, _reply, _request
 from loadtest.planet.day import Outage, simulate
-from loadtest.planet.drawing import claims_in_words, day_in_words
+from loadtest.planet.drawing import claims_in_words, day_in_words, two_in_words
 from loadtest.planet.world import REGIONS, make_world
 
 from antiphon.placement import Place, distance_km
@@ -121,3 +121,17 @@ async def test_placements_go_through_a_real_valkey(monkeypatch: pytest.MonkeyPat
         Found([{**row, "rate": "5000"}], found.costs_us), {"cpu": "x", "cores": 2, "at": "2026-11-26"}
     )
     assert "**not met**" in words
+
+
+async def test_placements_go_through_the_redis_of_their_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "RATES", (50,))
+    monkeypatch.setattr(claims, "go_first", lambda _: None)
+    found = await claims.measure(quick=True, servers=2)
+    (row,) = found.rows
+    assert float(row["placed"]) > 0
+    assert row["refused"] == "0"
+    one = Found([{**row, "rate": "6000", "placed": "6000", "p99_ms": "3"}], dict.fromkeys(("learned", "claim"), 9.0))
+    one.costs_us |= dict.fromkeys(("update", "release"), 1.0)
+    words = two_in_words(one, Found([{**row, "all_cores": "1.95"}], {}), {"cores": 2})
+    assert "one Valkey placed 6,000 a second" in words
+    assert "used 1.95 of this machine's cores" in words

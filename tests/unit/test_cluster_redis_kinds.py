@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
-from antiphon.cluster import Cluster, Membership, inspect_redis
+from antiphon.cluster import Claim, Cluster, Membership, inspect_redis
 from antiphon.cluster.functions import library_name
 from antiphon.config import load_config
-from antiphon.errors import ConfigError, UnavailableError
+from antiphon.errors import ConfigError, NoEdgeError, UnavailableError
+from antiphon.ids import new_session_id
 from antiphon.redis_address import TlsFiles, parse_redis_url
 from tests.support.certificates import Authority
 from tests.support.members import edge, kept, worker
-from tests.support.redis_kinds import SERVICE, behind_tls, sharded, watched
+from tests.support.redis_kinds import SERVICE, Watched, behind_tls, sharded, watched
 from tests.support.wait import until
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from antiphon.cluster.cell import Cell
     from antiphon.cluster.embedded import EmbeddedValkey
 
 
@@ -104,6 +109,111 @@ async def test_a_redis_cluster_keeps_it_all_in_one_slot_and_every_primary_has_th
                 sizes.append(await client.dbsize())
         assert sorted(sizes)[:2] == [0, 0], "all keys have one hash tag"
         assert (await inspect_redis(url)).functions == "loaded"
+
+
+KINDS = {"frankfurt": "sentinel", "tokyo": "cluster", "osaka": "the same cluster", "virginia": "tls"}
+
+
+@asynccontextmanager
+async def a_redis_of_each_kind(valkey: EmbeddedValkey, folder: Path) -> AsyncIterator[tuple[Watched, Cluster]]:
+    """The Sentinel's, and a cluster whose regions have a Redis as KINDS says; one edge in each, and a worker."""
+    files = Authority().issue(folder / "ours")
+    for name in ("watched", "sharded"):
+        (folder / name).mkdir()
+    port = parse_redis_url(valkey.url).url.rpartition(":")[2].partition("/")[0]
+    async with (
+        behind_tls(int(port), files) as secured,
+        watched(folder / "watched") as guarded,
+        sharded(folder / "sharded") as nodes,
+    ):
+        shared = parse_redis_url("redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes))
+        tls = parse_redis_url(f"rediss://127.0.0.1:{secured}/0").with_files(TlsFiles(**files.settings))
+        regions = {"frankfurt": parse_redis_url(guarded.url), "tokyo": shared, "osaka": shared, "virginia": tls}
+        edges = [edge(f"edge-{region}", region=region) for region in regions]
+        async with (
+            Cluster(valkey.url, regions=regions, region="tokyo") as cluster,
+            Cluster(valkey.url, regions=regions, region="tokyo") as members,
+        ):
+
+            async def answers() -> bool:
+                return None not in await asyncio.gather(*(members_of(cell) for cell in cluster.cells))
+
+            await until(answers, seconds=60, every=0.1, what="an answer of each")
+            async with kept(members, *edges, worker()):
+                await until(lambda: worker_everywhere(cluster), what="the worker in each Redis")
+                yield guarded, cluster
+
+
+async def members_of(cell: Cell) -> Membership | None:
+    try:
+        return await cell.members()
+    except UnavailableError:
+        return None
+
+
+async def worker_everywhere(cluster: Cluster) -> bool:
+    found = await asyncio.gather(*(members_of(cell) for cell in cluster.cells))
+    return all(one is not None and one.worker("worker-a") is not None for one in found)
+
+
+async def place_in(cluster: Cluster, region: str) -> Claim:
+    edges = [f"edge-{region}"]
+    session = new_session_id(region)
+    return await cluster.claim(session, agent="parrot", edges=edges, workers=["worker-a"], region=region)
+
+
+async def test_regions_may_have_a_redis_of_each_kind(valkey: EmbeddedValkey, tmp_path: Path) -> None:
+    async with a_redis_of_each_kind(valkey, tmp_path) as (guarded, cluster):
+        placed = {region: await place_in(cluster, region) for region in KINDS}
+        for region, claim in placed.items():
+            record = await cluster.session(claim.session)
+            assert record is not None
+            assert (record.region, record.edge) == (region, f"edge-{region}")
+        listed = (await cluster.sessions(live=True)).records
+        assert {record.id for record in listed} == {claim.session for claim in placed.values()}
+        moving = placed["frankfurt"]
+        moved = await cluster.claim(
+            moving.session,
+            agent="parrot",
+            edges=["edge-tokyo"],
+            workers=["worker-a"],
+            region="tokyo",
+            previous=moving.epoch,
+        )
+        assert moved.epoch > moving.epoch
+        assert {one.id: one.sessions for one in await cluster.edges()} == {
+            "edge-frankfurt": 1,  # until it lets go
+            "edge-tokyo": 2,
+            "edge-osaka": 1,
+            "edge-virginia": 1,
+        }
+
+        guarded.primary.end()  # a failover: of the others nothing is heard meanwhile
+        for region in ("tokyo", "osaka", "virginia"):
+            await place_in(cluster, region)
+
+        async def again() -> bool:
+            try:
+                return (await place_in(cluster, "frankfurt")).epoch > moving.epoch
+            except (UnavailableError, NoEdgeError):
+                return False
+
+        await until(again, seconds=60, every=0.2, what="a place by the new primary")
+
+
+async def test_regions_redises_behind_tls_are_shown_the_files_of_the_settings(
+    valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
+    files = Authority().issue(tmp_path / "ours")
+    port = parse_redis_url(valkey.url).url.rpartition(":")[2].partition("/")[0]
+    async with behind_tls(int(port), files) as secured:
+        url = f"rediss://127.0.0.1:{secured}/0"
+        config = load_config(redis={"url": url, "regions": {"tokyo": url}, "tls": files.settings})
+        async with Cluster.of(config) as cluster, kept(cluster, edge("edge-tokyo", region="tokyo"), worker()):
+            await until(lambda: worker_everywhere(cluster), what="the worker in each cell")
+            claim = await place_in(cluster, "tokyo")
+            assert await cluster.cell_of_region("tokyo").session(claim.session) is not None
+            assert await cluster.common.session(claim.session) is None
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ async def test_who_has_ended_is_in_a_room_or_is_unknown_does_not_move(valkey: Em
         member = await called(here, room="kitchen")
         for session, status, code in (
             (over["id"], 404, "unknown_session"),
-            (member["id"], 400, "bad_request"),
+            (member["id"], 409, "room_conflict"),
             ("ses_frankfurt_" + "z" * 20, 404, "unknown_session"),
         ):
             reply = await moved(here, session)

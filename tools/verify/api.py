@@ -1,8 +1,9 @@
 """Sends live signaling nodes whatever their OpenAPI document allows, and what it does not (`make api-check`).
 
 Schemathesis makes the requests and judges the answers: no 5xx, answers as documented, what breaks a schema refused.
-With a real edge it is not asked whether all that keeps to a schema is accepted: an offer is more than text. It is of
-nodes without and with keys before an edge's double, which takes any.
+One cluster is real, of two regions with a Redis each, and records and rebalances. With a real edge it is not asked
+whether all that keeps to a schema is accepted: an offer is more than text. It is of nodes without and with keys before
+an edge's double, which takes any.
 """
 
 from __future__ import annotations
@@ -37,12 +38,25 @@ _SETTINGS = """
 [checks.positive_data_acceptance]
 # Documented answers to what keeps to its schema: If-Match names another ICE session, or is missing.
 expected-statuses = ["2xx", "3xx", 401, 403, 404, 409, 412, 428, 429, "5xx"]
+
+[checks.negative_data_rejection]
+# If-Match is looked at before the body.
+expected-statuses = [400, 401, 403, 404, 405, 406, 409, 412, 415, 422, 428, 429, "5xx"]
+
+[[operations]]
+include-path = "/v1/sessions/{session}/recording"
+# That a session was made does not say that it is recorded.
+checks.ensure_resource_availability.enabled = false
 """
 
 
 async def main() -> int:
-    with LocalCluster("--regions", "frankfurt", "--no-console") as cluster:
-        failed = await _check(cluster.url, "--exclude-checks", "positive_data_acceptance")
+    with tempfile.TemporaryDirectory() as folder:
+        recorded = {"ANTIPHON_RECORDING__ENABLED": "true", "ANTIPHON_RECORDING__PATH": folder}
+        moved = {"ANTIPHON_PLACEMENT__REBALANCE__ENABLED": "true"}
+        options = ("--regions", "frankfurt,tokyo", "--redis-per-region", "--no-console")
+        with LocalCluster(*options, env=recorded | moved) as cluster:
+            failed = await _check(cluster.url, "--exclude-checks", "positive_data_acceptance")
     async with (
         EmbeddedValkey() as valkey,
         serving(EdgeDouble()) as control,

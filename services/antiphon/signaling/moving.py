@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from antiphon.errors import BadRequestError, UnknownSessionError
+from antiphon.errors import BadRequestError, RoomConflictError, UnknownSessionError
 from antiphon.signaling.granting import granted
 from antiphon.signaling.metrics import MOVES
 from antiphon.signaling.survey import Wish
@@ -47,12 +47,14 @@ class Mover:
     async def move(
         self, session: str, asked: MoveSession, who: Identity, *, data_channel: int | None, origin: Origin, trace: str
     ) -> Placed:
-        """Raises UnknownSessionError, BadRequestError, StaleEpochError, ForbiddenError, and what Placer.place does."""
+        """Raises UnknownSessionError, BadRequestError, RoomConflictError, StaleEpochError, ForbiddenError, and what
+        Placer.place does.
+        """
         record = await self._sessions.record(session, who)
         if record.state == "ended":
             raise UnknownSessionError(f"session {session} is over")
         if record.room:
-            raise BadRequestError(
+            raise RoomConflictError(
                 f"session {session} is in room {record.room}, whose members stay at its edge: end it, and join again"
             )
         agent = record.agent or asked.agent or ""
