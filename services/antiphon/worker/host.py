@@ -28,6 +28,8 @@ _log = get_logger("worker")
 _DRAIN_S = 5.0
 _ACKNOWLEDGE_S = 0.5
 """So much of what a worker has heard may be heard once more by the one that follows it."""
+_ACKNOWLEDGE_SHARES = 10
+"""The calls' turns in that time."""
 
 
 class Host:
@@ -121,9 +123,11 @@ class Host:
     async def acknowledge(self) -> None:
         """Tells edges what they need not keep, until it is cancelled."""
         while True:
-            for call in self.calls:
-                call.succession.acknowledge()
-            await asyncio.sleep(_ACKNOWLEDGE_S)
+            for share in range(_ACKNOWLEDGE_SHARES):  # all at once would delay what they say
+                for call in self.calls:
+                    if hash(call.info.id) % _ACKNOWLEDGE_SHARES == share:
+                        call.succession.acknowledge()
+                await asyncio.sleep(_ACKNOWLEDGE_S / _ACKNOWLEDGE_SHARES)
 
     def let_go(self, stale: Sequence[str]) -> None:
         """Others have these sessions. One that still has an edge is not among them, whatever Redis has heard by now."""

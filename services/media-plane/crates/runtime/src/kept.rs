@@ -7,15 +7,16 @@ use antiphon_link::Ingest;
 
 /// What is older is let go, whatever became of it.
 const LONGEST_US: u64 = 10_000_000;
-const CHUNK: usize = 4 * 1024;
+/// One holds the largest Opus packet, and what a caller says in a third of a second: a chunk that is begun costs all of it.
+const CHUNK: usize = 1_536;
 /// Most chunks of one session: ten seconds at 64 kbit/s.
-const MOST_OF_ONE: usize = 24;
+const MOST_OF_ONE: usize = 64;
 /// Most chunks of all sessions of a shard: 32 MiB.
-const MOST_OF_ALL: usize = 8 * 1024;
+const MOST_OF_ALL: usize = 32 * 1024 * 1024 / CHUNK;
 /// Chunks that are not given back to the system while nobody needs them.
 const SPARE: usize = 256;
 /// What lies before each payload.
-const HEADER: usize = 34;
+const HEADER: usize = 17;
 /// `IngestFrames.flags`: it came while the session had another worker, or none.
 pub(crate) const KEPT: u32 = 32;
 
@@ -23,6 +24,34 @@ pub(crate) const KEPT: u32 = 32;
 struct Chunk {
     bytes: [u8; CHUNK],
     used: usize,
+    base: Base,
+}
+
+/// What a chunk's frames are told apart from: its first frame's numbers.
+#[derive(Clone, Copy, Debug, Default)]
+struct Base {
+    sequence: u64,
+    timestamp: u64,
+    arrival_us: u64,
+}
+
+impl Base {
+    fn of(frame: &Ingest<'_>) -> Self {
+        Self {
+            sequence: frame.sequence,
+            timestamp: frame.timestamp,
+            arrival_us: frame.arrival_us,
+        }
+    }
+
+    /// How far the frame is from here, unless it is too far: sequence, timestamp, arrival.
+    fn away(self, frame: &Ingest<'_>) -> Option<(i16, i32, i32)> {
+        Some((
+            i16::try_from(frame.sequence.wrapping_sub(self.sequence).cast_signed()).ok()?,
+            i32::try_from(frame.timestamp.wrapping_sub(self.timestamp).cast_signed()).ok()?,
+            i32::try_from(frame.arrival_us.wrapping_sub(self.arrival_us).cast_signed()).ok()?,
+        ))
+    }
 }
 
 /// The chunks of one shard.
@@ -47,6 +76,7 @@ impl Chunks {
             Box::new(Chunk {
                 bytes: [0; CHUNK],
                 used: 0,
+                base: Base::default(),
             })
         });
         chunk.used = 0;
@@ -84,11 +114,14 @@ impl Kept {
         self.wanted
     }
 
-    /// Keeps a frame, where that is wanted. Returns how many older ones were let go for it, or because they are too old.
+    /// Keeps a frame, where that is wanted. Returns how many were let go: older ones for it, or because they are too old, or itself.
     pub(crate) fn keep(&mut self, frame: &Ingest<'_>, chunks: &mut Chunks) -> u64 {
         let size = HEADER + frame.payload.len();
-        if !self.wanted || size > CHUNK {
+        if !self.wanted {
             return 0;
+        }
+        if size > CHUNK {
+            return 1; // no network carries it in one packet
         }
         let mut forgotten = 0;
         let oldest = frame.arrival_us.saturating_sub(LONGEST_US);
@@ -96,7 +129,8 @@ impl Kept {
             self.forget_first(chunks);
             forgotten += 1;
         }
-        if self.chunks.back().is_none_or(|last| last.used + size > CHUNK) {
+        let fits = |last: &Box<Chunk>| last.used + size <= CHUNK && last.base.away(frame).is_some();
+        if !self.chunks.back().is_some_and(fits) {
             while self.chunks.len() >= MOST_OF_ONE {
                 self.forget_first(chunks);
                 forgotten += 1;
@@ -107,13 +141,15 @@ impl Kept {
                 forgotten += 1;
                 chunk = chunks.lend();
             }
-            let Some(chunk) = chunk else {
+            let Some(mut chunk) = chunk else {
                 return forgotten + 1; // this one
             };
+            chunk.base = Base::of(frame);
             self.chunks.push_back(chunk);
         }
         if let Some(last) = self.chunks.back_mut() {
-            write(frame, &mut last.bytes[last.used..last.used + size]);
+            let away = last.base.away(frame).unwrap_or_default(); // a new chunk's is zero
+            write(away, frame, &mut last.bytes[last.used..last.used + size]);
             last.used += size;
         }
         forgotten
@@ -124,7 +160,7 @@ impl Kept {
         self.chunks.iter().enumerate().flat_map(move |(number, chunk)| {
             let mut rest = &chunk.bytes[if number == 0 { self.begin } else { 0 }..chunk.used];
             std::iter::from_fn(move || {
-                let (mut frame, size) = read(rest)?;
+                let (mut frame, size) = read(chunk.base, rest)?;
                 frame.session = session;
                 rest = &rest[size..];
                 Some(frame)
@@ -142,12 +178,12 @@ impl Kept {
 
     fn first(&self) -> Option<Ingest<'_>> {
         let chunk = self.chunks.front()?;
-        read(&chunk.bytes[self.begin..chunk.used]).map(|(frame, _)| frame)
+        read(chunk.base, &chunk.bytes[self.begin..chunk.used]).map(|(frame, _)| frame)
     }
 
     fn forget_first(&mut self, chunks: &mut Chunks) {
         let Some(chunk) = self.chunks.front() else { return };
-        let size = read(&chunk.bytes[self.begin..chunk.used]).map_or(CHUNK, |(_, size)| size);
+        let size = read(chunk.base, &chunk.bytes[self.begin..chunk.used]).map_or(CHUNK, |(_, size)| size);
         self.begin += size;
         if self.begin >= chunk.used {
             self.begin = 0;
@@ -158,40 +194,42 @@ impl Kept {
     }
 }
 
-fn write(frame: &Ingest<'_>, into: &mut [u8]) {
+fn write((sequence, timestamp, arrival_us): (i16, i32, i32), frame: &Ingest<'_>, into: &mut [u8]) {
     let mut at = 0;
     let mut put = |bytes: &[u8]| {
         into[at..at + bytes.len()].copy_from_slice(bytes);
         at += bytes.len();
     };
-    for long in [frame.sequence, frame.timestamp, frame.arrival_us] {
-        put(&long.to_le_bytes());
-    }
-    put(&frame.duration.to_le_bytes());
+    put(&sequence.to_le_bytes());
+    put(&timestamp.to_le_bytes());
+    put(&arrival_us.to_le_bytes());
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "nine bits, six bits, and less than a chunk"
+        reason = "at most 120 ms, nine bits, less than a chunk, and six bits"
     )]
-    for short in [frame.level as u16, frame.flags as u16, frame.payload.len() as u16] {
-        put(&short.to_le_bytes());
+    {
+        for short in [frame.duration as u16, frame.level as u16, frame.payload.len() as u16] {
+            put(&short.to_le_bytes());
+        }
+        put(&[frame.flags as u8]);
     }
     put(frame.payload);
 }
 
 /// The frame at the front of these octets, of no session, and how many of them it takes.
-fn read(octets: &[u8]) -> Option<(Ingest<'_>, usize)> {
+fn read(base: Base, octets: &[u8]) -> Option<(Ingest<'_>, usize)> {
     let (header, rest) = octets.split_at_checked(HEADER)?;
-    let long = |at: usize| header[at..at + 8].try_into().map(u64::from_le_bytes).ok();
     let short = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
-    let size = usize::from(short(32));
+    let away = |at: usize| Some(i64::from(header[at..at + 4].try_into().map(i32::from_le_bytes).ok()?));
+    let size = usize::from(short(14));
     let frame = Ingest {
         session: 0,
-        sequence: long(0)?,
-        timestamp: long(8)?,
-        arrival_us: long(16)?,
-        duration: header[24..28].try_into().map(u32::from_le_bytes).ok()?,
-        level: u32::from(short(28)),
-        flags: u32::from(short(30)),
+        sequence: base.sequence.wrapping_add_signed(i64::from(short(0).cast_signed())),
+        timestamp: base.timestamp.wrapping_add_signed(away(2)?),
+        arrival_us: base.arrival_us.wrapping_add_signed(away(6)?),
+        duration: u32::from(short(10)),
+        level: u32::from(short(12)),
+        flags: u32::from(header[16]),
         payload: rest.get(..size)?,
     };
     Some((frame, HEADER + size))
@@ -279,12 +317,30 @@ mod tests {
         assert_eq!(forgotten as usize + sequences(&kept).len(), 2_000);
 
         for number in 2_000..4_000 {
-            kept.keep(&frame(number, &[1; 1_200]), &mut chunks);
+            kept.keep(&frame(number, &[1; 1_275]), &mut chunks);
             assert!(chunks.lent() <= MOST_OF_ONE);
         }
         assert_eq!(sequences(&kept).last(), Some(&3_999));
         kept.clear(&mut chunks);
         assert_eq!(chunks.lent(), 0);
+    }
+
+    #[test]
+    fn late_ones_and_those_after_a_leap_come_out_as_they_went_in() {
+        let mut chunks = Chunks::default();
+        let mut kept = kept(&mut chunks);
+        let numbers = [70_000, 69_990, 70_001, 5, 140_000, 70_002];
+        for number in numbers {
+            let late = Ingest {
+                arrival_us: 9_000_000,
+                ..frame(number, &[2; 40])
+            };
+            kept.keep(&late, &mut chunks);
+        }
+        assert_eq!(sequences(&kept), numbers);
+        let timestamps: Vec<_> = kept.frames(7).map(|frame| frame.timestamp).collect();
+        assert_eq!(timestamps, numbers.map(|number| number * 960));
+        assert!(kept.frames(7).all(|frame| frame.arrival_us == 9_000_000));
     }
 
     #[test]
