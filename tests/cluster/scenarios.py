@@ -6,6 +6,7 @@ import asyncio
 import signal
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
@@ -38,60 +39,71 @@ async def _once(condition: Callable[[], bool], what: str, seconds: float = 60.0)
     await until(lambda: asyncio.to_thread(condition), seconds=seconds, every=0.2, what=what)
 
 
-async def drain(fleet: Fleet, count: int, rng: random.Random) -> Account:
+async def drain(fleet: Fleet, count: int, rng: random.Random, *, room: str | None = None) -> Account:
     """An edge is drained over the API: its calls leave it before the deadline."""
-    async with pulses(fleet.url, count) as calls:
+    async with pulses(fleet.url, count, room=room) as calls:
         since = await _meanwhile(rng)
         edge = calls[0].caller.edge
         await asyncio.to_thread(fleet.post, f"/v1/edges/{edge}:drain", {"deadline_s": 60})
         await until(lambda: all(call.caller.edge != edge for call in calls), seconds=40, what="calls at another edge")
         account = await settle(calls, since)
+        _together(calls)
         await _once(lambda: fleet.edges()[edge]["sessions"] == 0, "an empty edge")
         await asyncio.to_thread(fleet.post, f"/v1/edges/{edge}:undrain", {})
         await _once(lambda: not fleet.edges()[edge]["draining"], "an edge that takes sessions")
         return account
 
 
-async def edge_killed(fleet: Fleet, count: int, rng: random.Random) -> Account:
+async def edge_killed(fleet: Fleet, count: int, rng: random.Random, *, room: str | None = None) -> Account:
     """An edge gets SIGKILL: its callers notice by themselves, and come back by another edge."""
-    async with pulses(fleet.url, count) as calls:
+    async with pulses(fleet.url, count, room=room) as calls:
         since = await _meanwhile(rng)
         edge = calls[0].caller.edge
         await asyncio.to_thread(fleet.parts[edge].kill)
         await until(lambda: all(call.caller.moves for call in calls), seconds=20, what="calls at another edge")
+        _together(calls)
         account = await settle(calls, since)
         await asyncio.to_thread(fleet.restart, edge)
         return account
 
 
-async def edge_stopped(fleet: Fleet, count: int, rng: random.Random) -> Account:
+async def edge_stopped(fleet: Fleet, count: int, rng: random.Random, *, room: str | None = None) -> Account:
     """An edge gets SIGSTOP for some seconds, and wakes as a zombie: it must not be heard again."""
-    async with pulses(fleet.url, count) as calls:
+    async with pulses(fleet.url, count, room=room) as calls:
         since = await _meanwhile(rng)
         edge = calls[0].caller.edge
         fleet.parts[edge].signal(signal.SIGSTOP)
         await until(lambda: all(call.caller.moves for call in calls), seconds=20, what="calls at another edge")
         await asyncio.sleep(6.5 * rng.random())  # sometimes its lease has run out by then
         fleet.parts[edge].signal(signal.SIGCONT)
+        _together(calls)
         account = await settle(calls, since, quiet_s=3.0)
         await _once(lambda: fleet.edges()[edge]["sessions"] == 0, "a zombie without sessions")
         return account
 
 
-async def worker_killed(fleet: Fleet, count: int, rng: random.Random) -> Account:
+def _together(calls: Sequence[Pulse]) -> None:
+    """Members of a room are at one edge, and have kept their worker."""
+    if calls[0].caller.voices:
+        assert len({(call.caller.edge, call.caller.worker) for call in calls}) == 1
+
+
+async def worker_killed(fleet: Fleet, count: int, rng: random.Random, *, room: str | None = None) -> Account:
     """A worker gets SIGKILL: its edges give its calls to another one, whose agents go on from their checkpoints."""
-    async with pulses(fleet.url, count) as calls:
+    async with pulses(fleet.url, count, room=room) as calls:
         since = await _meanwhile(rng)
         worker = calls[0].caller.worker
         await asyncio.to_thread(fleet.parts[worker].kill)
         account = await _taken_over(calls, worker, since)
+        if room:
+            await _joined(fleet, calls, room)
         await asyncio.to_thread(fleet.restart, worker)
         return account
 
 
-async def worker_stopped(fleet: Fleet, count: int, rng: random.Random) -> Account:
+async def worker_stopped(fleet: Fleet, count: int, rng: random.Random, *, room: str | None = None) -> Account:
     """A worker gets SIGSTOP for some seconds, and wakes as a zombie: it must not be heard again, nor keep its calls."""
-    async with pulses(fleet.url, count) as calls:
+    async with pulses(fleet.url, count, room=room) as calls:
         since = await _meanwhile(rng)
         worker = calls[0].caller.worker
         fleet.parts[worker].signal(signal.SIGSTOP)
@@ -118,7 +130,21 @@ async def _taken_over(calls: Sequence[Pulse], worker: str, since: float) -> Acco
         before, after = ([number for at, number in call.heard if (at < since) is early] for early in (True, False))
         # Up to two seconds were at the edge unplayed when the last checkpoint was made.
         assert abs(after[-1] - before[-1] - 50 * (call.heard[-1][0] - since)) <= 150, (before[-1], after[-1])
+    if calls[0].caller.voices:
+        assert len({call.caller.worker for call in calls}) == 1, "a room has one worker"
     return account
+
+
+async def _joined(fleet: Fleet, calls: Sequence[Pulse], room: str) -> None:
+    """Who joins a room now comes to where it is, and to the same run of its agent."""
+    here = calls[0].caller
+    late = Pulse(fleet.url, "virginia", room=room, name="late")
+    async with late.caller:
+        assert (late.caller.edge, late.caller.worker) == (here.edge, here.worker)
+        assert await late.speaks(after=0.0)
+        await until(partial(bool, late.others), what="the voice of another member")
+        told = await late.report()
+        assert told["members"] == [*(f"caller {number}" for number in range(len(calls))), "late"], told
 
 
 async def signaling_killed(fleet: Fleet, count: int, rng: random.Random) -> Account:

@@ -160,14 +160,14 @@ def session_routes(
         summary="Bring a session to another edge: a new offer in, an answer out",
         description="For a session whose edge drains, or whose edge or worker is lost to its caller. The session goes "
         "on under its id, with its worker where that lives: the old connection is left once media flows over the new. "
-        "Members of a room stay at its edge.",
+        "Members of a room go to one and the same edge: the first of them takes the room along.",
         responses={
             200: {"model": SessionCreated, "headers": {"ETag": _SESSION_HEADERS["ETag"]}},
             **problems_of(
                 _400="bad_offer (with the line), bad_request",
                 _403="forbidden: the session token does not grant its agent",
                 _404="unknown_session: it is over, or nothing is known of it",
-                _409="stale_epoch: somebody else moved it at this moment; room_conflict: it is in a room, which stays",
+                _409="stale_epoch: somebody else moved it at this moment; room_conflict: its room is elsewhere by now",
                 _413="too_large: over 64 KiB",
                 _415="unsupported_media_type",
                 _503="no_edge, no_worker, unavailable; see Retry-After",
