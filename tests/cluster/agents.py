@@ -1,4 +1,4 @@
-"""The agent of the chaos tests: it says numbered packets without end, and accounts for the caller's frames."""
+"""The agents of the chaos tests: they say numbered packets without end, and account for the callers' frames."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from antiphon.frames import Frame
-    from antiphon.worker import Session
+    from antiphon.worker import Room, Session
 
 worker = Worker()
 _HALF = 480
@@ -34,6 +34,29 @@ async def pulse(session: Session) -> None:
         await session.wait_closed()
     finally:
         listening.cancel()
+
+
+@worker.room_agent("choir")
+async def choir(room: Room) -> None:
+    """As `pulse`, for each member of a room; it tells besides how many runs the room has had, and who is there."""
+    ears: dict[str, Ear] = {}
+    runs = (await room.restored() or 0) + 1
+    room.checkpoint(runs)
+
+    @room.on_join
+    async def sing(member: Session) -> None:
+        ear = ears[member.id] = Ear()
+        listening = asyncio.create_task(ear.listen(member))
+        number = (await member.restored() or {"number": 0})["number"]
+        try:
+            await member.say(numbers(member, number))
+        finally:
+            listening.cancel()
+
+    @room.on_message
+    def report(_data: Any, member: Session) -> None:
+        names = sorted(str(one.metadata.get("name")) for one in room.members)
+        member.send({**ears[member.id].report(), "runs": runs, "members": names})
 
 
 async def numbers(session: Session, number: int) -> AsyncIterator[bytes]:

@@ -7,12 +7,14 @@ import itertools
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from antiphon.client import Caller
+from tests.support.wait import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
 
 @dataclass
@@ -35,18 +37,28 @@ class Account:
     cut: list[float] = field(default_factory=list)
     """How far the caller's stream is off where two edges' frames meet, for each call."""
 
+    voices: list[float] = field(default_factory=list)
+    """The longest time without a frame of another member of the room, for each call."""
+    runs: set[int] = field(default_factory=set)
+    """How many times the room's agent has begun by now, as members are told."""
+
     @property
     def longest(self) -> float:
         return max(self.silences, default=0.0)
 
 
 class Pulse:
-    """One call with the agent `pulse`."""
+    """One call with the agent `pulse`, or `choir` where it is in a room."""
 
-    def __init__(self, url: str, region: str | None = "frankfurt") -> None:
-        self.caller = Caller(url, agent="pulse", region=region)
+    def __init__(self, url: str, region: str | None = "frankfurt", *, room: str | None = None, name: str = "") -> None:
+        agent = "choir" if room else "pulse"
+        self.caller = Caller(url, agent=agent, region=region, room=room, slots=1, metadata={"name": name})
         self.heard: list[tuple[float, int]] = []
         """When which number came."""
+        self.others: list[float] = []
+        """When a frame of another member came."""
+        for voice in self.caller.voices:
+            voice.packet = _told(voice.packet, self.others)  # type: ignore[method-assign, assignment]
         pass_on = self.caller.hearing.packet
 
         def packet(ssrc: int, timestamp: int, payload: bytes) -> int:
@@ -73,6 +85,12 @@ class Pulse:
         told: dict[str, Any] = self.caller.messages[-1]
         return told
 
+    def away(self, since: float) -> float:
+        """The longest time in ms from `since` on, and until now, in which no other member was heard."""
+        before = [at for at in self.others if at < since]
+        times = [*before[-1:], *(at for at in self.others if at >= since), time.monotonic()]
+        return 1000 * max((after - before for before, after in itertools.pairwise(times)), default=0.0)
+
     def down(self, since: float) -> tuple[float, int, int]:
         """The longest silence in ms from `since` on, and how many numbers are missing and doubled."""
         before = [index for index, (at, _) in enumerate(self.heard) if at < since]
@@ -84,16 +102,28 @@ class Pulse:
         return 1000 * longest, missing, len(numbers) - len(once)
 
 
+def _told(pass_on: Callable[[int, int, bytes], int], at: list[float]) -> Callable[[int, int, bytes], int]:
+    def packet(ssrc: int, timestamp: int, payload: bytes) -> int:
+        at.append(time.monotonic())
+        return pass_on(ssrc, timestamp, payload)
+
+    return packet
+
+
 @asynccontextmanager
-async def pulses(url: str, count: int, region: str | None = "frankfurt") -> AsyncIterator[list[Pulse]]:
-    """Calls that are connected and hear their agents."""
-    calls = [Pulse(url, region) for _ in range(count)]
+async def pulses(
+    url: str, count: int, region: str | None = "frankfurt", *, room: str | None = None
+) -> AsyncIterator[list[Pulse]]:
+    """Calls that are connected and hear their agents, and in a room one another."""
+    calls = [Pulse(url, region, room=room, name=f"caller {number}") for number in range(count)]
     try:
         for call in calls:
             await call.caller.connect()
         began = time.monotonic()
         for call in calls:
             assert await call.speaks(after=began), "the agent is not heard"
+            if room:
+                await until(partial(bool, call.others), what="the voice of another member")
         yield calls
     finally:
         await asyncio.gather(*(call.caller.hang_up() for call in calls), return_exceptions=True)
@@ -112,6 +142,8 @@ async def settle(calls: Sequence[Pulse], since: float, *, quiet_s: float = 1.0, 
             account.lost += 1
             continue
         account.moved += bool(call.caller.moves)
+        if call.caller.voices:
+            account.voices.append(call.away(since))
         longest, missing, doubled = call.down(since)
         account.silences.append(longest)
         if same_agents:
@@ -122,4 +154,5 @@ async def settle(calls: Sequence[Pulse], since: float, *, quiet_s: float = 1.0, 
         account.up_missing += up["lost"]
         account.up_doubled += up["doubled"]
         account.cut.append(up["cut_ms"])
+        account.runs |= {up["runs"]} if "runs" in up else set()
     return account

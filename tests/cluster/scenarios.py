@@ -6,6 +6,7 @@ import asyncio
 import signal
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
@@ -78,20 +79,22 @@ async def edge_stopped(fleet: Fleet, count: int, rng: random.Random) -> Account:
         return account
 
 
-async def worker_killed(fleet: Fleet, count: int, rng: random.Random) -> Account:
+async def worker_killed(fleet: Fleet, count: int, rng: random.Random, *, room: str | None = None) -> Account:
     """A worker gets SIGKILL: its edges give its calls to another one, whose agents go on from their checkpoints."""
-    async with pulses(fleet.url, count) as calls:
+    async with pulses(fleet.url, count, room=room) as calls:
         since = await _meanwhile(rng)
         worker = calls[0].caller.worker
         await asyncio.to_thread(fleet.parts[worker].kill)
         account = await _taken_over(calls, worker, since)
+        if room:
+            await _joined(fleet, calls, room)
         await asyncio.to_thread(fleet.restart, worker)
         return account
 
 
-async def worker_stopped(fleet: Fleet, count: int, rng: random.Random) -> Account:
+async def worker_stopped(fleet: Fleet, count: int, rng: random.Random, *, room: str | None = None) -> Account:
     """A worker gets SIGSTOP for some seconds, and wakes as a zombie: it must not be heard again, nor keep its calls."""
-    async with pulses(fleet.url, count) as calls:
+    async with pulses(fleet.url, count, room=room) as calls:
         since = await _meanwhile(rng)
         worker = calls[0].caller.worker
         fleet.parts[worker].signal(signal.SIGSTOP)
@@ -118,7 +121,21 @@ async def _taken_over(calls: Sequence[Pulse], worker: str, since: float) -> Acco
         before, after = ([number for at, number in call.heard if (at < since) is early] for early in (True, False))
         # Up to two seconds were at the edge unplayed when the last checkpoint was made.
         assert abs(after[-1] - before[-1] - 50 * (call.heard[-1][0] - since)) <= 150, (before[-1], after[-1])
+    if calls[0].caller.voices:
+        assert len({call.caller.worker for call in calls}) == 1, "a room has one worker"
     return account
+
+
+async def _joined(fleet: Fleet, calls: Sequence[Pulse], room: str) -> None:
+    """Who joins a room now comes to where it is, and to the same run of its agent."""
+    here = calls[0].caller
+    late = Pulse(fleet.url, "virginia", room=room, name="late")
+    async with late.caller:
+        assert (late.caller.edge, late.caller.worker) == (here.edge, here.worker)
+        assert await late.speaks(after=0.0)
+        await until(partial(bool, late.others), what="the voice of another member")
+        told = await late.report()
+        assert told["members"] == [*(f"caller {number}" for number in range(len(calls))), "late"], told
 
 
 async def signaling_killed(fleet: Fleet, count: int, rng: random.Random) -> Account:

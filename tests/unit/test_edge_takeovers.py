@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any, cast
 
 import pytest
@@ -43,6 +44,60 @@ class World:
 
     def count(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(f"antiphon_edge_{name}_total", labels) or 0.0
+
+
+class RoomWorld(World):
+    """An edge with one room, whose workers answer as chance will."""
+
+    def __init__(self, rng: random.Random, *workers: WorkerRecord) -> None:
+        super().__init__(*workers)
+        self.rng = rng
+        self.pending: list[tuple[str, str]] = []
+        """What happened and was not told yet: a session, and the worker that it was asked of, or that it lost ('')."""
+        self._seen = 0
+
+    def join(self, at: str) -> None:
+        self.call(f"ses_{len(self.book)}", room="kitchen", worker=at)
+
+    def end(self, session: str) -> None:
+        self.plane.live.pop(session, None)
+        self.book.closed(session)
+        self.takeovers.closed(session)
+        self.pending = [one for one in self.pending if one[0] != session]
+
+    def lose(self, worker: str) -> None:
+        self.plane.up.discard(worker)
+        self.plane.refuse_takeover[worker] = ConnectionError("its link is down")
+        asked = {session for session, asked_of in self.pending if asked_of == worker}
+        self.pending = [one for one in self.pending if one[1] != worker]
+        self.pending += [(one, "") for one in asked]
+        self.pending += [(one.id, "") for one in self.book if one.worker == worker and one.id not in asked]
+
+    def recover(self) -> None:
+        self.plane.up = set(self.plane.targets)
+        self.plane.refuse_takeover.clear()
+
+    def step(self) -> bool:
+        """One thing is told, or happens."""
+        if not self.pending:
+            return False
+        session, worker = self.pending.pop(self.rng.randrange(len(self.pending)))
+        chance = self.rng.random()
+        if worker and chance < 0.1:
+            self.pending.append((session, worker))
+            self.lose(worker)
+            if chance < 0.05:
+                self.recover()
+        elif worker and chance < 0.6:
+            self.takeovers.taken(session, 5, 1, 0.1)
+        else:
+            self.takeovers.orphaned(session, "refused" if worker else "link")
+        for one in self.plane.taken_over[self._seen :]:
+            self.pending.append((one["session"], one["worker"]))
+        self._seen = len(self.plane.taken_over)
+        for session in [one.id for one in self.book if one.id not in self.plane.live]:
+            self.end(session)
+        return True
 
 
 @pytest.fixture
@@ -152,6 +207,75 @@ async def test_an_end_while_a_worker_is_sought_is_the_end_of_it(others: tuple[Wo
     world.takeovers.orphaned(session, "silent")
     assert world.asked == ["worker-b"]
     assert world.count("takeovers", reason="link", outcome="ended") == 1
+
+
+async def test_all_members_of_a_room_are_given_to_one_worker_that_has_places_for_them() -> None:
+    small, large = worker("small", capacity=2), worker("large", sessions=10, capacity=20)
+    world = World(worker("worker-a"), small, large)
+    members = [world.call(f"ses_{name}", room="kitchen") for name in "abc"]
+    for member in members:
+        world.takeovers.orphaned(member, "link")
+    assert world.asked == ["large"] * 3, "though a call of its own would be better off at the other"
+    world.takeovers.orphaned(world.call("ses_alone"), "link")
+    assert world.asked[-1] == "small"
+
+
+async def test_who_is_orphaned_late_or_again_goes_where_its_room_is(others: tuple[WorkerRecord, ...]) -> None:
+    world = World(*others)
+    first, second = (world.call(f"ses_{name}", room="kitchen") for name in "ab")
+    world.takeovers.orphaned(first, "link")
+    world.takeovers.orphaned(first, "refused")
+    assert world.asked == ["worker-b", "worker-c"]
+    world.takeovers.taken(first, 5, 2, 0.1)
+    world.takeovers.orphaned(second, "link")
+    assert world.asked[2:] == ["worker-c"]
+    world.takeovers.taken(second, 5, 1, 0.1)
+    joined = world.call("ses_c", room="kitchen", worker="worker-c")
+    world.plane.up.discard("worker-c")
+    for member in (joined, second, first):  # the second worker is lost, too, and the first is back
+        world.takeovers.orphaned(member, "link")
+    assert len(world.asked) == 6
+    assert len(set(world.asked[3:])) == 1
+
+
+async def test_a_member_that_its_rooms_worker_refuses_ends_and_is_not_served_apart(
+    others: tuple[WorkerRecord, ...],
+) -> None:
+    world = World(*others)
+    first, second, third = (world.call(f"ses_{name}", room="kitchen") for name in "abc")
+    for member in (first, second, third):
+        world.takeovers.orphaned(member, "link")
+    world.takeovers.orphaned(first, "refused")  # and is asked for at another, when the others are accepted
+    world.takeovers.taken(second, 5, 1, 0.1)
+    world.takeovers.taken(first, 5, 2, 0.1)
+    world.takeovers.orphaned(third, "refused")
+    await until(lambda: set(world.plane.live) == {second}, what="the ends of those who are apart")
+    assert world.count("takeovers", reason="link", outcome="room") == 1
+    assert world.count("takeovers", reason="link", outcome="no_worker") == 1
+
+
+@pytest.mark.parametrize("seed", range(100))
+async def test_whatever_workers_answer_a_room_is_never_served_by_two(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers, losses and ends in any order: whoever is served at the end is at one worker."""
+    rng = random.Random(seed)
+    names = [f"worker-{letter}" for letter in "abcd"]
+    world = RoomWorld(rng, *(worker(name, capacity=rng.choice((2, 3, 100))) for name in names))
+    monkeypatch.setattr(Takeovers, "_end", lambda _, session: world.end(session.id))
+    for _ in range(rng.randint(2, 6)):
+        world.join("worker-a")
+    for _ in range(rng.randint(1, 3)):
+        world.lose(rng.choice(names))
+        for _ in range(200):
+            if not world.step():
+                break
+        assert not world.pending, (seed, world.pending)
+        world.takeovers.gather("kitchen")
+        assert len({one.worker for one in world.book}) <= 1, (seed, list(world.book))
+        if not len(world.book):
+            break
+        world.recover()
 
 
 async def test_redis_hears_of_it_however_long_it_is_away(others: tuple[WorkerRecord, ...]) -> None:

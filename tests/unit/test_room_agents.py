@@ -166,3 +166,41 @@ def test_names_are_shared_by_both_kinds_of_agents() -> None:
 
         @worker.agent("one")
         async def second(_session: Session) -> None: ...
+
+
+def test_an_agent_begins_anew_with_what_the_one_before_it_wanted_to_know_of_the_room(agent_room: Rooms) -> None:
+    async def counts(room: Room) -> None:
+        known = await room.restored() or {"turns": 0}
+
+        @room.on_turn
+        async def count(_turn: Turn, member: Session) -> None:
+            known["turns"] += 1
+            room.checkpoint(known)
+            member.checkpoint({"spoke": True})
+
+    first = agent_room(counts)
+    ann, bob = first.joins(), first.joins()
+    for member in (ann, bob, ann):
+        member.says("one more")
+        member.waits(2)
+    assert first.checkpoints == [{"turns": 1}, {"turns": 2}, {"turns": 3}]
+    assert (len(ann.checkpoints), len(bob.checkpoints)) == (2, 1), "members' own are beside it"
+
+    again = agent_room(counts, restored={"turns": 3})
+    ann = again.joins()
+    ann.says("and one")
+    ann.waits(2)
+    assert again.checkpoints == [{"turns": 4}]
+
+
+def test_what_is_kept_of_a_room_is_kept_by_another_member_where_its_keeper_leaves(agent_room: Rooms) -> None:
+    async def keeps(room: Room) -> None:
+        room.on_join(lambda member: room.checkpoint([one.id for one in room.members]))
+
+    room = agent_room(keeps)
+    ann, bob = room.joins(), room.joins()
+    bob.waits(0.1)
+    room.checkpoints.clear()
+    ann.hangs_up()
+    bob.waits(0.1)
+    assert room.checkpoints == [[ann.id, bob.id]]

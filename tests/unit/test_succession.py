@@ -15,6 +15,7 @@ from antiphon.wire.media.v1 import link_pb2 as pb
 from antiphon.worker.call import Hearing
 from antiphon.worker.host import Host
 from antiphon.worker.link import LinkServer
+from antiphon.worker.rooms import RoomAgent
 from tests.support.link_client import LinkClient, ingest, packets_of
 from tests.support.tasks import end
 from tests.support.wait import until
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from antiphon.frames import Frame
-    from antiphon.worker import Session, Turn
+    from antiphon.worker import Room, Session, Turn
 
 _SPEECH, _QUIET = 0x180 | 20, 0x100 | 90
 SESSION = "ses_here_1"
@@ -31,6 +32,8 @@ SESSION = "ses_here_1"
 
 class Agents:
     def __init__(self) -> None:
+        self.rooms: list[Room] = []
+        self.said: dict[str, list[Frame]] = {}
         self.heard: dict[str, list[Frame]] = {}
         self.turns: list[Turn] = []
         self.may_listen = asyncio.Event()
@@ -48,6 +51,12 @@ class Agents:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(listen("one"))
             tasks.create_task(listen("other"))
+
+    async def host(self, room: Room) -> None:
+        self.rooms.append(room)
+        await self.may_listen.wait()
+        async for member, frame in room.frames():
+            self.said.setdefault(member.id, []).append(frame)
 
     async def answerer(self, session: Session) -> None:
         if session.metadata.get("manual"):
@@ -67,7 +76,10 @@ def agents() -> Agents:
 @pytest.fixture
 def host(agents: Agents) -> Host:
     return Host(
-        {"reader": agents.reader, "answerer": agents.answerer}, Hearing(HintedVoice()), capacity=3, grace_s=60.0
+        {"reader": agents.reader, "answerer": agents.answerer, "host": RoomAgent(agents.host)},
+        Hearing(HintedVoice()),
+        capacity=3,
+        grace_s=60.0,
     )
 
 
@@ -91,10 +103,22 @@ def speech(first: int, count: int, *, level: int = _SPEECH, flags: int = 0, hand
     return pb.MediaRequest(frames=frames)
 
 
-async def take_over(link: LinkClient, agent: str, *, handle: int = 1, number: int = 1, **more: int) -> None:
+async def take_over(
+    link: LinkClient,
+    agent: str,
+    *,
+    handle: int = 1,
+    number: int = 1,
+    session: str = SESSION,
+    room: str = "",
+    metadata: str = "{}",
+    **more: int,
+) -> None:
     takeover = pb.Takeover(number=number, **more)
     await link.send(
-        opened=pb.SessionOpened(session=handle, id=SESSION, epoch=7, agent=agent, metadata="{}", takeover=takeover)
+        opened=pb.SessionOpened(
+            session=handle, id=session, epoch=7, agent=agent, metadata=metadata, takeover=takeover, room=room
+        )
     )
     accepted = await link.next_control("accepted")
     assert accepted.session == handle
@@ -196,3 +220,36 @@ async def test_a_session_that_is_refused_is_not_accepted(link: LinkClient) -> No
     )
     refused: Any = await link.next_control("refused")
     assert refused.session == 1
+
+
+async def test_a_room_is_taken_over_as_one_with_its_members_and_what_they_said(
+    link: LinkClient, agents: Agents
+) -> None:
+    for handle, name in enumerate(("ann", "bob"), start=1):
+        await take_over(
+            link, "host", handle=handle, session=f"ses_{name}", room="kitchen", metadata=f'{{"name":"{name}"}}'
+        )
+        await link.media_message(speech(100, 20, flags=KEPT, handle=handle), stripe=handle % link.welcome.stripes)
+    await until(lambda: len(agents.rooms) == 1 and len(agents.rooms[0].members) == 2)
+    (room,) = agents.rooms
+    assert (room.name, [member.metadata["name"] for member in room.members]) == ("kitchen", ["ann", "bob"])
+    agents.may_listen.set()
+    await until(lambda: [len(frames) for frames in agents.said.values()] == [20, 20])
+    assert all(frame.kept for frames in agents.said.values() for frame in frames)
+    await until(lambda: set(link.receipts) == {1, 2}, what="word of what need not be kept")
+
+    state = pb.RoomState(room="kitchen", members=[pb.RoomMember(id="ses_ann", muted=True)])
+    await link.send(room=state)
+    await until(lambda: room.muted(room.members[0]))
+
+
+async def test_a_worker_that_gets_a_room_back_begins_it_anew(link: LinkClient, host: Host, agents: Agents) -> None:
+    """It was paused; others had the room meanwhile."""
+    for handle, session in enumerate(("ses_ann", "ses_bob"), start=1):
+        await take_over(link, "host", handle=handle, session=session, room="kitchen")
+    await until(lambda: len(agents.rooms) == 1 and len(agents.rooms[0].members) == 2)
+    for handle, session in enumerate(("ses_ann", "ses_bob"), start=1):
+        await take_over(link, "host", handle=handle, session=session, room="kitchen", number=3)
+    await until(lambda: len(agents.rooms) == 2 and len(agents.rooms[1].members) == 2)
+    assert agents.rooms[0].members == ()
+    assert len(host.sessions) == 2

@@ -326,18 +326,21 @@ class Cell(CellMembers):
         if done < 0:
             raise newer_owner(session, epoch)
 
-    async def note_checkpoint(self, session: str, epoch: int, text: str, *, edge: str = "", takeovers: int = 0) -> None:
-        """Keeps the last one, of a worker that has the session after so many takeovers.
+    async def note_checkpoint(
+        self, session: str, epoch: int, text: str, *, edge: str = "", takeovers: int = 0, room: bool = False
+    ) -> None:
+        """Keeps the last one, of a worker that has the session after so many takeovers; with `room` that of its room.
 
         Raises StaleEpochError (it is elsewhere, or over), UnavailableError.
         """
         keep_ms = round(RECORD_S * 1000)
-        if await self._functions.call("note_checkpoint", session, epoch, keep_ms, text, edge, takeovers) < 0:
+        told = session, epoch, keep_ms, text, edge, takeovers, int(room)
+        if await self._functions.call("note_checkpoint", *told) < 0:
             raise StaleEpochError(f"session {session} is not at epoch {epoch} any more")
 
-    async def checkpoint(self, session: str) -> str | None:
-        """None where there is none. Raises UnavailableError."""
-        text: str | None = await self._functions.call("checkpoint", session)
+    async def checkpoint(self, session: str, *, room: bool = False) -> str | None:
+        """None where there is none; with `room` that of the session's room. Raises UnavailableError."""
+        text: str | None = await self._functions.call("checkpoint", session, int(room))
         return text
 
     # Rates

@@ -456,13 +456,16 @@ class Cluster:
         """As Cell.take_over."""
         await self.cell_of(session).take_over(session, epoch, edge=edge, worker=worker, number=number)
 
-    async def note_checkpoint(self, session: str, epoch: int, text: str, *, edge: str = "", takeovers: int = 0) -> None:
+    async def note_checkpoint(
+        self, session: str, epoch: int, text: str, *, edge: str = "", takeovers: int = 0, room: bool = False
+    ) -> None:
         """As Cell.note_checkpoint."""
-        await self.cell_of(session).note_checkpoint(session, epoch, text, edge=edge, takeovers=takeovers)
+        cell = self.cell_of(session)
+        await cell.note_checkpoint(session, epoch, text, edge=edge, takeovers=takeovers, room=room)
 
-    async def checkpoint(self, session: str) -> str | None:
+    async def checkpoint(self, session: str, *, room: bool = False) -> str | None:
         """As Cell.checkpoint."""
-        return await self.cell_of(session).checkpoint(session)
+        return await self.cell_of(session).checkpoint(session, room=room)
 
     async def order_move(self, session: str, epoch: int, edge: str) -> bool:
         """As Cell.order_move."""

@@ -174,6 +174,7 @@ class EdgeControl(edge_pb2_grpc.EdgeControlServiceServicer):
             metadata,
             request.caller,
             current(),
+            request.room,
         )
         self._book.opened(session)
         self.connecting.answered(session, offered_ns=offered_ns)

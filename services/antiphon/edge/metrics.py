@@ -114,7 +114,8 @@ class EdgeMetrics:
         )
         self._takeovers = Counter(
             "antiphon_edge_takeovers",
-            "Sessions that lost their worker (link: it broke), and what came of it: taken, no_worker, ended.",
+            "Sessions that lost their worker (link: it broke), and what came of it: taken, no_worker, ended, "
+            "room (the others of its room are at another worker).",
             ["reason", "outcome"],
             registry=registry,
         )

@@ -27,6 +27,8 @@ class LiveSession:
     """As OpenSession said: another worker is told the same."""
     trace: str = ""
     """What led to it, as a `traceparent`; empty where nothing did."""
+    room: str = ""
+    """The room that it is in, by its name in the cluster; empty for none."""
 
 
 class SessionBook:
@@ -35,6 +37,7 @@ class SessionBook:
     def __init__(self) -> None:
         self._sessions: dict[str, LiveSession] = {}
         self._ended: dict[str, int] = {}
+        self._rooms: dict[str, set[str]] = {}
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -45,11 +48,25 @@ class SessionBook:
         return iter(list(self._sessions.values()))
 
     def opened(self, session: LiveSession) -> None:
+        self._leave_room(self._sessions.get(session.id))
         self._sessions[session.id] = session
+        if session.room:
+            self._rooms.setdefault(session.room, set()).add(session.id)
         self._empty.clear()
 
     def get(self, session_id: str) -> LiveSession | None:
         return self._sessions.get(session_id)
+
+    def in_room(self, room: str) -> list[LiveSession]:
+        """The members of a room, by id; also those that are not connected yet."""
+        return [self._sessions[session] for session in sorted(self._rooms.get(room, ()))]
+
+    def _leave_room(self, session: LiveSession | None) -> None:
+        if session is not None and session.room:
+            members = self._rooms[session.room]
+            members.discard(session.id)
+            if not members:
+                del self._rooms[session.room]
 
     def moved_to_epoch(self, session_id: str, epoch: int) -> None:
         known = self._sessions.get(session_id)
@@ -64,6 +81,7 @@ class SessionBook:
     def closed(self, session_id: str) -> LiveSession | None:
         """Strikes a session out; None where it was not known."""
         known = self._sessions.pop(session_id, None)
+        self._leave_room(known)
         if known is not None:
             self._ended.pop(session_id, None)  # its place in the order is its last end's
             self._ended[session_id] = known.epoch

@@ -1,6 +1,7 @@
 """Gives sessions whose worker is lost to another one of the last known membership whose link is up: Redis is not asked.
 
 The media plane notices the loss, keeps the caller, and asks the worker that is named here. Redis hears of it then.
+A room has one worker: its members go where the first of them is accepted, and who is not taken there ends.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ _UNKNOWN_MS = 200.0
 _AGAIN_S = 0.05
 _PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
+_GATHER_S = 5.0
+"""By then each member of a room has lost its worker, or never will."""
 
 
 class Succeeding(Protocol):
@@ -46,6 +49,8 @@ class _Search:
 
     reason: str
     """Why it lost its own."""
+    lost: str
+    """Its own."""
     tried: set[str]
     asked: str = ""
 
@@ -66,8 +71,9 @@ class _Loads:
     membership: Membership | None = None
     sent: Counter[str] = field(default_factory=Counter)
 
-    def of(self, worker: WorkerRecord) -> float:
-        return (worker.sessions + self.sent[worker.id]) / max(1, worker.capacity)
+    def of(self, worker: WorkerRecord, more: int = 0) -> float:
+        """Of its capacity, with so many sessions more."""
+        return (worker.sessions + self.sent[worker.id] + more) / max(1, worker.capacity)
 
 
 class Takeovers:
@@ -98,35 +104,35 @@ class Takeovers:
             return
         search = self._searches.get(session_id)
         if search is None:
-            search = self._searches[session_id] = _Search(reason, {session.worker})
+            search = self._searches[session_id] = _Search(reason, session.worker, {session.worker})
         else:
             self._metrics.asked(reason)
         self._ask_next(session, search)
 
     def _ask_next(self, session: LiveSession, search: _Search) -> None:
         """Asks the best worker that was not asked yet; without one the session ends, and its caller may come back."""
-        while (worker := self._choose(session, search.tried)) is not None:
-            search.tried.add(worker.id)
-            search.asked = worker.id
+        while (worker := self._next(session, search)) is not None:
+            search.tried.add(worker)
+            search.asked = worker
             try:
                 self._plane.take_over(
                     session.id,
                     epoch=session.epoch,
                     agent=session.agent,
-                    worker=worker.id,
+                    worker=worker,
                     metadata=session.metadata,
                     caller=session.caller,
                 )
             except (KeyError, ConnectionError):
                 self._metrics.asked("link")
             except BlockingIOError:
-                search.tried.discard(worker.id)
+                search.tried.discard(worker)
                 asyncio.get_running_loop().call_later(_AGAIN_S, self._ask_again, session.id, search)
                 return
             except PermissionError:  # it has a newer owner, who minds it
                 return
             else:
-                self._loads.sent[worker.id] += 1
+                self._loads.sent[worker] += 1
                 return
         log.warning("no other worker for a session", session=session.id, agent=session.agent, lost=sorted(search.tried))
         self._over(session.id, "no_worker")
@@ -148,13 +154,40 @@ class Takeovers:
 
         asyncio.get_running_loop().run_in_executor(None, end)
 
-    def _choose(self, session: LiveSession, tried: Iterable[str]) -> WorkerRecord | None:
+    def _next(self, session: LiveSession, search: _Search) -> str | None:
+        """The worker to ask: for a member of a room where the others are, else where they are asked for."""
+        mates = self._mates(session)
+        if there := self._settled(mates, search):
+            return min(there - search.tried, default=None)
+        searches = [found for mate in mates if (found := self._searches.get(mate.id)) is not None]
+        searches.sort(key=lambda found: len(found.tried), reverse=True)
+        asked = (found.asked for found in searches if found.asked and found.asked not in search.tried)
+        return next(asked, None) or self._choose(session, search.tried, 1 + len(mates))
+
+    def _mates(self, session: LiveSession) -> list[LiveSession]:
+        """The other members of its room."""
+        return [mate for mate in self._book.in_room(session.room) if mate.id != session.id] if session.room else []
+
+    def _settled(self, mates: list[LiveSession], search: _Search) -> set[str]:
+        """The worker that its room has by now: those of members that seek none, if its link is up."""
+        workers = {mate.worker for mate in mates if mate.id not in self._searches} - {search.lost, ""}
+        if not workers:
+            return workers
+        links = self._links()
+        return {worker for worker in workers if links.get(worker, {}).get("connected")}
+
+    def _links(self) -> Mapping[str, Mapping[str, Any]]:
+        links: Mapping[str, Mapping[str, Any]] = self._plane.workers()
+        return links
+
+    def _choose(self, session: LiveSession, tried: Iterable[str], places: int) -> str | None:
+        """The best of those that were not tried, for so many sessions."""
         members = self._members()
         if members is None:
             return None
         if members is not self._loads.membership:
             self._loads = _Loads(members)
-        links: Mapping[str, Mapping[str, Any]] = self._plane.workers()
+        links = self._links()
         fit = [
             worker
             for worker in members.workers
@@ -167,10 +200,11 @@ class Takeovers:
         def cost(worker: WorkerRecord) -> tuple[bool, bool, float]:
             load, rtt_ms = self._loads.of(worker), links[worker.id].get("rtt_ms")
             distance = _UNKNOWN_MS if rtt_ms is None else float(rtt_ms)
-            return worker.draining, load >= 1, distance + _LOAD_MS * load
+            return worker.draining, self._loads.of(worker, places) > 1, distance + _LOAD_MS * load
 
         random.shuffle(fit)  # edges that lose a worker at one moment do not all choose the same one of equals
-        return min(fit, key=cost, default=None)
+        best = min(fit, key=cost, default=None)
+        return best.id if best is not None else None
 
     def taken(self, session_id: str, epoch: int, number: int, gap_s: float) -> str:
         """A worker has a session that had lost its own. Returns which."""
@@ -178,11 +212,36 @@ class Takeovers:
         worker = search.asked if search is not None else ""
         self._metrics.asked("accepted")
         self._metrics.taken_over(gap_s)
-        self._over(session_id, "taken")
-        self._book.served_by(session_id, worker)
+        session = self._book.get(session_id)
+        apart = session is not None and search is not None and self._is_apart(session, search)
+        self._over(session_id, "room" if apart else "taken")
+        self._book.served_by(session_id, "" if apart else worker)  # nobody is to follow one that is apart
+        if apart and session is not None:
+            self._end_apart(session, worker)
+            return worker
+        if session is not None and session.room:
+            asyncio.get_running_loop().call_later(_GATHER_S, self.gather, session.room)
         self._untold[session_id] = _Untold(epoch, worker, number)
         self._changed.set()
         return worker
+
+    def _is_apart(self, session: LiveSession, search: _Search) -> bool:
+        """Whether its room has another worker by now, which refused it, or whose answer came first."""
+        there = self._settled(self._mates(session), search)
+        return bool(there) and search.asked not in there
+
+    def gather(self, room: str) -> None:
+        """Ends members that are not where most are: a link that broke and stood again may have parted them."""
+        members = [one for one in self._book.in_room(room) if one.id not in self._searches and one.worker]
+        most = Counter(one.worker for one in members).most_common(1)
+        for one in members:
+            if one.worker != most[0][0]:
+                self._end_apart(one, one.worker)
+
+    def _end_apart(self, session: LiveSession, worker: str) -> None:
+        """Its caller may come back, to where the others are."""
+        log.warning("a member of a room is at another worker than the others", session=session.id, worker=worker)
+        self._end(session)
 
     def closed(self, session_id: str) -> None:
         """The session is over."""

@@ -195,7 +195,7 @@ class SimulatedCall:
     # underneath
 
     async def _open(self, info: CallInfo, agent: Agent) -> None:
-        kept = _Kept(self.checkpoints, self._restored)
+        kept = _Kept(self.checkpoints, self._restored, self._place)
         self._call = Call(info, self._edge, self._hearing, lambda _: None, checkpoints=kept)
         self._edge.report = self._call.speaker.report
         rooms = self._place.rooms
@@ -282,17 +282,18 @@ class SimulatedCall:
 class _Kept:
     """Checkpoints as a test gives and reads them."""
 
-    def __init__(self, told: list[Any], before: Any) -> None:  # noqa: ANN401
+    def __init__(self, told: list[Any], before: Any, place: SimulatedPlace) -> None:  # noqa: ANN401
         self._told = told
         self._before = before
+        self._place = place
 
-    def put(self, session: str, epoch: int, text: str, *, edge: str = "", takeovers: int = 0) -> None:
+    def put(self, session: str, epoch: int, text: str, *, edge: str = "", takeovers: int = 0, room: str = "") -> None:
         del session, epoch, edge, takeovers
-        self._told.append(json.loads(text))
+        (self._place.checkpoints if room else self._told).append(json.loads(text))
 
-    async def get(self, session: str) -> Any:  # noqa: ANN401
+    async def get(self, session: str, *, room: bool = False) -> Any:  # noqa: ANN401
         del session
-        return self._before
+        return self._place.restored if room else self._before
 
 
 def resolve(agent: Agent | str | Path) -> tuple[str, Agent]:

@@ -30,7 +30,7 @@ def agent_call() -> Iterator[Callable[..., SimulatedCall]]:
 
 @pytest.fixture
 def agent_room() -> Iterator[Callable[..., SimulatedRoom]]:
-    """`agent_room(agent, name="room", policy=None)` makes a SimulatedRoom, which is closed at the test's end."""
+    """`agent_room(agent, name="room", policy=None, restored=None)` makes a SimulatedRoom, closed at the test's end."""
     from antiphon.testing.room import SimulatedRoom  # noqa: PLC0415 - other projects' tests do not pay for it
 
     with ExitStack() as stack:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from antiphon.testing.loop import VirtualTimeLoop
 from antiphon.worker.rooms import Rooms
@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 class SimulatedPlace:
     """One loop, and what an edge would tell the worker of its room. The loop closes with the last call."""
 
-    def __init__(self, room: str = "") -> None:
+    def __init__(self, room: str = "", restored: Any = None) -> None:  # noqa: ANN401
+        """restored: the checkpoint of the room's agent before this one, whose worker was lost."""
         self.room = room
+        self.restored = restored
+        self.checkpoints: list[Any] = []
         self.loop = VirtualTimeLoop()
         self.rooms = Rooms()
         self._sessions: dict[SimulatedCall, str] = {}

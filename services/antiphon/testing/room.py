@@ -23,14 +23,24 @@ class SimulatedRoom:
     What members say to each other is the edge's business and not simulated: a member hears the agent.
     """
 
-    def __init__(self, agent: Agent | str | Path, *, name: str = "room", policy: TurnPolicy | None = None) -> None:
-        """agent: a function decorated with `room_agent` or not, a built-in agent's name, or a file with one agent."""
+    def __init__(
+        self,
+        agent: Agent | str | Path,
+        *,
+        name: str = "room",
+        policy: TurnPolicy | None = None,
+        restored: Any = None,  # noqa: ANN401
+    ) -> None:
+        """agent: a function decorated with `room_agent` or not, a built-in agent's name, or a file with one agent.
+
+        restored: the room's checkpoint of an agent before this one, whose worker was lost.
+        """
         _, resolved = resolve(agent)
         self._agent: Agent = (
             resolved if isinstance(resolved, RoomAgent) or isinstance(agent, str) else _in_room(resolved)
         )
         self._policy = policy
-        self._place = SimulatedPlace(name)
+        self._place = SimulatedPlace(name, restored)
         self._members: list[SimulatedCall] = []
 
     def __enter__(self) -> Self:
@@ -40,6 +50,11 @@ class SimulatedRoom:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def checkpoints(self) -> list[Any]:
+        """What the agent wants to know again of the room where it begins anew."""
+        return self._place.checkpoints
 
     def joins(self, *, metadata: Mapping[str, Any] | None = None) -> SimulatedCall:
         """Somebody comes: a SimulatedCall, with which time passes for all members."""

@@ -19,7 +19,6 @@ from antiphon.turns import TurnPolicy, VoiceDetector
 from antiphon.worker import data, metrics
 from antiphon.worker.answering import Answering
 from antiphon.worker.audio import Audio, packets
-from antiphon.worker.checkpoints import encode
 from antiphon.worker.dtmf import Dtmf, Keypad, Keys
 from antiphon.worker.ears import Ears
 from antiphon.worker.legs import Legs, Nowhere
@@ -197,15 +196,14 @@ class Call:
 
     # what another worker shall know
 
-    def checkpoint(self, state: Any) -> None:  # noqa: ANN401
-        text = encode(state)
+    def checkpoint(self, text: str, room: str = "") -> None:
+        """text: JSON; `room` where it is that of its agent."""
         if self._checkpoints is not None and not self.closed.is_set():
-            self._checkpoints.put(
-                self.info.id, self.info.epoch, text, edge=self.info.edge, takeovers=self.info.takeovers
-            )
+            info = self.info
+            self._checkpoints.put(info.id, info.epoch, text, edge=info.edge, takeovers=info.takeovers, room=room)
 
-    async def restored(self) -> Any:  # noqa: ANN401
-        return None if self._checkpoints is None else await self._checkpoints.get(self.info.id)
+    async def restored(self, *, room: bool = False) -> Any:  # noqa: ANN401
+        return None if self._checkpoints is None else await self._checkpoints.get(self.info.id, room=room)
 
     # moves to another edge
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from antiphon.errors import StaleEpochError, UnavailableError
@@ -34,15 +35,30 @@ def encode(state: Any) -> str:  # noqa: ANN401
 
 
 class Keeper(Protocol):
-    """Keeps the last checkpoint of each session."""
+    """Keeps the last checkpoint of each session, and of each room: that in the name of one of its members."""
 
-    def put(self, session: str, epoch: int, text: str, *, edge: str = "", takeovers: int = 0) -> None:
-        """text: JSON. Epoch and edge are the session's owner, who has changed its worker so many times."""
+    def put(self, session: str, epoch: int, text: str, *, edge: str = "", takeovers: int = 0, room: str = "") -> None:
+        """text: JSON. Epoch and edge are the session's owner, who has changed its worker so many times.
+
+        room: whose agent's it is; empty where it is the session's own.
+        """
         ...
 
-    async def get(self, session: str) -> Any:  # noqa: ANN401
+    async def get(self, session: str, *, room: bool = False) -> Any:  # noqa: ANN401
         """None where there is none."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A checkpoint that Redis has not heard of yet."""
+
+    session: str
+    epoch: int
+    text: str
+    edge: str
+    takeovers: int
+    room: bool
 
 
 class Checkpoints:
@@ -50,20 +66,24 @@ class Checkpoints:
 
     def __init__(self) -> None:
         self._cluster: Cluster | None = None
-        self._waiting: dict[str, tuple[int, str, str, int]] = {}
+        self._waiting: dict[str, _Waiting] = {}
         self._wake = asyncio.Event()
 
-    def put(self, session: str, epoch: int, text: str, *, edge: str = "", takeovers: int = 0) -> None:
-        self._waiting[session] = epoch, text, edge, takeovers
+    def put(self, session: str, epoch: int, text: str, *, edge: str = "", takeovers: int = 0, room: str = "") -> None:
+        whose = f"room {room}" if room else session
+        self._waiting[whose] = _Waiting(session, epoch, text, edge, takeovers, bool(room))
         self._wake.set()
 
-    async def get(self, session: str) -> Any:  # noqa: ANN401
-        """The last checkpoint of a session, None where there is none, or where the memory does not answer in time."""
+    async def get(self, session: str, *, room: bool = False) -> Any:  # noqa: ANN401
+        """The last checkpoint of a session, or of its room.
+
+        None where there is none, or where the memory does not answer in time.
+        """
         if self._cluster is None:
             return None
         try:
             async with asyncio.timeout(_ASK_S):
-                text = await self._cluster.checkpoint(session)
+                text = await self._cluster.checkpoint(session, room=room)
         except (UnavailableError, TimeoutError) as error:
             metrics.CHECKPOINTS.labels("unread").inc()
             _log.warning("checkpoint not read; the agent begins anew", session=session, error=str(error))
@@ -77,15 +97,22 @@ class Checkpoints:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting:
-                session = next(iter(self._waiting))
-                epoch, text, edge, takeovers = self._waiting.pop(session)
+                whose = next(iter(self._waiting))
+                last = self._waiting.pop(whose)
                 try:
-                    await cluster.note_checkpoint(session, epoch, text, edge=edge, takeovers=takeovers)
+                    await cluster.note_checkpoint(
+                        last.session,
+                        last.epoch,
+                        last.text,
+                        edge=last.edge,
+                        takeovers=last.takeovers,
+                        room=last.room,
+                    )
                 except StaleEpochError:  # another worker has the session
                     metrics.CHECKPOINTS.labels("stale").inc()
                 except UnavailableError:
                     # unless there is a newer one by now
-                    self._waiting.setdefault(session, (epoch, text, edge, takeovers))
+                    self._waiting.setdefault(whose, last)
                     await asyncio.sleep(_PAUSE_S)
                 else:
                     metrics.CHECKPOINTS.labels("written").inc()

@@ -83,6 +83,7 @@ class Host:
     def _open(self, info: CallInfo, transport: Transport, set_up: SetUp) -> Leg:
         known = self._calls.get(info.id)
         if known is not None and info.takeover is not None:
+            self._rooms.abandon(known)
             known.close("moved")  # others had the session since: what this one knows is old
         elif known is not None:
             newest = known.legs.coming or known.legs.here

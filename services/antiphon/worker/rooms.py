@@ -6,6 +6,7 @@ What members say to each other is the edge's business; here they are sessions, e
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from antiphon.ids import room_name
 from antiphon.telemetry import get_logger
 from antiphon.worker import metrics
 from antiphon.worker.audio import Audio, Packet, packets
+from antiphon.worker.checkpoints import encode
 from antiphon.worker.ingest import QUEUE_FRAMES, Mailbox
 from antiphon.worker.session import Session
 from antiphon.worker.tasks import Tasks, called
@@ -55,6 +57,9 @@ class Room:
         self._members: dict[Call, Session] = {}
         self._speaking: frozenset[str] = frozenset()
         self._muted: frozenset[str] = frozenset()
+        self._told: dict[str, Mapping[str, tuple[bool, bool]]] = {}
+        self._begun = False
+        self._checkpoint: str | None = None
         self._tasks = Tasks(f"room {name}", self._failed)
         self._readers: list[_Reader] = []
         self._joined: MemberHandler | None = None
@@ -152,6 +157,20 @@ class Room:
         """Lets nobody hear a member, this agent among them; or lets it be heard again."""
         member.mute(muted)
 
+    def checkpoint(self, state: Any) -> None:  # noqa: ANN401
+        """What the room's agent wants to know again if its worker is lost: any JSON value of 16 KiB at most.
+
+        As a session's `checkpoint`, and beside those of the members.
+        """
+        self._checkpoint = encode(state)
+        self._keep()
+
+    async def restored(self) -> Any:  # noqa: ANN401
+        """The room's last checkpoint, where it was with another worker that is lost; else None."""
+        for call in tuple(self._members):
+            return await call.restored(room=bool(call.info.room))
+        return None
+
     def frames(self) -> AsyncIterator[tuple[Session, Frame]]:
         """All members' Opus frames as they arrive, undecoded, each with its sender.
 
@@ -186,9 +205,19 @@ class Room:
             reader.forget(call)
         if member is not None and self._left is not None:
             self._handle(self._left, member)
+        self._keep()  # it may have been to be written in the name of that member
 
-    def changed(self, members: Mapping[str, tuple[bool, bool]]) -> None:
-        """members: muted and speaking by session id."""
+    def has(self, call: Call) -> bool:
+        return call in self._members
+
+    def changed(self, edge: str, told: Mapping[str, tuple[bool, bool]]) -> None:
+        """told: muted and speaking by session id, as one of its edges knows them; it has two while it moves."""
+        at = {call.info.id: call.info.edge for call in self._members}
+        here = {edge, *at.values()}
+        self._told = {name: known for name, known in {**self._told, edge: told}.items() if name in here}
+        members: dict[str, tuple[bool, bool]] = {}
+        for name, known in self._told.items():
+            members |= {one: state for one, state in known.items() if one not in members or at.get(one) == name}
         before = self._speaking
         self._speaking = frozenset(session for session, (_, speaking) in members.items() if speaking)
         self._muted = frozenset(session for session, (muted, _) in members.items() if muted)
@@ -197,8 +226,15 @@ class Room:
                 if (member.id in before) != (member.id in self._speaking):
                     self._handle(self._spoke, member, member.id in self._speaking)
 
+    @property
+    def begun(self) -> bool:
+        return self._begun
+
     def start(self, agent: RoomAgent) -> None:
-        self._tasks.spawn(self._run(agent), "agent")
+        """Does nothing the second time."""
+        if not self._begun:
+            self._begun = True
+            self._tasks.spawn(self._run(agent), "agent")
 
     async def close(self) -> None:
         """Ends the agent's code."""
@@ -212,6 +248,11 @@ class Room:
         if all(handler is None for handler in handlers):  # nothing of the agent is left that could act
             for member in self.members:
                 member.hang_up()
+
+    def _keep(self) -> None:
+        call = next(iter(self._members), None)
+        if self._checkpoint is not None and call is not None:
+            call.checkpoint(self._checkpoint, call.info.room)
 
     def _listen(self, call: Call, member: Session) -> None:
         handler = self._turn
@@ -236,34 +277,63 @@ class Rooms:
 
     def __init__(self) -> None:
         self._rooms: dict[tuple[str, str], Room] = {}
+        self._coming: Counter[tuple[str, str]] = Counter()
 
     def __len__(self) -> int:
-        return len(self._rooms)
+        return sum(room.begun for room in self._rooms.values())
 
     async def attend(self, agent: RoomAgent, call: Call) -> None:
         """A session's part: it is a member while it is connected."""
-        info = call.info
-        key = (info.edge, info.room or info.id)
-        await call.wait_connected()
-        room = self._rooms.get(key)
-        if room is None:
-            room = self._rooms[key] = Room(room_name(info.room), info.agent)
+        key = _key(call)
+        self._coming[key] += 1
+        self._room(key)  # its edge may tell of it before this call's task goes on
+        try:
+            await call.wait_connected()
+            room = self._room(key)
             room.start(agent)
-            metrics.ROOMS.set(len(self._rooms))
-        room.join(call, Session(call))
+            room.join(call, Session(call))
+        finally:
+            self._came(key)
+        metrics.ROOMS.set(len(self))
         try:
             await call.closed.wait()
         finally:
             room.leave(call)
-            if not room.members and self._rooms.get(key) is room:
-                del self._rooms[key]
-                metrics.ROOMS.set(len(self._rooms))
+            if not room.members:
+                if self._rooms.get(key) is room:
+                    del self._rooms[key]
+                metrics.ROOMS.set(len(self))
                 await room.close()
+
+    def abandon(self, call: Call) -> None:
+        """Others had this call, and its room, meanwhile: what the room's run knows is old, who comes begins another."""
+        key = _key(call)
+        room = self._rooms.get(key)
+        if room is not None and room.has(call):
+            del self._rooms[key]
 
     def changed(self, edge: str, room: str, members: Mapping[str, tuple[bool, bool]]) -> None:
         """An edge tells who is muted and who speaks in a room."""
-        if found := self._rooms.get((edge, room)):
-            found.changed(members)
+        for (name, _), found in self._rooms.items():
+            if name == room:
+                found.changed(edge, members)
+
+    def _room(self, key: tuple[str, str]) -> Room:
+        name, agent = key
+        return self._rooms.setdefault(key, Room(room_name(name), agent))
+
+    def _came(self, key: tuple[str, str]) -> None:
+        """Somebody is in, or gave up: a room that nobody is in or about to enter is none."""
+        self._coming[key] -= 1
+        if not self._coming[key]:
+            del self._coming[key]
+            if (room := self._rooms.get(key)) is not None and not room.members:
+                del self._rooms[key]
+
+
+def _key(call: Call) -> tuple[str, str]:
+    """A room's name in the cluster, and its agent. A session in none is a room of its own."""
+    return call.info.room or call.info.id, call.info.agent
 
 
 class _Shared:

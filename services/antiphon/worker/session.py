@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from antiphon.ids import room_name
 from antiphon.worker import data
 from antiphon.worker.audio import frame_level
+from antiphon.worker.checkpoints import encode
 from antiphon.worker.ingest import Conceal, FrameQueue, GapQueue, PcmAssembler
 from antiphon.worker.order import in_order
 
@@ -230,7 +231,7 @@ class Session:
 
         The last one counts. It is written a moment later, to the cluster's memory; the call does not wait for it.
         """
-        self._call.checkpoint(state)
+        self._call.checkpoint(encode(state))
 
     async def restored(self) -> Any:  # noqa: ANN401
         """The last checkpoint, where the session was with another worker that is lost; else None."""

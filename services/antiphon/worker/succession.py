@@ -64,7 +64,7 @@ class Succession:
     def acknowledge(self) -> None:
         """Tells the edge what it need not keep: what no turn can need, or what was heard, where nobody takes turns."""
         call = self._call
-        if self.waits or call.closed.is_set() or call.info.room:
+        if self.waits or call.closed.is_set():
             return
         listener, last = call.ears.listener, call.last_frame
         heard = 0 if last is None else last.timestamp + last.duration

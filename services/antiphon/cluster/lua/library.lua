@@ -17,12 +17,14 @@
 --   <cell>:asked:<worker>       its sessions that are asked to move, until it hears of them
 --   <cell>:turns:<id>           latency traces of its turns (JSON), the oldest first
 --   <cell>:checkpoint:<id>      what its agent wants to know again at another worker
+--   <cell>:checkpoint_of:<name> the same of a room's agent
 --   <cell>:epoch                the newest epoch of all: given here, or told by an edge
 --   <cell>:live                 sessions by expiry of their slot (ms)
 --   <cell>:created, :expiry     sessions by creation, and by when their record goes (ms)
 --   <cell>:live_of:<project>    a project's sessions by expiry of their slot (ms), to hold it to its quota
 --   <cell>:created_of:<project> the same by creation
---   <cell>:room:<name>          a room's edge, worker and agent, which its first member settles
+--   <cell>:room:<name>          a room's edge, worker and agent, which its first member settles; the worker is its edge's to
+--                               change, where it is lost
 --   <cell>:place_of:<name>      which region a room is in: the common cell knows, also of rooms of other cells
 --   <cell>:leader:<task>        who does what one node at a time does
 --   <cell>:members_of:<name>    its sessions by expiry (ms): with the last of them the room is over

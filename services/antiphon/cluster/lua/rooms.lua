@@ -25,7 +25,7 @@ local function tell_joined(cell, id, room)
 end
 
 local function tell_closed(cell, room, reason)
-  redis.call('DEL', cell .. ':told_of:' .. room)
+  redis.call('DEL', cell .. ':told_of:' .. room, cell .. ':checkpoint_of:' .. room)
   if redis.call('SREM', cell .. ':opened', room) == 1 then tell_room(cell, 'closed', room, { reason = reason }) end
 end
 
@@ -38,22 +38,28 @@ local function leave_room(cell, id, room, reason)
   if redis.call('ZCARD', cell .. ':members_of:' .. room) == 0 then tell_closed(cell, room, 'empty') end
 end
 
--- Edge, worker and agent of a room that has members, or nothing: it is over, or its edge or worker is.
+-- Edge, worker and agent of a room that has members, or nothing: it is over, or its edge is. Where its worker is lost, its
+-- edge names another one soon, or ends its members.
 local function room_of(cell, room, now)
   local key, members = cell .. ':room:' .. room, cell .. ':members_of:' .. room
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', members, '-inf', whole(now))) do leave_room(cell, id, room, 'lease') end
   local edge = redis.call('HGET', key, 'edge')
-  local worker = redis.call('HGET', key, 'worker') or ''
   local lives = edge and redis.call('ZCARD', members) > 0 and alive(cell, 'edge', edge, now)
-    and (worker == '' or alive(cell, 'worker', worker, now))
   if not lives then
     tell_closed(cell, room, 'lease')
     redis.call('DEL', key)
     redis.call('ZREM', cell .. ':rooms', room)
     return nil
   end
-  return { name = room, edge = edge, worker = worker, agent = redis.call('HGET', key, 'agent') or '',
+  return { name = room, edge = edge, worker = redis.call('HGET', key, 'worker') or '', agent = redis.call('HGET', key, 'agent') or '',
     region = redis.call('HGET', key, 'region') or '', sessions = redis.call('ZRANGE', members, 0, -1) }
+end
+
+-- A room's edge has given a member to another worker, and will give it the others: who joins goes there.
+local function serve_room(cell, room, edge, worker)
+  if not room or room == '' then return end
+  local key = cell .. ':room:' .. room
+  if redis.call('HGET', key, 'edge') == edge then redis.call('HSET', key, 'worker', worker) end
 end
 
 -- Rooms whose members all fell silent. Nothing runs at that moment: the next edge to renew, or to look, ends them.

@@ -34,7 +34,7 @@ local function is_served_by_other(key, worker)
 end
 
 -- take_over: session, epoch, edge, worker, number of the takeover in this epoch, slot_ms -> 1 done, 0 unknown, -1 stale.
--- The session's owner, an edge at an epoch, has given it to another worker.
+-- The session's owner, an edge at an epoch, has given it to another worker; a member's room has that one from now on.
 local function take_over(keys, args)
   local cell, id, epoch, worker, number = keys[1], args[1], tonumber(args[2]), args[4], tonumber(args[5])
   local key = cell .. ':session:' .. id
@@ -49,6 +49,7 @@ local function take_over(keys, args)
     tell_session(cell, 'moved', id, { from_worker = before, worker = worker, reason = 'worker_lost' })
   end
   take_slots(cell, id, nil, worker, now_ms() + tonumber(args[6]))
+  serve_room(cell, redis.call('HGET', key, 'room'), args[3], worker)
   return 1
 end
 

@@ -9,8 +9,15 @@ local function note_turns(keys, args)
   return redis.call('LLEN', key)
 end
 
--- note_checkpoint: session, epoch, keep_ms, text, edge that it has the session from ('': any), after so many takeovers
--- -> 1 done, -1 stale or over.
+-- Where a session's checkpoint is kept, or that of the agent of its room; nothing where it is in none.
+local function checkpoint_key(cell, id, of_room)
+  if of_room ~= '1' then return cell .. ':checkpoint:' .. id end
+  local room = redis.call('HGET', cell .. ':session:' .. id, 'room') or ''
+  return room ~= '' and cell .. ':checkpoint_of:' .. room or nil
+end
+
+-- note_checkpoint: session, epoch, keep_ms, text, edge that it has the session from ('': any), after so many takeovers, whether
+-- it is of the agent of the session's room (1) -> 1 done, -1 stale or over.
 local function note_checkpoint(keys, args)
   local cell, id = keys[1], args[1]
   local key = cell .. ':session:' .. id
@@ -22,13 +29,16 @@ local function note_checkpoint(keys, args)
     if newest > number then return -1 end
     if newest < number then redis.call('HSET', key, 'takeovers', whole(number)) end
   end
-  redis.call('SET', cell .. ':checkpoint:' .. id, args[4], 'PX', args[3])
+  local kept = checkpoint_key(cell, id, args[7])
+  if not kept then return -1 end
+  redis.call('SET', kept, args[4], 'PX', args[3])
   return 1
 end
 
--- checkpoint: session -> text, or nothing.
+-- checkpoint: session, whether it is that of its room's agent (1) -> text, or nothing.
 local function checkpoint(keys, args)
-  return redis.call('GET', keys[1] .. ':checkpoint:' .. args[1])
+  local kept = checkpoint_key(keys[1], args[1], args[2])
+  return kept and redis.call('GET', kept)
 end
 
 -- turns: session -> traces (JSON), the oldest first.

@@ -43,8 +43,8 @@ impl Plane {
             agent: request.agent.into(),
             metadata: request.metadata.into(),
             caller: request.caller.into(),
-            room: String::new(),
-            takeover: None, // its shard knows
+            room: String::new(), // its shard knows
+            takeover: None,      // and this
         };
         let mail = Mail::TakeOver {
             slot: live.slot,

@@ -104,6 +104,18 @@ impl Home {
         self.changed = true;
     }
 
+    /// A member has another worker, or none for a while.
+    pub(crate) fn serve(&mut self, number: u32, slot: Slot, link: u32) {
+        let Some(room) = self.rooms.get_mut(&number) else {
+            return;
+        };
+        if let Some(member) = room.members.iter_mut().find(|member| member.slot == slot) {
+            member.link = link;
+            room.changed = true;
+            self.changed = true;
+        }
+    }
+
     /// A member was so loud.
     pub(crate) fn hear(&mut self, number: u32, slot: Slot, loudness: Loudness, now: Time) {
         let Some(room) = self.rooms.get_mut(&number) else {

@@ -106,6 +106,12 @@ pub(crate) enum RoomMail {
         slot: Slot,
         change: MemberChange,
     },
+    /// Another worker has a member, or none has it any more.
+    Served {
+        room: u32,
+        slot: Slot,
+        link: u32,
+    },
     Look {
         room: u32,
         reply: SyncSender<Option<Arc<Stage>>>,

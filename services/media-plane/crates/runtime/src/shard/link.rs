@@ -104,10 +104,7 @@ impl Shard {
             if slot.shard() != self.index || !self.is_served_by(slot, link) {
                 continue;
             }
-            if let Some(seat) = self.seats[slot.index()]
-                .as_deref_mut()
-                .filter(|seat| seat.tenant.room.is_none())
-            {
+            if let Some(seat) = self.seats[slot.index()].as_deref_mut() {
                 seat.kept.done(*timestamp, &mut self.mouth.chunks);
             }
         }

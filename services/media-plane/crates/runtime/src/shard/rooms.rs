@@ -14,7 +14,8 @@ use rustc_hash::FxHashMap;
 use super::outgoing::Outgoing;
 use super::run::Shard;
 use crate::rooms::{
-    Home, Joining, Local, MemberChange, Meter, NO_LINK, Parcel, Place, RoomMail, Stage, members_notice, speakers_notice,
+    Home, Joining, LOST_LINK, Local, MemberChange, Meter, NO_LINK, Parcel, Place, RoomMail, Stage, members_notice,
+    speakers_notice,
 };
 use crate::slot::Slot;
 
@@ -68,6 +69,18 @@ impl Shard {
             membership,
         };
         self.rooms.outgoing.push(home, RoomMail::Join(Box::new(joining)));
+    }
+
+    /// A member has another worker, or lost its own: its room's home tells whoever serves members how the room stands.
+    pub(super) fn tell_home_who_serves(&mut self, slot: Slot) {
+        let Some(seat) = self.seat(slot) else { return };
+        if let Some(place) = seat.place {
+            let link = seat.tenant.link;
+            let room = place.room;
+            self.rooms
+                .outgoing
+                .push(place.home, RoomMail::Served { room, slot, link });
+        }
     }
 
     /// A session ended.
@@ -179,6 +192,7 @@ impl Shard {
             RoomMail::Join(joining) => self.rooms.home.join(*joining, now),
             RoomMail::Leave { room, slot } => self.rooms.home.leave(room, slot),
             RoomMail::Changed { room, slot, change } => self.rooms.home.change(room, slot, change),
+            RoomMail::Served { room, slot, link } => self.rooms.home.serve(room, slot, link),
             RoomMail::Change {
                 slot,
                 link,
@@ -304,7 +318,7 @@ impl Shard {
             self.rooms.outgoing.set_stage(shard, stage);
         }
         let told = |stage: &Stage| {
-            let told = |card: &crate::rooms::Card| (card.slot.0, card.muted, card.speaking);
+            let told = |card: &crate::rooms::Card| (card.slot.0, card.link, card.muted, card.speaking);
             let mut told: Vec<_> = stage.cards.iter().map(told).collect();
             told.sort_unstable();
             told
@@ -319,7 +333,7 @@ impl Shard {
         let mut links: Vec<u32> = stage.cards.iter().map(|card| card.link).collect();
         links.sort_unstable();
         links.dedup();
-        for link in links.into_iter().filter(|link| *link != NO_LINK) {
+        for link in links.into_iter().filter(|link| !matches!(*link, NO_LINK | LOST_LINK)) {
             let member = |card: &crate::rooms::Card| RoomMember {
                 id: card.id.to_string(),
                 muted: card.muted,

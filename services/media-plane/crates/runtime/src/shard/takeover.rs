@@ -29,13 +29,10 @@ impl Shard {
         }
     }
 
-    /// A session has lost its worker, or the one that was asked. Members of a room stay with their agent, and end with it.
+    /// A session has lost its worker, or the one that was asked. Members of a room go on hearing each other meanwhile.
     fn orphan(&mut self, slot: Slot, reason: &'static str, now: Time) {
         let hangs_up = self.farewells.iter().any(|(_, leaving)| *leaving == slot);
         let Some(seat) = self.seat(slot) else { return };
-        if seat.tenant.room.is_some() {
-            return self.dismiss(slot, "worker", now);
-        }
         let first = seat.service == Service::Served;
         let until = now + PATIENCE;
         seat.tenant.link = LOST_LINK;
@@ -47,6 +44,7 @@ impl Shard {
             self.drive(slot, now, |session, voice| session.lose_worker(now, voice));
         }
         self.surroundings.registry.carried_by(&id, slot, LOST_LINK);
+        self.tell_home_who_serves(slot);
         self.orphans.push_back((until, slot));
         if !leaves {
             self.mouth.counters.sessions_orphaned.add(1);
@@ -65,6 +63,11 @@ impl Shard {
             return;
         }
         seat.takeovers += 1;
+        opened.room = seat
+            .tenant
+            .room
+            .as_ref()
+            .map_or_else(String::new, |room| room.name.to_string());
         let (utterance, generation) = seat.session.reached();
         opened.takeover = Some(Takeover {
             number: seat.takeovers,
@@ -127,6 +130,7 @@ impl Shard {
             );
         }
         let frames = self.replay(slot, link);
+        self.tell_home_who_serves(slot);
         self.mouth.counters.sessions_taken_over.add(1);
         self.mouth.counters.kept_replayed.add(frames);
         self.announce(EdgeEvent::SessionTaken {

@@ -210,3 +210,62 @@ fn a_worker_that_does_not_answer_is_left_and_told_so() {
         "{events:?}"
     );
 }
+
+#[test]
+fn a_room_goes_on_while_its_worker_is_lost_and_is_told_to_the_one_that_has_it_next() {
+    let mut edge = Edge::start(2, Manner::default());
+    let standby = TestWorker::start(Manner::default());
+    edge.plane.connect_worker("standby", &standby.address.to_string());
+    edge.until(|| edge.plane.workers()["standby"].link.connected);
+    assert!(matches!(standby.heard(), Message::Hello(_)));
+    (edge.room, edge.room_worker) = (Some("kitchen"), "w");
+    let calling = edge.in_background(Plan {
+        calls: 2,
+        settle: Duration::from_millis(100),
+        window: Duration::from_secs(4),
+        ..Plan::default()
+    });
+    let mut known = Vec::new();
+    edge.until(|| {
+        if let Message::Room(state) = edge.heard() {
+            known = state.members.into_iter().map(|member| member.id).collect();
+        }
+        known.len() == 2
+    });
+    let forwarded = || edge.plane.counters()["room_forwarded"];
+    edge.until(|| forwarded() > 0);
+
+    let plane = edge.plane.clone();
+    edge.kill_worker();
+    let mut orphans = Vec::new();
+    edge.events_until(|event| {
+        if let EdgeEvent::SessionOrphaned { session, .. } = event {
+            orphans.push(session.clone());
+        }
+        orphans.len() == 2
+    });
+    let before = plane.counters()["room_forwarded"];
+    edge.until(|| plane.counters()["room_forwarded"] > before + 20);
+
+    for id in &orphans {
+        take_over(&edge, id, "standby");
+    }
+    let (mut told, mut accepted) = (Vec::new(), 0);
+    edge.until(|| {
+        match standby.heard() {
+            Message::Opened(opened) => {
+                assert_eq!((opened.room.as_str(), opened.takeover.is_some()), ("kitchen", true));
+                accept(&standby, opened.session);
+                accepted += 1;
+            }
+            Message::Room(state) => told = state.members.into_iter().map(|member| member.id).collect(),
+            _ => {}
+        }
+        told.len() == 2 && accepted == 2
+    });
+    told.sort();
+    known.sort();
+    assert_eq!(told, known);
+    let report = calling.join().expect("no panic");
+    assert_eq!((report.up, report.failed), (2, 0), "{:?}", report.failure);
+}

@@ -29,8 +29,10 @@ pub struct Edge {
     pub plane: Arc<Plane>,
     worker: Option<TestWorker>,
     manner: Manner,
-    /// The room that calls join, without an agent.
+    /// The room that calls join.
     pub room: Option<&'static str>,
+    /// Its agent's worker; empty for a room without one.
+    pub room_worker: &'static str,
     /// Number of the next call's session.
     next: Arc<AtomicU64>,
 }
@@ -63,6 +65,7 @@ impl Edge {
             worker: Some(worker),
             manner,
             room: None,
+            room_worker: "",
             next: Arc::default(),
         };
         edge.until(|| edge.plane.workers()["w"].link.connected);
@@ -120,6 +123,7 @@ impl Edge {
             next: self.next.clone(),
             change,
             room: self.room,
+            room_worker: self.room_worker,
         })
     }
 
@@ -284,6 +288,7 @@ struct Direct {
     /// What becomes of answers on their way.
     change: Box<dyn Fn(&str) -> String + Send + Sync>,
     room: Option<&'static str>,
+    room_worker: &'static str,
 }
 
 impl Signaling for Direct {
@@ -291,7 +296,7 @@ impl Signaling for Direct {
         let session = format!("session-{}", self.next.fetch_add(1, Ordering::Relaxed));
         let request = OpenRequest {
             room: self.room,
-            worker: if self.room.is_some() { "" } else { "w" },
+            worker: if self.room.is_some() { self.room_worker } else { "w" },
             ..request(&session, sdp)
         };
         match self.plane.open(&request) {
