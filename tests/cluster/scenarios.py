@@ -39,44 +39,53 @@ async def _once(condition: Callable[[], bool], what: str, seconds: float = 60.0)
     await until(lambda: asyncio.to_thread(condition), seconds=seconds, every=0.2, what=what)
 
 
-async def drain(fleet: Fleet, count: int, rng: random.Random) -> Account:
+async def drain(fleet: Fleet, count: int, rng: random.Random, *, room: str | None = None) -> Account:
     """An edge is drained over the API: its calls leave it before the deadline."""
-    async with pulses(fleet.url, count) as calls:
+    async with pulses(fleet.url, count, room=room) as calls:
         since = await _meanwhile(rng)
         edge = calls[0].caller.edge
         await asyncio.to_thread(fleet.post, f"/v1/edges/{edge}:drain", {"deadline_s": 60})
         await until(lambda: all(call.caller.edge != edge for call in calls), seconds=40, what="calls at another edge")
         account = await settle(calls, since)
+        _together(calls)
         await _once(lambda: fleet.edges()[edge]["sessions"] == 0, "an empty edge")
         await asyncio.to_thread(fleet.post, f"/v1/edges/{edge}:undrain", {})
         await _once(lambda: not fleet.edges()[edge]["draining"], "an edge that takes sessions")
         return account
 
 
-async def edge_killed(fleet: Fleet, count: int, rng: random.Random) -> Account:
+async def edge_killed(fleet: Fleet, count: int, rng: random.Random, *, room: str | None = None) -> Account:
     """An edge gets SIGKILL: its callers notice by themselves, and come back by another edge."""
-    async with pulses(fleet.url, count) as calls:
+    async with pulses(fleet.url, count, room=room) as calls:
         since = await _meanwhile(rng)
         edge = calls[0].caller.edge
         await asyncio.to_thread(fleet.parts[edge].kill)
         await until(lambda: all(call.caller.moves for call in calls), seconds=20, what="calls at another edge")
+        _together(calls)
         account = await settle(calls, since)
         await asyncio.to_thread(fleet.restart, edge)
         return account
 
 
-async def edge_stopped(fleet: Fleet, count: int, rng: random.Random) -> Account:
+async def edge_stopped(fleet: Fleet, count: int, rng: random.Random, *, room: str | None = None) -> Account:
     """An edge gets SIGSTOP for some seconds, and wakes as a zombie: it must not be heard again."""
-    async with pulses(fleet.url, count) as calls:
+    async with pulses(fleet.url, count, room=room) as calls:
         since = await _meanwhile(rng)
         edge = calls[0].caller.edge
         fleet.parts[edge].signal(signal.SIGSTOP)
         await until(lambda: all(call.caller.moves for call in calls), seconds=20, what="calls at another edge")
         await asyncio.sleep(6.5 * rng.random())  # sometimes its lease has run out by then
         fleet.parts[edge].signal(signal.SIGCONT)
+        _together(calls)
         account = await settle(calls, since, quiet_s=3.0)
         await _once(lambda: fleet.edges()[edge]["sessions"] == 0, "a zombie without sessions")
         return account
+
+
+def _together(calls: Sequence[Pulse]) -> None:
+    """Members of a room are at one edge, and have kept their worker."""
+    if calls[0].caller.voices:
+        assert len({(call.caller.edge, call.caller.worker) for call in calls}) == 1
 
 
 async def worker_killed(fleet: Fleet, count: int, rng: random.Random, *, room: str | None = None) -> Account:

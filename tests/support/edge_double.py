@@ -40,6 +40,8 @@ class EdgeDouble(edge_pb2_grpc.EdgeControlServiceServicer):
         self.refusal: Refusal | None = None
         self.unreachable_worker = ""
         self.delay_s = 0.0
+        self.stopped = False
+        """It answers nobody who asks for its rooms."""
         self.rooms: dict[str, list[edge_pb2.Member]] = {}
 
     async def OpenSession(self, request: edge_pb2.OpenSessionRequest, context: Any) -> edge_pb2.OpenSessionResponse:  # noqa: N802
@@ -77,6 +79,7 @@ class EdgeDouble(edge_pb2_grpc.EdgeControlServiceServicer):
         )
 
     async def GetRooms(self, request: edge_pb2.GetRoomsRequest, context: Any) -> edge_pb2.GetRoomsResponse:  # noqa: N802
+        await asyncio.sleep(60.0 if self.stopped else 0.0)
         await self._refuse(context)
         rooms = [edge_pb2.Room(name=name, members=self.rooms[name]) for name in request.rooms if name in self.rooms]
         return edge_pb2.GetRoomsResponse(rooms=rooms)

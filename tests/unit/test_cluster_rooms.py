@@ -1,7 +1,8 @@
-"""Where a room is once its worker is lost, and what is kept of it: against a real server."""
+"""Where a room is once its worker or its edge is lost or left, and what is kept of it: against a real server."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -101,3 +102,89 @@ async def test_a_session_in_no_room_has_no_rooms_checkpoint(server: EmbeddedValk
             await cluster.note_checkpoint("ses_1", alone.epoch, "1", edge="edge-a", room=True)
         assert await cluster.checkpoint("ses_1", room=True) is None
         await cluster.release("ses_1", alone.epoch, edge="edge-a")
+
+
+async def moved(cluster: Cluster, before: Claim, *edges: str, leaves: str = "", worker: str = "worker-a") -> Claim:
+    return await cluster.claim(
+        before.session,
+        agent="parrot",
+        edges=edges,
+        workers=[worker],
+        room=ROOM,
+        previous=before.epoch,
+        room_leaves=leaves,
+    )
+
+
+async def test_the_first_member_that_leaves_takes_the_room_along_and_the_others_follow(server: EmbeddedValkey) -> None:
+    async with Cluster(server.url) as cluster, kept(cluster, edge(), edge("edge-b"), edge("edge-c"), worker()):
+        first, second = [await joined(cluster, f"ses_{number}") for number in range(2)]
+        with pytest.raises(RoomSettledError):
+            await moved(cluster, first, "edge-b")
+        there = await moved(cluster, first, "edge-b", "edge-c", leaves="edge-a")
+        assert (there.edge.id, await place_of(cluster)) == ("edge-b", ("edge-b", "worker-a"))
+        with pytest.raises(RoomSettledError):
+            await moved(cluster, second, "edge-c", leaves="edge-a")
+        with pytest.raises(RoomSettledError):
+            await joined(cluster, "ses_late")
+        followed = await moved(cluster, second, "edge-b")
+        late = await joined(cluster, "ses_late", at="edge-b")
+        for one in (there, followed, late):
+            await cluster.release(one.session, one.epoch, edge="edge-b")
+
+
+async def test_of_members_that_leave_at_once_one_decides_where_all_go(server: EmbeddedValkey) -> None:
+    async with Cluster(server.url) as cluster, kept(cluster, edge(), edge("edge-b"), edge("edge-c"), worker()):
+        members = [await joined(cluster, f"ses_{number}") for number in range(8)]
+
+        async def leave(number: int, member: Claim) -> Claim:
+            targets = ("edge-b", "edge-c") if number % 2 else ("edge-c", "edge-b")
+            try:
+                return await moved(cluster, member, *targets, leaves="edge-a")
+            except RoomSettledError:
+                return await moved(cluster, member, (await place_of(cluster))[0])
+
+        there = await asyncio.gather(*(leave(number, member) for number, member in enumerate(members)))
+        assert {one.edge.id for one in there} == {(await place_of(cluster))[0]}
+        for one in there:
+            await cluster.release(one.session, one.epoch, edge=one.edge.id)
+
+
+async def test_a_room_goes_to_an_edge_that_has_places_for_all_of_it(server: EmbeddedValkey) -> None:
+    small = edge("edge-small", capacity=2)
+    async with Cluster(server.url) as cluster, kept(cluster, edge(), small, edge("edge-c"), worker()):
+        members = [await joined(cluster, f"ses_{number}") for number in range(3)]
+        there = await moved(cluster, members[0], "edge-small", "edge-c", leaves="edge-a")
+        assert there.edge.id == "edge-c"
+        assert "full" in there.refused["edge-small"]
+        for one in (there, *members[1:]):
+            await cluster.release(one.session, one.epoch)
+
+
+async def test_a_room_whose_first_member_came_to_nothing_elsewhere_is_where_it_was(server: EmbeddedValkey) -> None:
+    async with Cluster(server.url) as cluster, kept(cluster, edge(), edge("edge-b"), worker()):
+        first, second = [await joined(cluster, f"ses_{number}") for number in range(2)]
+        there = await moved(cluster, first, "edge-b", leaves="edge-a")
+        await cluster.revert("ses_0", there.epoch, edge="edge-b")
+        assert await place_of(cluster) == ("edge-a", "worker-a")
+
+        there = await moved(cluster, first, "edge-b", leaves="edge-a")
+        followed = await moved(cluster, second, "edge-b")
+        await cluster.revert("ses_0", there.epoch, edge="edge-b")
+        assert await place_of(cluster) == ("edge-b", "worker-a"), "another has followed"
+        await cluster.revert("ses_1", followed.epoch, edge="edge-b")
+        assert await place_of(cluster) == ("edge-a", "worker-a")
+        for one in (first, second):
+            await cluster.release(one.session, one.epoch, edge="edge-a")
+
+
+async def test_a_room_that_is_over_is_begun_anew_by_who_leaves_its_edge(server: EmbeddedValkey) -> None:
+    """Its edge is gone, and so the room is, as far as this memory knows."""
+    async with Cluster(server.url) as cluster, kept(cluster, edge("edge-b"), worker()):
+        async with kept(cluster, edge()):
+            members = [await joined(cluster, f"ses_{number}") for number in range(2)]
+        assert await cluster.room(ROOM) is None
+        there = [await moved(cluster, one, "edge-b") for one in members]
+        assert await place_of(cluster) == ("edge-b", "worker-a")
+        for one in there:
+            await cluster.release(one.session, one.epoch, edge="edge-b")

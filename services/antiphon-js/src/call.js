@@ -1,6 +1,5 @@
 // What a page has of a call: what it may ask, what it may do, and the events that it listens to. What happens is session.js's business.
 
-import { hearMessage } from "./room.js";
 import { Session } from "./session.js";
 
 /**
@@ -62,7 +61,7 @@ export class Call extends EventTarget {
 
   /** Hears only these sessions of the room, however loud others are; all of them when called without. */
   subscribe(sessions = null) {
-    this.#session.command(hearMessage(sessions));
+    this.#session.hear(sessions);
   }
 
   mute() {

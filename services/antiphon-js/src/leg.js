@@ -1,5 +1,6 @@
 // A leg: one connection to one edge. A call has one, and two while it moves; which of them carries the call is session.js's business.
 
+import { RoomState } from "./room.js";
 import { countReceived } from "./statistics.js";
 
 const CHANNEL = "antiphon";
@@ -12,8 +13,9 @@ const MAX_WAITING = 64;
 
 export class Leg {
   peer = new RTCPeerConnection({ bundlePolicy: "max-bundle", rtcpMuxPolicy: "require" });
-  /** Receive-only transceivers for a room's voices. */
+  /** Receive-only transceivers for a room's voices, and what this edge says of the room. */
   slots;
+  room;
   channel;
   /** The agent's stream, its receiver and the element that plays it, once its track came. */
   remote = null;
@@ -30,6 +32,7 @@ export class Leg {
   constructor(stream, slots) {
     this.peer.addTransceiver(stream.getAudioTracks()[0], { direction: "sendrecv", streams: [stream] });
     this.slots = Array.from({ length: slots }, () => this.peer.addTransceiver("audio", { direction: "recvonly" }));
+    this.room = new RoomState(this.slots);
     // Negotiated out of band: usable as soon as SCTP is up, one round trip earlier than DCEP.
     this.channel = this.peer.createDataChannel(CHANNEL, { negotiated: true, id: CHANNEL_ID });
     this.channel.binaryType = "arraybuffer";
@@ -117,6 +120,7 @@ export class Leg {
   /** Closes it, and lets its element go, when another leg is what is heard. */
   leave() {
     this.close();
+    for (const element of this.room.elements) element.srcObject = null;
     if (this.element) this.element.srcObject = null;
   }
 }

@@ -21,11 +21,11 @@ export class Moves {
     this.#session = session;
   }
 
-  /** Whether to come back is worth a try: a room stays at its edge, and who is thrown out again and again shall know. */
+  /** Whether to come back is worth a try: who is thrown out again and again shall know. */
   get mayReturn() {
     const lately = this.#returns.filter((at) => at > performance.now() - OFTEN_MS);
-    const { options, state } = this.#session;
-    return !options.room && ["connected", "reconnecting"].includes(state) && lately.length < MOST_RETURNS;
+    const { state } = this.#session;
+    return ["connected", "reconnecting"].includes(state) && lately.length < MOST_RETURNS;
   }
 
   /** Comes back where nothing is heard of the edge any more. */
@@ -81,7 +81,7 @@ export class Moves {
     } finally {
       this.#coming = null;
     }
-    session.adopt(leg);
+    session.adopt(leg, left);
     session.saidWhy = null;
     this.#returns.push(performance.now());
     session.emit("moved", { from: before.edge ?? null, edge: session.record.edge ?? null });

@@ -54,6 +54,20 @@ export class RoomState {
     return { room: name, you, members, speakers, voices };
   }
 
+  /** Nobody at this edge says more of the room than was known before. */
+  follow({ name, you, all: { members } }) {
+    if (this.#members.length) return;
+    Object.assign(this, { name, you });
+    this.#members = members;
+  }
+
+  /** These are heard by another leg from now on. */
+  hush(sessions) {
+    for (const { transceiver, element } of this.#slots) {
+      if (element && sessions.includes(this.#sessions.get(transceiver.mid))) element.muted = true;
+    }
+  }
+
   get elements() {
     return this.#slots.flatMap(({ element }) => element ?? []);
   }

@@ -13,7 +13,7 @@ import { Moves } from "./moving.js";
 import { PlayoutReports, readStop, REPORT_MS } from "./playout.js";
 import { forgetRoundTrips } from "./probing.js";
 import { reconnect } from "./reconnecting.js";
-import { muteMessage, RoomState } from "./room.js";
+import { hearMessage, muteMessage, RoomState } from "./room.js";
 import { Silence } from "./silence.js";
 import { readStatistics } from "./statistics.js";
 import { Steps } from "./steps.js";
@@ -42,6 +42,8 @@ export class Session {
   #reports = new PlayoutReports();
   #sums = null;
   #measured = {};
+  #left = null;
+  #hears = null;
   #settle;
 
   /** Begins at once. `emit(type, detail)` tells the page; `settle.resolve()` says that it is connected, `settle.reject(error)` that it will not be. */
@@ -121,24 +123,31 @@ export class Session {
     const leg = new Leg(stream, room ? slots : 0);
     const current = () => this.leg === leg;
     const on = (target, type, handler) => this.#lifetime.on(target, type, handler);
-    if (room) this.room = new RoomState(leg.slots);
-    on(leg.channel, "message", ({ data }) => current() && (typeof data === "string" ? this.#receive(data) : this.#receiveOfEdge(data)));
+    on(leg.channel, "message", ({ data }) => {
+      if (!current()) this.#overhear(leg, data);
+      else if (typeof data === "string") this.#receive(data);
+      else this.#receiveOfEdge(data);
+    });
     on(leg.channel, "close", () => current() && this.#closedByEdge());
-    on(leg.channel, "open", () => current() && this.microphone.muted && this.#tellMuted());
+    on(leg.channel, "open", () => this.#wishes.forEach((wish) => leg.send(wish)));
     on(leg.peer, "track", (event) => this.#tracked(leg, event));
     on(leg.peer, "iceconnectionstatechange", () => this.#iceChanged(leg));
     on(leg.peer, "connectionstatechange", () => this.#connectionChanged(leg));
     return leg;
   }
 
-  /** From now on this leg carries the call. */
-  adopt(leg) {
+  /** From now on this leg carries the call, and no longer the one that it leaves for a moment beside it. */
+  adopt(leg, left = null) {
+    this.#left = left;
+    if (left) leg.room.follow(left.room);
+    this.room = leg.room;
     this.#silence.restart();
     this.#reports.restart();
     this.#sums = null;
     this.leg = leg;
     leg.beginToListen();
     if (leg.remote) this.#hear(leg);
+    if (left && this.options.room) this.#toldOfRoom("speakers");
   }
 
   #iceChanged(leg) {
@@ -204,7 +213,7 @@ export class Session {
 
   #tracked(leg, event) {
     const stream = event.streams[0] ?? new MediaStream([event.track]);
-    const slot = this.room.slotOf(event.transceiver);
+    const slot = leg.room.slotOf(event.transceiver);
     if (slot) this.#playVoice(slot, stream);
     else this.#play(leg, stream, event.receiver);
   }
@@ -307,6 +316,19 @@ export class Session {
     if (!this.leg?.send(JSON.stringify(message))) throw notConnected();
   }
 
+  /** What an edge of the room is to know first: also that others have muted this member. */
+  get #wishes() {
+    if (!this.options.room) return [];
+    const muted = this.microphone.muted || this.room.members.some((member) => member.you && member.muted);
+    return [...(muted ? [muteMessage(true)] : []), ...(this.#hears ? [hearMessage(this.#hears)] : [])];
+  }
+
+  /** Hears only these sessions of the room, all where null, also at its next edge. */
+  hear(sessions) {
+    this.command(hearMessage(sessions));
+    this.#hears = sessions && [...sessions];
+  }
+
   /** To the edge, about the room. */
   command(message) {
     if (!this.options.room) throw new AntiphonError("no_room", "The call is in no room: pass `room` to connect.");
@@ -318,6 +340,18 @@ export class Session {
     if (timestamp !== null) this.#silence.until(timestamp);
   }
 
+  /** What an edge that the call comes to, or has left, says of the room. */
+  #overhear(leg, data) {
+    const { type, detail } = (typeof data === "string" && readMessage(data)) || {};
+    if (type === "members") leg.room.takeMembers(detail);
+    if (type === "speakers") leg.room.takeSpeakers(detail);
+  }
+
+  #toldOfRoom(type) {
+    this.#left?.room.hush(this.room.voices.map(({ session }) => session).filter(Boolean));
+    this.emit(type, this.room.all);
+  }
+
   #receive(text) {
     const { type, detail } = readMessage(text) ?? {};
     if (type === "move") return void this.moves.move();
@@ -325,7 +359,8 @@ export class Session {
     if (type === "members") this.room.takeMembers(detail);
     if (type === "speakers") this.room.takeSpeakers(detail);
     if (type === "utterance") this.#silence.obey(detail.state);
-    if (type) this.emit(type, type === "members" || type === "speakers" ? this.room.all : detail);
+    if (type === "members" || type === "speakers") this.#toldOfRoom(type);
+    else if (type) this.emit(type, detail);
   }
 
   #toldWhy(reason) {

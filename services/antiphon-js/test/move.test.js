@@ -126,12 +126,24 @@ test("a move that nobody takes leaves the call where it is", async () => {
   assert.deepEqual(old.channel.sent.at(-1), { app: { data: "still here" } });
 });
 
-test("a member of a room stays at the room's edge", async () => {
+test("a member of a room goes where the room goes, and is muted there as it was", async () => {
   const browser = install({ replies: { [MOVE]: moves() } });
-  await connected(browser, { room: "kitchen" });
-  browser.peer().channel.says({ sessionMove: { reason: "drain" } });
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  assert.equal(browser.server.of(MOVE).length, 0);
+  await connected(browser, { agent: undefined, room: "kitchen", slots: 1 });
+  const old = browser.peer();
+  const told = (members) => ({ roomMembers: { room: "kitchen", you: "ses_a", members } });
+  old.channel.says(told([{ session: "ses_a", muted: true }, { session: "ses_b" }]));
+  call.subscribe(["ses_b"]);
+  old.channel.says({ sessionMove: { reason: "drain" } });
+  const peer = await secondPeer(browser, old);
+  assert.equal(peer.receivers.length, 1, "a slot for each voice");
+  old.channel.says(told([{ session: "ses_a", muted: true }]));
+  assert.equal(call.members.length, 1, "until it is there, the old edge tells");
+  peer.connect();
+  await until(() => call.session.edge === "virginia-1", "the move");
+  assert.deepEqual(peer.channel.sent.slice(0, 2), [[16, 1], [17, 1, 1, 5, ...Buffer.from("ses_b")]], "what this edge does not know");
+  old.channel.says(told([]));
+  peer.channel.says(told([{ session: "ses_a", muted: true }, { session: "ses_b" }]));
+  assert.deepEqual(call.members.map(({ session }) => session), ["ses_a", "ses_b"]);
 });
 
 test("who hangs up while a move is under way leaves nothing behind", async () => {

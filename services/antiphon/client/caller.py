@@ -83,6 +83,8 @@ class Caller:
         self._setup_ms: dict[str, float] = {}
         self.speaking = Speaking()
         self.hearing = Hearing()
+        self._muted = False
+        self._hears: tuple[str, ...] = ()
         self._moving: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
         self.moves: list[tuple[float, float, str, str]] = []
@@ -151,10 +153,12 @@ class Caller:
 
     async def mute(self, muted: bool = True) -> None:  # noqa: FBT001, FBT002 - as one says it
         """Is heard by nobody in the room, or again."""
+        self._muted = muted
         await self._say(journal.mute_message(muted=muted))
 
     async def hear(self, *sessions: str) -> None:
         """Hears only these members of the room; all of them when none are named."""
+        self._hears = sessions
         await self._say(journal.hear_message(sessions))
 
     async def _say(self, message: str | bytes) -> None:
@@ -232,7 +236,14 @@ class Caller:
             told=self._on_message,
             heard=self._notify,
             step=step,
+            wishes=self._wishes,
         )
+
+    def _wishes(self) -> list[bytes]:
+        """What another edge of the room does not know of this member yet: also that others muted it."""
+        muted = self._muted or self.journal.members.get(self.session, False)
+        hears = [journal.hear_message(self._hears)] if self._hears else []
+        return [*([journal.mute_message(muted=True)] if muted else []), *hears]
 
     async def _offer(self) -> None:
         measuring = asyncio.create_task(measure(self._api)) if self._asked_region is None else None
@@ -293,11 +304,11 @@ class Caller:
     def _may_return(self) -> bool:
         """Whether to come back is worth a try: the call was connected, and is not thrown out again and again."""
         lately = [began for began, *_ in self.moves if began > self.now() - _OFTEN_S]
-        return self._connected.is_set() and self._room is None and len(lately) < _MOST_RETURNS
+        return self._connected.is_set() and len(lately) < _MOST_RETURNS
 
     def _move(self, lost: list[str]) -> None:
         """Comes to another edge, unless it is on its way there already. `lost` edges and workers are not asked for."""
-        if self._room is None and not self.ended and (self._moving is None or self._moving.done()):
+        if not self.ended and (self._moving is None or self._moving.done()):
             self._moving = asyncio.create_task(self._move_on(lost), name="move")
 
     async def _move_on(self, lost: list[str]) -> None:
@@ -365,6 +376,8 @@ class Caller:
         old, self._connection = self._connection, connection
         self.edge, self.region, self.worker = placed.edge, placed.region, placed.worker
         self.journal.end_reason = ""  # of the worker that was lost
+        for message in connection.room_told.values():
+            self.journal.take(message, self.now())
         if old is not None:
             leaving = asyncio.create_task(self._leave(old), name="leave the old edge")
             self._leaving.add(leaving)
@@ -396,6 +409,9 @@ class Caller:
         kind = message.WhichOneof("message")
         if connection is not self._connection and kind == "session_ended":
             return  # of an edge that was left
+        if connection is not self._connection and kind in {"room_members", "room_speakers"}:
+            connection.room_told[kind] = message  # of an edge that was left, or that the call is about to be at
+            return
         self.journal.take(message, self.now())
         self.edge = self.journal.edge or self.edge
         self.worker = self.journal.worker or self.worker

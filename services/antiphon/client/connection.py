@@ -43,9 +43,13 @@ class Connection:
         told: Callable[[Connection, str], Awaitable[None]],
         heard: Callable[[], Awaitable[None]],
         step: Callable[[str], None] = lambda _: None,
+        wishes: Callable[[], Sequence[bytes]] = tuple,
     ) -> None:
+        """`wishes()` are messages that the edge is to have first."""
         self.edge = ""
         self.peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.room_told: dict[str, Any] = {}
+        """The last that this edge said of the room, by kind, before the call was there."""
         self.connected = asyncio.Event()
         self.over = False
         """Whether it ended by itself: the edge closed it, or the path failed."""
@@ -54,6 +58,7 @@ class Connection:
         self._microphone = microphone
         self._changed = changed
         self._told = told
+        self._wishes = wishes
         self._step = step
         self._device = Device()
         self._blackhole = MediaBlackhole()
@@ -113,6 +118,8 @@ class Connection:
 
     async def _on_open(self) -> None:
         self._step("data_channel")
+        for wish in self._wishes():
+            self.channel.send(wish)
         self._tasks.append(asyncio.create_task(self._report_playout(), name="playout reports"))
         await self._changed(self)
 

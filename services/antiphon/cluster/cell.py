@@ -103,11 +103,13 @@ class Cell(CellMembers):
         placement: Mapping[str, Any] | None = None,
         networks: Sequence[str] = (),
         guest: Reserved | None = None,
+        room_leaves: str = "",
     ) -> Claim:
         """Takes a slot at the first edge and the first worker, in the order given, that are live and have room.
 
         Without an `agent` there is no worker, and the claim has NO_WORKER. A session of a `room` that others are in
-        goes where they are: RoomSettledError where `agent`, `edges` and `workers` say otherwise.
+        goes where they are: RoomSettledError where `agent`, `edges` and `workers` say otherwise. One that moves takes
+        its room along where the room is at the edge `room_leaves`: to an edge that has room for all of it.
         At once and once: a claim repeated with the same `request` is the same claim. `previous` is the epoch that the
         caller takes the session over from, 0 for a new session: it then moves, and may be at both edges for a while.
         `quota` is for a new one: the most sessions that `project` may have. With `guest` the session moves to an edge
@@ -140,6 +142,7 @@ class Cell(CellMembers):
                 self._move_ms,
                 max(self._newest_epoch, guest.newest_epoch if guest else 0),
                 guest.record if guest else "",
+                room_leaves,
                 *_flat(fields),
             )
         )

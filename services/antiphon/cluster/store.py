@@ -69,6 +69,7 @@ class Asked(TypedDict, total=False):
     metadata: Mapping[str, Any] | None
     placement: Mapping[str, Any] | None
     networks: Sequence[str]
+    room_leaves: str
 
 
 class Cluster:

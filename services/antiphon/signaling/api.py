@@ -160,7 +160,7 @@ def session_routes(
         summary="Bring a session to another edge: a new offer in, an answer out",
         description="For a session whose edge drains, or whose edge or worker is lost to its caller. The session goes "
         "on under its id, with its worker where that lives: the old connection is left once media flows over the new. "
-        "Members of a room stay at its edge.",
+        "Members of a room go to one and the same edge: the first of them takes the room along.",
         responses={
             200: {"model": SessionCreated, "headers": {"ETag": _SESSION_HEADERS["ETag"]}},
             **problems_of(

@@ -88,8 +88,8 @@ class Edges:
         found = await self._call(address, "GetSessions", request, _ASK_S)
         return found.sessions  # type: ignore[no-any-return]
 
-    async def rooms(self, address: str, names: Iterable[str]) -> list[edge_pb2.Room]:
-        found = await self._call(address, "GetRooms", edge_pb2.GetRoomsRequest(rooms=names), _ASK_S)
+    async def rooms(self, address: str, names: Iterable[str], *, within_s: float = _ASK_S) -> list[edge_pb2.Room]:
+        found = await self._call(address, "GetRooms", edge_pb2.GetRoomsRequest(rooms=names), within_s)
         return list(found.rooms)
 
     async def change_member(self, address: str, request: edge_pb2.ChangeMemberRequest) -> None:

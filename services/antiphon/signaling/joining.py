@@ -1,4 +1,7 @@
-"""Joining a room: its first member settles edge, worker and agent, and those who come later go where it is."""
+"""Joining a room: its first member settles edge, worker and agent, and those who come later go where it is.
+
+Where its edge drains or is lost, the first member that leaves it takes the room along, and the others follow.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from antiphon.ids import room_name
 from antiphon.placement import Ranking
 
 if TYPE_CHECKING:
-    from antiphon.cluster import RoomRecord
+    from antiphon.cluster import Membership, RoomRecord
+    from antiphon.signaling.moving import Moving
 
 
 def agent_of(room: RoomRecord, asked: str) -> str:
@@ -26,6 +30,19 @@ def agent_of(room: RoomRecord, asked: str) -> str:
 def only(ranking: Ranking, member: str) -> Ranking:
     """What a ranking says of one candidate: where the room is."""
     return Ranking(tuple(choice for choice in ranking.choices if choice.id == member))
+
+
+def leads(room: RoomRecord, moving: Moving | None, membership: Membership) -> bool:
+    """Whether a member that moves takes its room along: it is where the room is, and that edge drains or is lost."""
+    if moving is None or moving.record.edge != room.edge:
+        return False
+    edge = membership.edge(room.edge)
+    return room.edge in moving.lost or (edge is not None and edge.draining)
+
+
+def but(ranking: Ranking, member: str) -> Ranking:
+    """A ranking without one candidate: where the room was."""
+    return Ranking(tuple(choice for choice in ranking.choices if choice.id != member))
 
 
 def full_room(room: RoomRecord, reason: Exception) -> Exception:

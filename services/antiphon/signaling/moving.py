@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from antiphon.errors import BadRequestError, RoomConflictError, UnknownSessionError
+from antiphon.errors import BadRequestError, UnknownSessionError
+from antiphon.ids import room_name
 from antiphon.signaling.granting import granted
 from antiphon.signaling.metrics import MOVES
 from antiphon.signaling.survey import Wish
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from antiphon.access import Identity
-    from antiphon.cluster import SessionRecord
+    from antiphon.cluster import RoomRecord, SessionRecord
     from antiphon.placement import Origin
     from antiphon.signaling.models import MoveSession
     from antiphon.signaling.placing import Placed, Placer
@@ -31,8 +32,13 @@ class Moving:
     to: str = ""
     """The one edge that it was asked to come to; empty for any."""
 
-    def workers(self, ranked: Sequence[str]) -> list[str]:
-        """Its own worker first, which knows what was said, though the ranking may lack it: it is full, or drains."""
+    def workers(self, ranked: Sequence[str], room: RoomRecord | None = None) -> list[str]:
+        """Its own worker first, which knows what was said, though the ranking may lack it: it is full, or drains.
+
+        In a room that of the room, and no other.
+        """
+        if room is not None:
+            return [room.worker] if room.worker and room.worker not in self.lost else []
         own = [self.record.worker] if self.record.worker else []
         return [name for name in [*own, *(name for name in ranked if name not in own)] if name not in self.lost]
 
@@ -53,12 +59,11 @@ class Mover:
         record = await self._sessions.record(session, who)
         if record.state == "ended":
             raise UnknownSessionError(f"session {session} is over")
-        if record.room:
-            raise RoomConflictError(
-                f"session {session} is in room {record.room}, whose members stay at its edge: end it, and join again"
-            )
+        lost = frozenset(asked.lost)
+        if record.room and record.edge in lost and await self._sessions.answers(record.edge, record.room):
+            lost -= {record.edge}  # the room is there, and the way to it may be another
         agent = record.agent or asked.agent or ""
-        if not agent:
+        if not agent and not record.room:
             raise BadRequestError(f"the record of session {session} was lost: say its agent, and its metadata")
         wish = Wish(
             offer=asked.sdp,
@@ -74,7 +79,8 @@ class Mover:
             trace=trace,
             measured=record.placement.get("evidence", {}).get("measured", {}),
             movable=True,
-            moving=Moving(record, frozenset(asked.lost), "" if asked.lost else record.move_to),
+            room=room_name(record.room),
+            moving=Moving(record, lost, "" if asked.lost else record.move_to),
         )
         placed = await self._placer.place(granted(wish, who.grants))
         MOVES.labels("lost" if asked.lost else "rebalanced" if record.move_to else "left").inc()

@@ -169,7 +169,7 @@ class Placer:
                 placement=placement,
                 room=wish.room,
             )
-        if room is not None:
+        if room is not None and not survey.room_leaves:
             raise full_room(room, search.nothing_left()) from None
         raise search.nothing_left()
 
@@ -201,7 +201,7 @@ class Placer:
                 agent=wish.agent,
                 edges=group,
                 region=region,
-                workers=moving.workers(workers) if moving else workers,
+                workers=moving.workers(workers, search.survey.room) if moving else workers,
                 caller=wish.caller,
                 room=wish.scoped_room,
                 project=wish.project,
@@ -210,6 +210,7 @@ class Placer:
                 recording=wish.recording,
                 metadata=wish.metadata,
                 networks=search.survey.networks,
+                room_leaves=search.survey.room_leaves,
             )
         except NoEdgeError as error:
             search.without_room(group, error)

@@ -68,8 +68,9 @@ class Rooms:
 
     async def change(self, name: str, who: Identity, session: str, change: MemberChange) -> Member:
         """Raises UnknownRoomError, UnknownSessionError, UnavailableError."""
-        record = await self._member(name, who, session)
-        request = edge_pb2.ChangeMemberRequest(session=session, epoch=(await self._sessions.record(session, who)).epoch)
+        await self._member(name, who, session)
+        record = await self._sessions.record(session, who)  # its edge is another than the room's while that moves
+        request = edge_pb2.ChangeMemberRequest(session=session, epoch=record.epoch)
         if change.muted is not None:
             request.muted = change.muted
         if change.hears == "all":

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _log = telemetry.get_logger("signaling")
 _LIVING = frozenset({"claimed", "live"})
 _EDGES_AT_ONCE = 16
+_LOST_S = 0.5
+"""An edge that does not answer within this is not one that a room could stay at."""
 
 
 class Sessions:
@@ -62,6 +64,17 @@ class Sessions:
         except (UnavailableError, UnknownSessionError, StaleEpochError) as error:
             _log.warning("session's project not noted", session=record.id, error=str(error))
         return replace(record, project=told.project, owner=told.owner)
+
+    async def answers(self, edge: str, room: str) -> bool:
+        """Whether an edge is there, by asking it: its lease says so only some seconds late. Raises UnavailableError."""
+        found = await self._cluster.edge(edge)
+        if found is None:
+            return False
+        try:
+            await self._edges.rooms(found.control, [room], within_s=_LOST_S)
+        except EdgeRefusedError as error:
+            return not error.unreachable
+        return True
 
     async def view(self, session: str, who: Identity) -> tuple[SessionRecord, edge_pb2.GetSessionResponse | None]:
         """The record, and the edge's word where the session lives and its edge answers."""

@@ -23,7 +23,7 @@ from antiphon.placement import (
     rank_edges,
     rank_workers,
 )
-from antiphon.signaling.joining import agent_of, only
+from antiphon.signaling.joining import agent_of, but, leads, only
 from antiphon.signaling.without_redis import WithoutRedis
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ class Survey:
     random: Random
     remembered: frozenset[str] = frozenset()
     """Regions whose Redis is away, and whose edges are those that were last known."""
+    room_leaves: str = ""
+    """The edge that the room leaves with the session; empty where it stays, or there is none."""
 
     @property
     def hopeless(self) -> bool:
@@ -193,6 +195,8 @@ class Surveyor:
 
         Raises UnavailableError, RoomConflictError.
         """
+        if wish.room and wish.moving:
+            within_s = 0.0  # whether it takes its room along hangs on who drains
         remembered = None if wish.room or wish.moving else self._without.membership()
         if remembered is None or self._cluster.several:
             try:
@@ -240,10 +244,23 @@ class Surveyor:
             links=self._distances.links(wish.agent, membership, wish.project) if wish.agent else {},
         )
         edges = rank_edges(self._policies, evidence, membership.edges, self._random)
-        if room is not None:
+        leaves = ""
+        if room is not None and leads(room, wish.moving, membership):
+            leaves = room.edge
+            edges = but(self._near(edges, leaves, membership), leaves)
+        elif room is not None:
             edges = only(edges, room.edge)
         regions = frozenset(edge.region for edge in remembered.edges) if remembered is not None else frozenset()
-        return Survey(wish, membership, evidence, networks, edges, room, self._random, regions)
+        return Survey(wish, membership, evidence, networks, edges, room, self._random, regions, leaves)
+
+    def _near(self, ranking: Ranking, edge: str, membership: Membership) -> Ranking:
+        """Of several Redises one has the room: it goes to edges that this one knows."""
+        known = membership.edge(edge)
+        if not self._cluster.several or known is None:
+            return ranking
+        cell_of = self._cluster.cell_of_region
+        here = cell_of(known.region)
+        return Ranking(tuple(choice for choice in ranking.choices if cell_of(choice.region) is here))
 
     async def _learned(self, networks: Sequence[str]) -> Mapping[str, RoundTrip]:
         """Better evidence than a guess, but no call waits for it or fails without it."""

@@ -3,8 +3,9 @@
 local REQUEST_MS = 60000
 
 -- The first of the candidates that is live and has room; why each one before it was passed over. A session that has a
--- place at one of them needs no other, and may stay at its worker (`stays`) though that drains.
-local function first_with_room(cell, kind, candidates, agent, now, refused, session, stays)
+-- place at one of them needs no other, and may stay at its worker (`stays`) though that drains. `places` is how many it takes
+-- there, if more than one: those of all its room.
+local function first_with_room(cell, kind, candidates, agent, now, refused, session, stays, places)
   for _, id in ipairs(candidates) do
     local record = redis.call('HGET', cell .. ':members:' .. kind, id)
     local slots = cell .. ':slots:' .. kind .. ':' .. id
@@ -17,7 +18,7 @@ local function first_with_room(cell, kind, candidates, agent, now, refused, sess
       why = 'gone'
     elseif id ~= stays and (member.draining or redis.call('HEXISTS', cell .. ':drains:' .. kind, id) == 1) then
       why = 'draining'
-    elseif taken >= member.capacity then
+    elseif taken + (places or 1) > member.capacity then
       why = 'full: ' .. kind .. '.capacity is ' .. whole(member.capacity)
     elseif kind == 'worker' then
       why = 'lacks the agent'
@@ -45,17 +46,20 @@ local function over_quota(cell, project, quota, now)
   return redis.call('ZCARD', live) >= tonumber(quota)
 end
 
--- Whether a room is where the claim would have it, or was settled otherwise by another first member meanwhile.
-local function room_agrees(settled, edges, workers, agent)
+-- Whether a room is where the claim would have it, or was settled otherwise by another first member meanwhile. A claim that
+-- takes the room along (`leaves`: the edge that it leaves) goes anywhere else, if the room is still there.
+local function room_agrees(settled, edges, workers, agent, leaves)
   if not settled then return true end
-  return #edges == 1 and edges[1] == settled.edge and settled.agent == agent
+  local edge_agrees = settled.edge == leaves
+  if leaves == '' then edge_agrees = #edges == 1 and edges[1] == settled.edge end
+  return edge_agrees and settled.agent == agent
     and (settled.worker == '' or #workers == 0 or (#workers == 1 and workers[1] == settled.worker))
 end
 
 -- claim: request, session, previous epoch (0: a new session), agent ('': none, and no worker), slot_ms, keep_ms,
 -- edges (JSON), workers (JSON), for how long (ms) a session that moves may be at both edges, the newest epoch that the
 -- asking node knows of, an edge of another cell that has a slot for the session already (JSON, '': one of these edges),
--- then fields of the record by turns
+-- the edge that its room leaves with it ('': it goes where the room is), then fields of the record by turns
 -- -> JSON: outcome (claimed, no_edge, no_worker, taken, ended, room_settled, over_quota), epoch, edge, worker, refused.
 local function claim(keys, args)
   local cell, request, id = keys[1], keys[1] .. ':request:' .. args[1], args[2]
@@ -70,19 +74,21 @@ local function claim(keys, args)
   if known ~= 0 and redis.call('HGET', key, 'state') == 'ended' then return cjson.encode({ outcome = 'ended' }) end
   local left_edge = known ~= 0 and redis.call('HGET', key, 'edge') or ''
   local left_worker = known ~= 0 and redis.call('HGET', key, 'worker') or ''
-  if known == 0 and over_quota(cell, field(args, 12, 'project'), field(args, 12, 'quota'), now) then
+  if known == 0 and over_quota(cell, field(args, 13, 'project'), field(args, 13, 'quota'), now) then
     return cjson.encode({ outcome = 'over_quota' })
   end
-  local edges, workers, room = cjson.decode(args[7]), cjson.decode(args[8]), field(args, 12, 'room')
+  local edges, workers, room = cjson.decode(args[7]), cjson.decode(args[8]), field(args, 13, 'room')
   local settled = room ~= '' and room_of(cell, room, now)
-  if settled and not room_agrees(settled, edges, workers, agent) then
+  local leaves = settled and args[12] or ''
+  if settled and not room_agrees(settled, edges, workers, agent, leaves) then
     return cjson.encode({ outcome = 'room_settled', refused = refused })
   end
   local edge, edge_record, outside = nil, args[11], args[11] ~= ''
   if outside then
     edge = cjson.decode(edge_record).id
   else
-    edge, edge_record = first_with_room(cell, 'edge', edges, agent, now, refused, id, '')
+    local places = leaves ~= '' and math.max(1, #settled.sessions) or 1
+    edge, edge_record = first_with_room(cell, 'edge', edges, agent, now, refused, id, '', places)
   end
   local worker, worker_record = '', nil
   if agent ~= '' then
@@ -105,11 +111,11 @@ local function claim(keys, args)
   redis.call('HSET', key, 'id', id, 'epoch', whole(epoch), 'state', 'claimed', 'edge', edge, 'worker', worker,
     'agent', agent, 'region', cjson.decode(edge_record).region)
   redis.call('HSETNX', key, 'created_ms', whole(now))
-  for i = 12, #args, 2 do redis.call('HSET', key, args[i], args[i + 1]) end
+  for i = 13, #args, 2 do redis.call('HSET', key, args[i], args[i + 1]) end
   redis.call('ZADD', cell .. ':created', 'NX', whole(now), id)
   note_created(cell, id, now)
   take_slots(cell, id, not outside and edge or nil, worker, now + slot)
-  if room ~= '' and not settled then
+  if room ~= '' and (not settled or leaves ~= '') then
     redis.call('HSET', cell .. ':room:' .. room, 'edge', edge, 'worker', worker, 'agent', agent, 'region',
       cjson.decode(edge_record).region)
   end

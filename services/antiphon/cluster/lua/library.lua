@@ -24,7 +24,7 @@
 --   <cell>:live_of:<project>    a project's sessions by expiry of their slot (ms), to hold it to its quota
 --   <cell>:created_of:<project> the same by creation
 --   <cell>:room:<name>          a room's edge, worker and agent, which its first member settles; the worker is its edge's to
---                               change, where it is lost
+--                               change, where it is lost; a member that leaves the edge may take the room along
 --   <cell>:place_of:<name>      which region a room is in: the common cell knows, also of rooms of other cells
 --   <cell>:leader:<task>        who does what one node at a time does
 --   <cell>:members_of:<name>    its sessions by expiry (ms): with the last of them the room is over

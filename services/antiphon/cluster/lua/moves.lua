@@ -14,6 +14,7 @@ local function revert(keys, args)
   if served ~= worker then redis.call('ZREM', cell .. ':slots:worker:' .. served, id) end
   redis.call('HSET', key, 'edge', edge, 'worker', worker, 'epoch', before, 'state', 'live', 'reverted', whole(epoch))
   redis.call('HDEL', key, 'leaving_edge', 'leaving_worker', 'leaving_epoch', 'leaving_until', 'leaving_ms')
+  bring_room_back(cell, id, redis.call('HGET', key, 'room'), came, edge)
   tell_session(cell, 'moved', id, { from_edge = came, reason = 'reverted' })
   return 1
 end

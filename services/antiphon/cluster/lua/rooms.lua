@@ -62,6 +62,19 @@ local function serve_room(cell, room, edge, worker)
   if redis.call('HGET', key, 'edge') == edge then redis.call('HSET', key, 'worker', worker) end
 end
 
+-- A member's move came to nothing: a room that went along is where the member is, unless another has followed.
+local function bring_room_back(cell, id, room, came, edge)
+  if not room or room == '' or came == edge then return end
+  local key = cell .. ':room:' .. room
+  if redis.call('HGET', key, 'edge') ~= came then return end
+  for _, other in ipairs(redis.call('ZRANGE', cell .. ':members_of:' .. room, 0, -1)) do
+    if other ~= id and redis.call('HGET', cell .. ':session:' .. other, 'edge') == came then return end
+  end
+  redis.call('HSET', key, 'edge', edge)
+  local record = redis.call('HGET', cell .. ':members:edge', edge)
+  if record then redis.call('HSET', key, 'region', cjson.decode(record).region) end
+end
+
 -- Rooms whose members all fell silent. Nothing runs at that moment: the next edge to renew, or to look, ends them.
 local function end_lapsed_rooms(cell, now)
   for _, room in ipairs(redis.call('ZRANGEBYSCORE', cell .. ':rooms', '-inf', whole(now), 'LIMIT', 0, 64)) do
