@@ -58,7 +58,7 @@ class Pulse:
         self.others: list[float] = []
         """When a frame of another member came."""
         for voice in self.caller.voices:
-            voice.packet = _told(voice.packet, self.others)  # type: ignore[method-assign, assignment]
+            voice.packet = noted(voice.packet, self.others)  # type: ignore[method-assign, assignment]
         pass_on = self.caller.hearing.packet
 
         def packet(ssrc: int, timestamp: int, payload: bytes) -> int:
@@ -102,7 +102,9 @@ class Pulse:
         return 1000 * longest, missing, len(numbers) - len(once)
 
 
-def _told(pass_on: Callable[[int, int, bytes], int], at: list[float]) -> Callable[[int, int, bytes], int]:
+def noted(pass_on: Callable[[int, int, bytes], int], at: list[float]) -> Callable[[int, int, bytes], int]:
+    """Takes a packet, and notes when it came."""
+
     def packet(ssrc: int, timestamp: int, payload: bytes) -> int:
         at.append(time.monotonic())
         return pass_on(ssrc, timestamp, payload)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
+from antiphon.client import Caller
 from tests.cluster import scenarios
+from tests.cluster.calls import noted
 from tests.cluster.fleet import Fleet
 from tests.cluster.test_chaos import SLACK_MS, seeded
+from tests.support.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,3 +51,41 @@ async def test_members_of_a_lost_edge_meet_at_another_and_their_agents_run_goes_
     assert account.longest <= 4000
     assert max(account.voices) <= 4000 + SLACK_MS
     assert account.up_doubled == 0
+
+
+async def test_a_room_leaves_an_edge_that_drains_as_one_and_its_agents_run_goes_on(fleet: Fleet) -> None:
+    with seeded() as rng:
+        account = await scenarios.drain(fleet, 2, rng, room="kitchen")
+    assert (account.lost, account.moved) == (0, 2)
+    assert account.runs == {1}
+    assert account.longest <= 250 + SLACK_MS
+    assert (account.missing, account.doubled) == (0, 0), "of the agent's frames"
+    assert account.up_missing + account.up_doubled <= 2 * account.calls, "of the callers' frames, at the cut"
+    assert max(account.voices) <= 1000 + SLACK_MS, "members hear each other while they come one after the other"
+
+
+async def test_a_room_without_an_agent_is_asked_by_its_edge_to_leave(fleet: Fleet) -> None:
+    async with AsyncExitStack() as stack:
+        calls = [Caller(fleet.url, room="attic", slots=1, region="frankfurt") for _ in range(2)]
+        heard: list[list[float]] = [[], []]
+        for call, at in zip(calls, heard, strict=True):
+            call.voices[0].packet = noted(call.voices[0].packet, at)  # type: ignore[method-assign, assignment]
+            await stack.enter_async_context(call)
+        await until(lambda: all(heard), what="both voices")
+        await calls[0].mute()
+        await asyncio.to_thread(fleet.post, "/v1/edges/edge-frankfurt:drain", {"deadline_s": 60})
+        await until(lambda: {call.edge for call in calls} == {"edge-virginia"}, seconds=40, what="both elsewhere")
+        room = await asyncio.to_thread(fleet.get, "/v1/rooms/attic")
+        assert (room["edge"], room["worker"]) == ("edge-virginia", None)
+
+        def both_there() -> bool:
+            members = fleet.get("/v1/rooms/attic")["members"]
+            return {one["session"]: one["muted"] for one in members} == {
+                calls[0].session: True,
+                calls[1].session: False,
+            }
+
+        await until(lambda: asyncio.to_thread(both_there), every=0.2, what="both in the room, one of them muted still")
+        since = time.monotonic()
+        await until(lambda: heard[0][-1] > since, what="the other's voice")
+        assert not any(call.ended for call in calls)

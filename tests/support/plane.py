@@ -45,6 +45,7 @@ class FakePlane:
         self.closed = False
         self.in_rooms: list[dict[str, Any]] = []
         self.changes: list[dict[str, Any]] = []
+        self.asked_to_move: list[str] = []
         self.taken_over: list[dict[str, Any]] = []
         self.refuse_takeover: dict[str, Exception] = {}
         """By worker."""
@@ -94,6 +95,12 @@ class FakePlane:
             raise PermissionError("a newer owner has it")
         self.happen("session_closed", session, reason=reason, setup_us={"dtls": 120_000}, quality=QUALITY)
         return True
+
+    def ask_to_move(self, session: str, *, epoch: int) -> bool:
+        if session in self.live and epoch < self.live[session]:
+            raise PermissionError("a newer owner has it")
+        self.asked_to_move.append(session)
+        return session in self.live
 
     def take_over(self, session: str, *, epoch: int, worker: str, **others: Any) -> bool:
         if worker in self.refuse_takeover:

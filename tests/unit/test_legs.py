@@ -21,7 +21,7 @@ from antiphon.wire.media.v1 import link_pb2 as pb
 from antiphon.worker import Session
 from antiphon.worker.call import Call, Hearing
 from antiphon.worker.host import Host
-from antiphon.worker.leaving import Leaving
+from antiphon.worker.leaving import Leaving, edges_of_rooms
 from antiphon.worker.link import LinkServer
 from antiphon.worker.transport import LAST, CallInfo, PlayoutState
 from tests.support import members
@@ -425,10 +425,9 @@ def test_callers_of_an_edge_that_drains_are_asked_to_leave_a_few_at_a_time_and_a
             for n, way in enumerate(ways)
         ]
         elsewhere = Call(info("edge-b", 1), Way(), Hearing(HintedVoice()), lambda _: None)
-        member = Call(replace(info("edge-a", 1), room="kitchen"), Way(), Hearing(HintedVoice()), lambda _: None)
-        for call in (*calls, elsewhere, member):
+        for call in (*calls, elsewhere):
             call.connected()
-        leaving = Leaving(lambda: [*calls, elsewhere, member])
+        leaving = Leaving(lambda: [*calls, elsewhere])
         leaving.heard(Membership((members.edge("edge-a", draining=True),)))
         assert leaving.step(0.0) == 0, "there is nowhere to go"
         leaving.heard(Membership((members.edge("edge-a", draining=True), members.edge("edge-b"))))
@@ -439,6 +438,52 @@ def test_callers_of_an_edge_that_drains_are_asked_to_leave_a_few_at_a_time_and_a
         assert leaving.step(30.0) == 0
 
     run(story())
+
+
+def member(room: str, number: int, edge: str = "edge-a", epoch: int = 1) -> tuple[Call, Way]:
+    way = Way()
+    told = replace(info(edge, epoch), id=f"ses_{room}_{number}", room=room)
+    call = Call(told, way, Hearing(HintedVoice()), lambda _: None, grace_s=10.0)
+    call.connected()
+    return call, way
+
+
+def test_members_of_a_room_whose_edge_drains_are_asked_all_at_once() -> None:
+    async def story() -> None:
+        hall, kitchen = ([member(room, n) for n in range(count)] for room, count in (("hall", 15), ("kitchen", 30)))
+        leaving = Leaving(lambda: [call for call, _ in (*hall, *kitchen)])
+        leaving.heard(Membership((members.edge("edge-a", draining=True), members.edge("edge-b"))))
+        assert [leaving.step(0.25 * n) for n in range(3)] == [45, 0, 0], "no room is divided"
+        assert all(way.sent[-1] == {"sessionMove": {"reason": "drain"}} for _, way in (*hall, *kitchen))
+
+    run(story())
+
+
+def test_who_is_left_behind_by_its_room_is_asked_to_follow_while_it_is_somewhere() -> None:
+    async def story() -> None:
+        ahead, behind, lost, coming = (member("kitchen", n, "edge-a", 1 + n) for n in range(4))
+        elsewhere, _ = member("hall", 1, "edge-a", 9)
+        leaving = Leaving(lambda: [call for call, _ in (ahead, behind, lost, coming)] + [elsewhere])
+        leaving.heard(Membership((members.edge("edge-a"), members.edge("edge-b"))))
+        assert leaving.step(0.0) == 0
+        ahead[0].legs.begin(replace(info("edge-b", 7), id=ahead[0].info.id, room="kitchen"), Way()).connected()
+        lost[0].legs.here.close("edge")
+        coming[0].legs.begin(replace(info("edge-b", 8), id=coming[0].info.id, room="kitchen"), Way())
+        assert [leaving.step(at) for at in (1.0, 2.0, 12.0)] == [1, 0, 1]
+        assert behind[1].sent[-1] == {"sessionMove": {"reason": "room"}}
+        leaving.rebalance([behind[0].info.id])
+        assert behind[1].sent[-1] == {"sessionMove": {"reason": "room"}}, "and for no other reason"
+
+    run(story())
+
+
+@given(st.lists(st.tuples(st.sampled_from(["", "hall", "kitchen"]), st.integers(1, 99), st.sampled_from("abc"))))
+def test_a_room_is_where_its_newest_member_came_to(found: list[tuple[str, int, str]]) -> None:
+    told = edges_of_rooms(found)
+    assert set(told) == {room for room, _, _ in found if room}
+    for room, edge in told.items():
+        newest = max(epoch for name, epoch, _ in found if name == room)
+        assert (room, newest, edge) in found
 
 
 # over real links

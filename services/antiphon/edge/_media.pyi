@@ -87,6 +87,12 @@ class MediaPlane:
         reason: api, moved, drain, worker or error.
         """
 
+    def ask_to_move(self, session: str, *, epoch: int) -> bool:
+        """Asks the caller of a session that no worker serves to come to another edge; False when the session is gone.
+
+        Raises PermissionError (the epoch is old), BlockingIOError (too much waits).
+        """
+
     def take_over(self, session: str, *, epoch: int, agent: str, worker: str, metadata: str, caller: str) -> bool:
         """Asks another worker to take over a session that has lost its own; False when the session is gone.
 

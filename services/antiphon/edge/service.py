@@ -16,6 +16,7 @@ from antiphon.cluster import Cluster, Draining, EdgeRecord, serve_until_drained
 from antiphon.edge._media import MediaPlane
 from antiphon.edge.control import EdgeControl
 from antiphon.edge.events import EventPump
+from antiphon.edge.leaving import Leaving
 from antiphon.edge.links import LinkKeeper
 from antiphon.edge.metrics import EdgeMetrics
 from antiphon.edge.probes import Probes
@@ -127,6 +128,7 @@ class Edge:
         self.metrics = EdgeMetrics()
         self.metrics.watch(plane, self.book, self.releases, config.edge.capacity)
         self.takeovers = Takeovers(plane, self.book, self.metrics, lambda: cluster.known, config.edge.id)
+        self.leaving = Leaving(plane, self.book, lambda: self.drains, lambda: cluster.known, config.edge.id)
         self.deletion_cost = DeletionCost(config.kubernetes, lambda: len(self.book))
         self.draining = Draining(self._send_away)
         self._stopping = False
@@ -189,6 +191,7 @@ class Edge:
             tasks.create_task(self._follow_membership(), name="membership")
             tasks.create_task(self.releases.run(), name="releases")
             tasks.create_task(self.takeovers.run(self._cluster), name="takeovers")
+            tasks.create_task(self.leaving.run(), name="leaving")
             for certificates in (self._certificates, self._link_certificates):
                 if certificates is not None:
                     tasks.create_task(certificates.run(), name="certificates")

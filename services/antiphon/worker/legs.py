@@ -210,6 +210,11 @@ class Legs:
         return self._lost and self.coming is None
 
     @property
+    def stands(self) -> bool:
+        """Whether its caller is at an edge, and about to be at no other."""
+        return not self._lost and self.coming is None
+
+    @property
     def is_cut(self) -> bool:
         return self._cut is not None
 

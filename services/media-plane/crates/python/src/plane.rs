@@ -165,6 +165,14 @@ impl MediaPlane {
             .map_err(from_session)
     }
 
+    /// Asks the caller of a session that no worker serves to come to another edge; False when the session is gone. Raises
+    /// PermissionError, BlockingIOError.
+    #[pyo3(signature = (session, *, epoch))]
+    fn ask_to_move(&self, py: Python<'_>, session: &str, epoch: u64) -> PyResult<bool> {
+        py.detach(|| self.plane.ask_to_move(session, epoch))
+            .map_err(from_session)
+    }
+
     /// Asks another worker to take over a session that has lost its own; False when the session is gone. Raises KeyError,
     /// ConnectionError, PermissionError, BlockingIOError.
     #[pyo3(signature = (session, *, epoch, agent, worker, metadata, caller))]

@@ -30,6 +30,10 @@ const HANDED: usize = 1024;
 /// Something for a shard to do.
 pub(crate) enum Mail {
     Open(Box<Tenant>, Box<Session>),
+    /// The caller is asked to come to another edge.
+    AskToMove {
+        slot: Slot,
+    },
     Close {
         slot: Slot,
         reason: &'static str,

@@ -254,6 +254,20 @@ impl Plane {
         Ok(true)
     }
 
+    /// Asks the caller of a session that no worker serves to come to another edge, over Antiphon's data channel. Returns false when
+    /// the session is gone.
+    ///
+    /// # Errors
+    /// [`SessionError::StaleEpoch`]; [`SessionError::Full`], then it is to be asked again.
+    pub fn ask_to_move(&self, session: &str, epoch: u64) -> Result<bool, SessionError> {
+        let Some(live) = self.find(session, epoch)? else {
+            return Ok(false);
+        };
+        self.post(live.slot, Mail::AskToMove { slot: live.slot })
+            .map_err(|()| SessionError::Full)?;
+        Ok(true)
+    }
+
     fn close_slot(&self, slot: Slot, reason: &'static str) {
         let mail = Mail::Close { slot, reason };
         self.mailboxes[slot.shard()].post_patiently(mail);

@@ -129,6 +129,17 @@ impl Shard {
         }
     }
 
+    /// Asks a caller to come to another edge, where no worker is there to ask it. One without Antiphon's data channel stays.
+    pub(super) fn ask_to_move(&mut self, slot: Slot, now: Time) {
+        let asked = br#"{"sessionMove":{"reason":"drain"}}"#;
+        let send = |session: &mut antiphon_engine::Session, voice: &mut super::voice::Voice<'_>| {
+            session.send_data(now, CHANNEL, false, asked, voice)
+        };
+        if self.drive(slot, now, send) != Some(true) {
+            self.mouth.counters.drop_data_to_caller.add(1);
+        }
+    }
+
     /// Ends a session that neither its caller nor its agent ended, and tells the caller why; a caller without
     /// Antiphon's data channel sees the transport close.
     pub(super) fn dismiss(&mut self, slot: Slot, reason: &'static str, now: Time) {

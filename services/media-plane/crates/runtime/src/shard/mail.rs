@@ -47,6 +47,7 @@ impl Shard {
     fn carry_out(&mut self, mail: Mail, now: Time) {
         match mail {
             Mail::Open(tenant, session) => self.open(*tenant, session, now),
+            Mail::AskToMove { slot } => self.ask_to_move(slot, now),
             Mail::Close { slot, reason } => self.dismiss(slot, reason, now),
             Mail::HangUp {
                 slot,
