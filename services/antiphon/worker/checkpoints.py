@@ -63,7 +63,7 @@ class Checkpoints:
             return None
         try:
             async with asyncio.timeout(_ASK_S):
-                text = await self._cluster.checkpoint(session)
+                text = await self._cluster.session(session).checkpoint()
         except (UnavailableError, TimeoutError) as error:
             metrics.CHECKPOINTS.labels("unread").inc()
             _log.warning("checkpoint not read; the agent begins anew", session=session, error=str(error))
@@ -80,7 +80,7 @@ class Checkpoints:
                 session = next(iter(self._waiting))
                 epoch, text, edge, takeovers = self._waiting.pop(session)
                 try:
-                    await cluster.note_checkpoint(session, epoch, text, edge=edge, takeovers=takeovers)
+                    await cluster.session(session).note_checkpoint(epoch, text, edge=edge, takeovers=takeovers)
                 except StaleEpochError:  # another worker has the session
                     metrics.CHECKPOINTS.labels("stale").inc()
                 except UnavailableError:
