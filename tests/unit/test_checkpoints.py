@@ -59,15 +59,15 @@ async def test_the_last_of_many_is_what_the_next_worker_reads(server: EmbeddedVa
 async def test_a_worker_that_lost_the_session_writes_nothing_more(server: EmbeddedValkey) -> None:
     async with Cluster(server.url) as cluster, kept(cluster, edge(), worker()):
         first = await claimed(cluster)
-        await cluster.note_checkpoint("ses_x", first, "1")
+        await cluster.session("ses_x").note_checkpoint(first, "1")
         second = await claimed(cluster, first)
         with pytest.raises(StaleEpochError):
-            await cluster.note_checkpoint("ses_x", first, "2")
-        assert await cluster.checkpoint("ses_x") == "1"
-        await cluster.release("ses_x", second, {"reason": "bye"})
-        assert await cluster.checkpoint("ses_x") is None
+            await cluster.session("ses_x").note_checkpoint(first, "2")
+        assert await cluster.session("ses_x").checkpoint() == "1"
+        await cluster.session("ses_x").release(second, {"reason": "bye"})
+        assert await cluster.session("ses_x").checkpoint() is None
         with pytest.raises(StaleEpochError):
-            await cluster.note_checkpoint("ses_x", second, "3")
+            await cluster.session("ses_x").note_checkpoint(second, "3")
 
 
 async def test_without_the_memory_an_agent_begins_anew_and_a_checkpoint_waits() -> None:

@@ -60,7 +60,7 @@ async def a_call(valkey: EmbeddedValkey) -> AsyncIterator[tuple[str, str]]:
         reply = await http.post("/v1/sessions", json=offer)
         assert reply.status_code == 201, reply.text
         session = str(reply.json()["id"])
-        await cluster.note_turns(session, [TRACE])
+        await cluster.session(session).note_turns([TRACE])
         yield url, session
 
 

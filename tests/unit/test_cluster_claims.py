@@ -38,7 +38,7 @@ async def test_of_fifty_racers_for_a_session_one_becomes_its_owner(cluster: Clus
     winners = [result for result in results if isinstance(result, Claim)]
     assert len(winners) == 1
     assert sum(isinstance(result, StaleEpochError) for result in results) == 49
-    record = await cluster.session("ses_x")
+    record = await cluster.session("ses_x").record()
     assert record is not None
     assert (record.epoch, record.edge) == (winners[0].epoch, winners[0].edge.id)
 
@@ -91,10 +91,10 @@ async def test_a_claim_repeated_by_its_request_is_one_claim(cluster: Cluster) ->
 async def test_a_release_frees_the_place_and_keeps_the_record(cluster: Cluster) -> None:
     async with kept(cluster, edge(capacity=1), worker(capacity=1)):
         first = await claim(cluster, "ses_1", caller="192.0.2.7", metadata={"name": "Ada"})
-        await cluster.release("ses_1", first.epoch, {"reason": "bye"})
-        await cluster.release("ses_1", first.epoch, {"reason": "bye"})
+        await cluster.session("ses_1").release(first.epoch, {"reason": "bye"})
+        await cluster.session("ses_1").release(first.epoch, {"reason": "bye"})
         await claim(cluster, "ses_2")
-    record = await cluster.session("ses_1")
+    record = await cluster.session("ses_1").record()
     assert record is not None
     assert (record.state, record.outcome, record.metadata) == ("ended", {"reason": "bye"}, {"name": "Ada"})
     assert record.ended_ms is not None
@@ -105,10 +105,10 @@ async def test_a_release_frees_the_place_and_keeps_the_record(cluster: Cluster) 
 async def test_an_ended_record_goes_after_its_time(cluster: Cluster) -> None:
     async with kept(cluster, edge(), worker()):
         got = await claim(cluster)
-        await cluster.release("ses_x", got.epoch, ttl_s=0.05)
+        await cluster.session("ses_x").release(got.epoch, ttl_s=0.05)
 
         async def gone() -> bool:
-            return await cluster.session("ses_x") is None
+            return await cluster.session("ses_x").record() is None
 
         await until(gone)
         assert (await cluster.sessions()).records == ()
@@ -122,19 +122,19 @@ async def test_a_session_moves_only_from_the_epoch_that_its_mover_saw(cluster: C
         with pytest.raises(StaleEpochError):
             await claim(cluster, edges=["edge-b"], previous=first.epoch)
         with pytest.raises(StaleEpochError):
-            await cluster.release("ses_x", first.epoch)
+            await cluster.session("ses_x").release(first.epoch)
         with pytest.raises(StaleEpochError):
-            await cluster.update("ses_x", first.epoch, ufrag="old")
+            await cluster.session("ses_x").update(first.epoch, ufrag="old")
         assert {one.id: one.sessions for one in await cluster.edges()} == {"edge-a": 0, "edge-b": 1}
 
 
 async def test_a_record_can_be_amended_by_its_owner(cluster: Cluster) -> None:
     with pytest.raises(UnknownSessionError):
-        await cluster.update("ses_x", 1, ufrag="u")
+        await cluster.session("ses_x").update(1, ufrag="u")
     async with kept(cluster, edge(), worker()):
         got = await claim(cluster)
-        await cluster.update("ses_x", got.epoch, ufrag="u", placement={"edge": "near"})
-    record = await cluster.session("ses_x")
+        await cluster.session("ses_x").update(got.epoch, ufrag="u", placement={"edge": "near"})
+    record = await cluster.session("ses_x").record()
     assert record is not None
     assert (record.ufrag, record.placement) == ("u", {"edge": "near"})
 
@@ -165,7 +165,7 @@ async def test_an_edges_word_restores_its_sessions_after_a_loss_of_all_data(
             await redis.flushall()
 
         async def restored() -> bool:
-            record = await cluster.session("ses_x")
+            record = await cluster.session("ses_x").record()
             return record is not None and record.state == "live" and record.restored
 
         await until(restored)
@@ -182,7 +182,7 @@ async def test_a_slot_that_no_edge_holds_expires(server: EmbeddedValkey) -> None
             return (await cluster.edges())[0].sessions == 0
 
         await until(free)
-        record = await cluster.session("ses_1")
+        record = await cluster.session("ses_1").record()
         assert record is not None
         assert record.state == "lost"
         await claim(cluster, "ses_2")
@@ -193,7 +193,7 @@ async def test_an_edge_that_starts_anew_has_lost_the_sessions_of_its_earlier_lif
         async with kept(cluster, edge(capacity=1)):
             await claim(cluster, "ses_1")
         async with kept(cluster, edge(capacity=1)):
-            record = await cluster.session("ses_1")
+            record = await cluster.session("ses_1").record()
             assert record is not None
             assert (record.state, record.outcome) == ("lost", {"reason": "edge_restarted"})
             await claim(cluster, "ses_2")
@@ -203,7 +203,7 @@ async def test_an_edge_hears_which_of_its_sessions_have_another_owner(cluster: C
     told: list[str] = []
     async with kept(cluster, edge("edge-b"), worker()):
         old = {"ses_1": 5, "ses_2": 5}
-        await cluster.release("ses_2", 5, {"reason": "api"})
+        await cluster.session("ses_2").release(5, {"reason": "api"})
         keeping = asyncio.create_task(cluster.keep(lambda: edge("edge-a"), lambda: old, stale=told.extend))
         await until(lambda: _held(cluster))
         async with Cluster(server.url, move_s=0.01) as mover:
@@ -214,16 +214,16 @@ async def test_an_edge_hears_which_of_its_sessions_have_another_owner(cluster: C
 
 
 async def _held(cluster: Cluster) -> bool:
-    record = await cluster.session("ses_1")
+    record = await cluster.session("ses_1").record()
     return record is not None and record.edge == "edge-a"
 
 
 async def test_a_session_that_ended_during_its_set_up_stays_ended(cluster: Cluster) -> None:
     async with kept(cluster, edge(), worker()):
         found = await claim(cluster)
-        await cluster.release("ses_x", found.epoch, {"reason": "worker"})
-        await cluster.update("ses_x", found.epoch, state="live", ufrag="abcd")
-        record = await cluster.session("ses_x")
+        await cluster.session("ses_x").release(found.epoch, {"reason": "worker"})
+        await cluster.session("ses_x").update(found.epoch, state="live", ufrag="abcd")
+        record = await cluster.session("ses_x").record()
     assert record is not None
     assert (record.state, record.ufrag, record.outcome) == ("ended", "abcd", {"reason": "worker"})
 
@@ -238,17 +238,17 @@ async def test_a_session_that_moves_may_be_at_both_edges_for_a_while(cluster: Cl
         held["ses_x"] = first.epoch
         second = await claim(cluster, edges=["edge-b"], previous=first.epoch)
         held["ses_y"] = 0  # a renewal after the move is known by this one
-        await cluster.release("ses_y", 1)
+        await cluster.session("ses_y").release(1)
         cluster.hurry()
         await until(lambda: "ses_y" in told)
         assert "ses_x" not in told
         assert {one.id: one.sessions for one in await cluster.edges()} == {"edge-a": 2, "edge-b": 1}
         held.clear()
         with pytest.raises(StaleEpochError):
-            await cluster.release("ses_x", first.epoch, {"reason": "bye"})
+            await cluster.session("ses_x").release(first.epoch, {"reason": "bye"})
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
-    record = await cluster.session("ses_x")
+    record = await cluster.session("ses_x").record()
     assert record is not None
     assert (record.epoch, record.edge, record.outcome) == (second.epoch, "edge-b", {})
 
@@ -261,14 +261,14 @@ async def test_a_move_that_came_to_nothing_leaves_the_session_where_it_was(clust
     async with kept(cluster, edge("edge-a"), edge("edge-b"), worker()):
         first = await claim(cluster)
         second = await claim(cluster, edges=["edge-b"], previous=first.epoch)
-        assert await cluster.revert("ses_x", second.epoch)
-        record = await cluster.session("ses_x")
+        assert await cluster.session("ses_x").revert(second.epoch)
+        record = await cluster.session("ses_x").record()
         assert record is not None
         assert (record.epoch, record.edge, record.state) == (first.epoch, "edge-a", "live")
         with pytest.raises(StaleEpochError):
-            await cluster.release("ses_x", second.epoch, {"reason": "timeout"})
+            await cluster.session("ses_x").release(second.epoch, {"reason": "timeout"})
         with pytest.raises(StaleEpochError):
-            await cluster.revert("ses_x", second.epoch)
+            await cluster.session("ses_x").revert(second.epoch)
         third = await claim(cluster, edges=["edge-b"], previous=first.epoch)
         assert third.epoch > second.epoch
 
@@ -276,7 +276,7 @@ async def test_a_move_that_came_to_nothing_leaves_the_session_where_it_was(clust
 async def test_a_session_without_an_earlier_place_cannot_go_back(cluster: Cluster) -> None:
     async with kept(cluster, edge(), worker()):
         first = await claim(cluster)
-        assert not await cluster.revert("ses_x", first.epoch)
+        assert not await cluster.session("ses_x").revert(first.epoch)
 
 
 async def test_a_session_that_moves_keeps_its_worker_though_that_is_full_and_drains(cluster: Cluster) -> None:
@@ -292,14 +292,14 @@ async def test_a_session_that_moves_keeps_its_worker_though_that_is_full_and_dra
 async def test_a_session_whose_worker_was_lost_may_come_back(cluster: Cluster) -> None:
     async with kept(cluster, edge("edge-a"), worker(), worker("worker-b")):
         first = await claim(cluster)
-        await cluster.release("ses_x", first.epoch, {"reason": "worker"}, lost=True)
-        record = await cluster.session("ses_x")
+        await cluster.session("ses_x").release(first.epoch, {"reason": "worker"}, lost=True)
+        record = await cluster.session("ses_x").record()
         assert record is not None
         assert (record.state, record.outcome) == ("lost", {"reason": "worker"})
         assert {one.sessions for one in await cluster.edges()} == {0}
         second = await claim(cluster, workers=["worker-b"], previous=first.epoch)
         assert (second.edge.id, second.worker.id) == ("edge-a", "worker-b")
-        record = await cluster.session("ses_x")
+        record = await cluster.session("ses_x").record()
         assert record is not None
         assert (record.state, record.outcome) == ("claimed", {})
 
@@ -307,6 +307,6 @@ async def test_a_session_whose_worker_was_lost_may_come_back(cluster: Cluster) -
 async def test_a_session_that_has_ended_does_not_move(cluster: Cluster) -> None:
     async with kept(cluster, edge("edge-a"), edge("edge-b"), worker()):
         first = await claim(cluster)
-        await cluster.release("ses_x", first.epoch, {"reason": "bye"})
+        await cluster.session("ses_x").release(first.epoch, {"reason": "bye"})
         with pytest.raises(UnknownSessionError):
             await claim(cluster, edges=["edge-b"], previous=first.epoch)

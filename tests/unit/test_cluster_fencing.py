@@ -45,18 +45,18 @@ async def test_of_two_owners_at_one_epoch_the_edge_decides(server: EmbeddedValke
         assert await hold(cluster, "edge-a", owner.epoch)
         assert not await hold(cluster, "edge-b", owner.epoch)
         others = (
-            cluster.update(SESSION, owner.epoch, at="edge-b", state="live"),
-            cluster.release(SESSION, owner.epoch, edge="edge-b"),
-            cluster.revert(SESSION, owner.epoch, edge="edge-b"),
-            cluster.note_checkpoint(SESSION, owner.epoch, "1", edge="edge-b"),
+            cluster.session(SESSION).update(owner.epoch, at="edge-b", state="live"),
+            cluster.session(SESSION).release(owner.epoch, edge="edge-b"),
+            cluster.session(SESSION).revert(owner.epoch, edge="edge-b"),
+            cluster.session(SESSION).note_checkpoint(owner.epoch, "1", edge="edge-b"),
         )
         for told in others:
             with pytest.raises(StaleEpochError):
                 await told
-        record = await cluster.session(SESSION)
+        record = await cluster.session(SESSION).record()
         assert record is not None
         assert (record.edge, record.state) == ("edge-a", "live")
-        await cluster.release(SESSION, owner.epoch, edge="edge-a")
+        await cluster.session(SESSION).release(owner.epoch, edge="edge-a")
 
 
 async def test_no_epoch_is_given_again_that_an_edge_has_told_of(server: EmbeddedValkey) -> None:
@@ -95,13 +95,13 @@ class World:
 
     async def move(self, rng: random.Random) -> None:
         node = rng.choice(self.nodes)
-        record = await node.session(SESSION)
+        record = await node.session(SESSION).record()
         at = rng.choice(EDGES)
         await node.members()  # as each placement begins
         with suppress(StaleEpochError, UnknownSessionError):
             found = await claim(node, at, record.epoch if record else 0)
             if (found.epoch, at) in self.given:  # an edge takes no epoch that it has or had
-                await node.revert(SESSION, found.epoch, edge=at)
+                await node.session(SESSION).revert(found.epoch, edge=at)
                 return
             self.held[at] = found.epoch
             self.given.append((found.epoch, at))
@@ -114,12 +114,12 @@ class World:
     async def tell(self, rng: random.Random) -> None:
         """An edge that had the session once, and lost it, says something of it."""
         epoch, at = rng.choice(self.given or [(1, EDGES[0])])
-        before = await self.nodes[0].session(SESSION)
+        before = await self.nodes[0].session(SESSION).record()
         if before is None or (epoch, at) == (before.epoch, before.edge) or epoch > before.epoch:
             return
         with pytest.raises(StaleEpochError):
-            await self.nodes[0].release(SESSION, epoch, {"reason": "bye"}, edge=at)
-        after = await self.nodes[0].session(SESSION)
+            await self.nodes[0].session(SESSION).release(epoch, {"reason": "bye"}, edge=at)
+        after = await self.nodes[0].session(SESSION).record()
         assert after is not None
         assert replace(after, state=before.state) == before  # claimed or lost: that is read from the clock, which moves
         assert after.state != "ended"
@@ -157,7 +157,7 @@ async def test_whatever_failovers_lose_a_session_has_one_owner_once_its_edges_ha
             await world.renew(rng)
             await world.renew(rng)
             assert len(world.held) <= 1, (seed, world.held, world.given)
-            record = await one.session(SESSION)
+            record = await one.session(SESSION).record()
             for at, epoch in world.held.items():
                 assert record is not None
                 assert (record.edge, record.epoch) == (at, epoch), seed
@@ -182,7 +182,7 @@ async def test_a_clock_that_is_set_back_gives_no_session_that_moves_two_edges_fo
 
         await until(left, seconds=10, what="an edge that lets go")
         assert await hold(cluster, "edge-b", second.epoch)
-        assert await cluster.order_move(SESSION, second.epoch, "edge-c"), "it may be asked to move again"
+        assert await cluster.session(SESSION).order_move(second.epoch, "edge-c"), "it may be asked to move again"
 
 
 async def test_a_server_whose_clock_is_set_back_gives_newer_epochs_still(shifted: Valkey, clock: ClockShift) -> None:
@@ -201,17 +201,17 @@ async def test_a_server_whose_clock_is_set_back_gives_newer_epochs_still(shifted
 async def test_a_worker_that_lost_its_session_to_another_is_refused(server: EmbeddedValkey) -> None:
     async with Cluster(server.url) as cluster, kept(cluster, edge(), worker(), worker("worker-b")):
         owner = await claim(cluster, "edge-a")
-        await cluster.note_checkpoint(SESSION, owner.epoch, "1", edge="edge-a")
+        await cluster.session(SESSION).note_checkpoint(owner.epoch, "1", edge="edge-a")
 
-        await cluster.take_over(SESSION, owner.epoch, edge="edge-a", worker="worker-b", number=1)
+        await cluster.session(SESSION).take_over(owner.epoch, edge="edge-a", worker="worker-b", number=1)
 
-        record = await cluster.session(SESSION)
+        record = await cluster.session(SESSION).record()
         assert record is not None
         assert (record.worker, record.epoch) == ("worker-b", owner.epoch)
         with pytest.raises(StaleEpochError):
-            await cluster.note_checkpoint(SESSION, owner.epoch, "2", edge="edge-a")
-        assert await cluster.checkpoint(SESSION) == "1"
-        await cluster.note_checkpoint(SESSION, owner.epoch, "3", edge="edge-a", takeovers=1)
+            await cluster.session(SESSION).note_checkpoint(owner.epoch, "2", edge="edge-a")
+        assert await cluster.session(SESSION).checkpoint() == "1"
+        await cluster.session(SESSION).note_checkpoint(owner.epoch, "3", edge="edge-a", takeovers=1)
         times = round(SLOT_S * 1000), round(RECORD_S * 1000)
         for name, stale in (("worker-a", [SESSION]), ("worker-b", [])):
             assert (
@@ -219,10 +219,10 @@ async def test_a_worker_that_lost_its_session_to_another_is_refused(server: Embe
             )
         assert {one.id: one.sessions for one in await cluster.workers()} == {"worker-a": 0, "worker-b": 1}
         with pytest.raises(StaleEpochError):
-            await cluster.take_over(SESSION, owner.epoch, edge="edge-b", worker="worker-a", number=2)
-        await cluster.release(SESSION, owner.epoch, edge="edge-a")
+            await cluster.session(SESSION).take_over(owner.epoch, edge="edge-b", worker="worker-a", number=2)
+        await cluster.session(SESSION).release(owner.epoch, edge="edge-a")
         with pytest.raises(StaleEpochError):
-            await cluster.take_over(SESSION, owner.epoch, edge="edge-a", worker="worker-a", number=2)
+            await cluster.session(SESSION).take_over(owner.epoch, edge="edge-a", worker="worker-a", number=2)
 
 
 async def test_a_checkpoint_of_the_new_worker_fences_the_old_one_before_the_edge_has_told(
@@ -230,20 +230,21 @@ async def test_a_checkpoint_of_the_new_worker_fences_the_old_one_before_the_edge
 ) -> None:
     async with Cluster(server.url) as cluster, kept(cluster, edge(), worker()):
         owner = await claim(cluster, "edge-a")
-        await cluster.note_checkpoint(SESSION, owner.epoch, "new", edge="edge-a", takeovers=1)
+        await cluster.session(SESSION).note_checkpoint(owner.epoch, "new", edge="edge-a", takeovers=1)
         with pytest.raises(StaleEpochError):
-            await cluster.note_checkpoint(SESSION, owner.epoch, "old", edge="edge-a")
-        assert await cluster.checkpoint(SESSION) == "new"
-        await cluster.release(SESSION, owner.epoch, edge="edge-a")
+            await cluster.session(SESSION).note_checkpoint(owner.epoch, "old", edge="edge-a")
+        assert await cluster.session(SESSION).checkpoint() == "new"
+        await cluster.session(SESSION).release(owner.epoch, edge="edge-a")
 
 
 async def test_a_claim_that_is_written_late_does_not_bring_the_lost_worker_back(server: EmbeddedValkey) -> None:
     async with Cluster(server.url) as cluster, kept(cluster, edge(), worker(), worker("worker-b")):
         epoch = cluster.next_epoch()
         assert await hold(cluster, "edge-a", epoch)  # the edge tells first of a session placed while Redis was away
-        await cluster.take_over(SESSION, epoch, edge="edge-a", worker="worker-b", number=1)
-        await cluster.adopt(Claim(SESSION, epoch, edge(), worker()), 1, {"agent": "parrot"})
-        record = await cluster.session(SESSION)
+        await cluster.session(SESSION).take_over(epoch, edge="edge-a", worker="worker-b", number=1)
+        late = Claim(SESSION, epoch, edge(), worker())
+        await cluster.session(SESSION).adopt(late, 1, {"agent": "parrot"})
+        record = await cluster.session(SESSION).record()
         assert record is not None
         assert (record.worker, record.agent) == ("worker-b", "parrot")
-        await cluster.release(SESSION, epoch, edge="edge-a")
+        await cluster.session(SESSION).release(epoch, edge="edge-a")

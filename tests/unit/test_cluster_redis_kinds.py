@@ -94,7 +94,7 @@ async def test_a_redis_cluster_keeps_it_all_in_one_slot_and_every_primary_has_th
             async with kept(cluster, edge(), worker()):
                 first = await place(cluster, "ses_x")
                 assert await place(other, "ses_x", first) > first
-                record = await other.session("ses_x")
+                record = await other.session("ses_x").record()
                 assert record is not None
                 assert record.edge == "edge-a"
                 assert [one.type for one in (await other.events.after("0-0", project="", members=True)).events]
@@ -166,7 +166,7 @@ async def test_regions_may_have_a_redis_of_each_kind(valkey: EmbeddedValkey, tmp
     async with a_redis_of_each_kind(valkey, tmp_path) as (guarded, cluster):
         placed = {region: await place_in(cluster, region) for region in KINDS}
         for region, claim in placed.items():
-            record = await cluster.session(claim.session)
+            record = await cluster.session(claim.session).record()
             assert record is not None
             assert (record.region, record.edge) == (region, f"edge-{region}")
         listed = (await cluster.sessions(live=True)).records
@@ -212,8 +212,8 @@ async def test_regions_redises_behind_tls_are_shown_the_files_of_the_settings(
         async with Cluster.of(config) as cluster, kept(cluster, edge("edge-tokyo", region="tokyo"), worker()):
             await until(lambda: worker_everywhere(cluster), what="the worker in each cell")
             claim = await place_in(cluster, "tokyo")
-            assert await cluster.cell_of_region("tokyo").session(claim.session) is not None
-            assert await cluster.common.session(claim.session) is None
+            assert await cluster.cell_of_region("tokyo").session(claim.session).record() is not None
+            assert await cluster.common.session(claim.session).record() is None
 
 
 @pytest.mark.parametrize(

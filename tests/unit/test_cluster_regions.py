@@ -74,12 +74,12 @@ async def test_a_claim_and_all_that_follows_touch_the_one_redis_that_the_session
     async with there.cluster("frankfurt") as cluster, everybody(there):
         asked = counted(cluster)
         claim = await placed(cluster, "tokyo", metadata={"name": "Ada"})
-        await cluster.update(claim.session, claim.epoch, at="edge-t", state="live")
-        await cluster.note_checkpoint(claim.session, claim.epoch, "{}")
-        record = await cluster.session(claim.session)
+        await cluster.session(claim.session).update(claim.epoch, at="edge-t", state="live")
+        await cluster.session(claim.session).note_checkpoint(claim.epoch, "{}")
+        record = await cluster.session(claim.session).record()
         assert record is not None
         assert (record.region, record.edge, record.metadata) == ("tokyo", "edge-t", {"name": "Ada"})
-        await cluster.release(claim.session, claim.epoch, {"reason": "bye"}, edge="edge-t")
+        await cluster.session(claim.session).release(claim.epoch, {"reason": "bye"}, edge="edge-t")
         assert asked == {
             "all": [],
             "frankfurt": [],
@@ -123,7 +123,7 @@ async def test_where_one_is_away_the_others_go_on(there: Regions) -> None:
         page = await cluster.sessions()
         assert ([record.id for record in page.records], page.away) == ([here.session], ("tokyo",))
         with pytest.raises(UnavailableError, match=r"region tokyo's Redis does not answer .*redis\.regions\.tokyo"):
-            await cluster.session(before.session)
+            await cluster.session(before.session).record()
         await there.own["tokyo"].start()
         await until(lambda: cluster.regions_away == ())
         await until(lambda: _all_there(cluster))
@@ -157,13 +157,13 @@ async def test_a_session_moves_across_with_a_slot_in_the_one_and_its_record_and_
         assert moved.edge.id == "edge-t"
         assert await slots(cluster, "tokyo", "edge", "edge-t") == {first.session}
         assert await slots(cluster, "frankfurt", "edge", "edge-f") == {first.session}, "it may be at both for a while"
-        record = await cluster.session(first.session)
+        record = await cluster.session(first.session).record()
         assert record is not None
         assert (record.edge, record.region, record.epoch) == ("edge-t", "tokyo", moved.epoch)
         with pytest.raises(StaleEpochError):
-            await cluster.update(first.session, first.epoch, at="edge-f", state="live")
+            await cluster.session(first.session).update(first.epoch, at="edge-f", state="live")
         with pytest.raises(StaleEpochError):
-            await cluster.release(first.session, first.epoch, edge="edge-f")
+            await cluster.session(first.session).release(first.epoch, edge="edge-f")
         assert await slots(cluster, "frankfurt", "edge", "edge-f") == set(), "the edge that it left lets go"
         with pytest.raises(StaleEpochError):  # who moves it from where it is no more
             await cluster.claim(
@@ -174,7 +174,7 @@ async def test_a_session_moves_across_with_a_slot_in_the_one_and_its_record_and_
                 region="tokyo",
                 previous=first.epoch,
             )
-        await cluster.release(first.session, moved.epoch, {"reason": "bye"}, edge="edge-t")
+        await cluster.session(first.session).release(moved.epoch, {"reason": "bye"}, edge="edge-t")
         assert await slots(cluster, "tokyo", "edge", "edge-t") == set()
 
 
@@ -186,9 +186,9 @@ async def test_a_move_that_comes_to_nothing_gives_its_slot_back(there: Regions) 
             await cluster.claim(first.session, workers=["worker-z"], **across)  # type: ignore[arg-type]
         assert await slots(cluster, "tokyo", "edge", "edge-t") == set()
         moved = await cluster.claim(first.session, workers=["worker-a"], **across)  # type: ignore[arg-type]
-        assert await cluster.revert(first.session, moved.epoch, edge="edge-t")
+        assert await cluster.session(first.session).revert(moved.epoch, edge="edge-t")
         assert await slots(cluster, "tokyo", "edge", "edge-t") == set()
-        record = await cluster.session(first.session)
+        record = await cluster.session(first.session).record()
         assert record is not None
         assert (record.edge, record.epoch) == ("edge-f", first.epoch)
         await there.own["tokyo"].kill()
@@ -214,7 +214,7 @@ async def test_a_guests_edge_renews_its_slot_and_its_record_and_hears_who_owns_i
         )
         live[first.session] = moved.epoch
         await asyncio.sleep(2.5)
-        record = await cluster.session(first.session)
+        record = await cluster.session(first.session).record()
         assert record is not None
         assert record.state == "live"
         assert await slots(cluster, "tokyo", "edge", "edge-t") == {first.session}
@@ -247,7 +247,7 @@ async def test_a_workers_capacity_counts_what_all_regions_have(there: Regions) -
                 claim = await placed(cluster, "tokyo")
             except NoWorkerError:
                 return True
-            await cluster.release(claim.session, claim.epoch)
+            await cluster.session(claim.session).release(claim.epoch)
             return False
 
         await until(refused)

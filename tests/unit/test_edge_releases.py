@@ -20,15 +20,23 @@ class Redis:
         self.there = there
         self.heard: list[str] = []
 
-    async def release(self, session_id: str, epoch: int, outcome: Mapping[str, Any], *, lost: bool, edge: str) -> None:
+    def session(self, session_id: str) -> Remembered:
+        return Remembered(self, session_id)
+
+
+class Remembered:
+    def __init__(self, redis: Redis, session_id: str) -> None:
+        self._redis, self._id = redis, session_id
+
+    async def release(self, epoch: int, outcome: Mapping[str, Any], *, lost: bool, edge: str) -> None:
         await asyncio.sleep(0)
-        if not self.there:
+        if not self._redis.there:
             msg = "connection refused"
             raise UnavailableError(msg)
-        if session_id == "moved":
+        if self._id == "moved":
             msg = "a newer owner has it"
             raise StaleEpochError(msg)
-        self.heard.append(session_id)
+        self._redis.heard.append(self._id)
 
 
 async def test_releases_wait_for_redis_and_keep_their_order() -> None:

@@ -255,11 +255,15 @@ async def test_a_closed_session_is_released_with_its_outcome(running: Running) -
     edge = (await running.cluster.edges())[0]
     heard: list[tuple[str, int, Any]] = []
 
-    async def release(session: str, epoch: int, outcome: Any, *, lost: bool, edge: str) -> None:
-        assert (lost, edge) == (False, "edge-test")
-        heard.append((session, epoch, outcome))
+    class Remembered:
+        def __init__(self, session: str) -> None:
+            self._session = session
 
-    running.edge.releases._cluster = cast("Any", type("Redis", (), {"release": staticmethod(release)}))
+        async def release(self, epoch: int, outcome: Any, *, lost: bool, edge: str) -> None:
+            assert (lost, edge) == (False, "edge-test")
+            heard.append((self._session, epoch, outcome))
+
+    running.edge.releases._cluster = cast("Any", type("Redis", (), {"session": Remembered}))
     await running.open()
     running.plane.close_session(SESSION, epoch=5, reason="consent")
     await until(lambda: heard)

@@ -283,8 +283,14 @@ async def test_redis_hears_of_it_however_long_it_is_away(others: tuple[WorkerRec
     failures = [UnavailableError("away"), StaleEpochError("another owner")]
 
     class Memory:
-        async def take_over(self, session: str, epoch: int, *, edge: str, worker: str, number: int) -> None:
-            told.append((session, epoch, edge, worker, number))
+        def __init__(self, session: str = "") -> None:
+            self._session = session
+
+        def session(self, session: str) -> Memory:
+            return Memory(session)
+
+        async def take_over(self, epoch: int, *, edge: str, worker: str, number: int) -> None:
+            told.append((self._session, epoch, edge, worker, number))
             if failures:
                 raise failures.pop(0)
 

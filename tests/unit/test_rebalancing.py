@@ -197,7 +197,7 @@ async def test_a_call_is_asked_to_come_to_the_edge_that_is_nearer_and_goes_there
         assert bare.status_code == 201
         async with here.comes():  # type: ignore[attr-defined]
             await until(lambda: far["id"] in here.asked)
-            record = await here.cluster.session(far["id"])
+            record = await here.cluster.session(far["id"]).record()
             assert record is not None
             assert record.move_to == "edge-f"
             reply = await here.http.post(f"/v1/sessions/{far['id']}:move", json={"sdp": OFFER})
@@ -228,7 +228,7 @@ async def test_what_would_be_done_is_told_and_nothing_done_where_it_is_off() -> 
 
             await until(planned)
             assert here.asked == []
-            record = await here.cluster.session(far["id"])
+            record = await here.cluster.session(far["id"]).record()
             assert record is not None
             assert record.move_to == ""
 
@@ -236,8 +236,8 @@ async def test_what_would_be_done_is_told_and_nothing_done_where_it_is_off() -> 
 async def test_an_order_is_for_the_epoch_that_it_was_given_for() -> None:
     async with site() as here:
         call = await here.call()
-        assert not await here.cluster.order_move(call["id"], call["epoch"] - 1, "edge-t")
-        assert await here.cluster.order_move(call["id"], call["epoch"], "edge-x")
+        assert not await here.cluster.session(call["id"]).order_move(call["epoch"] - 1, "edge-t")
+        assert await here.cluster.session(call["id"]).order_move(call["epoch"], "edge-x")
         await until(lambda: here.asked == [call["id"]])
         reply = await here.http.post(f"/v1/sessions/{call['id']}:move", json={"sdp": OFFER})
         assert (reply.status_code, reply.json()["code"]) == (503, "no_edge"), "edge-x is not there: it stays"

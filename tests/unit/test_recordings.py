@@ -214,7 +214,7 @@ async def test_the_cluster_hears_of_recordings_once(tmp_path: Path, valkey: Embe
         speak(recorder, 10)
         recorder.end("session_ended")
         await here.recordings.wait_settled()
-        await cluster.note_recording(SESSION, part_name(claim.epoch, 0), "ended", {"worker": "worker-a"})
+        await cluster.session(SESSION).note_recording(part_name(claim.epoch, 0), "ended", {"worker": "worker-a"})
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         page = await cluster.events.after("0-0", project="acme", members=False)
@@ -223,7 +223,7 @@ async def test_the_cluster_hears_of_recordings_once(tmp_path: Path, valkey: Embe
         same = {"session": SESSION, "part": f"{claim.epoch}-0", "worker": "worker-a"}
         assert told[0][1] == same
         assert told[1][1] == {**same, "reason": "session_ended", "complete": True}
-        record = await cluster.session(SESSION)
+        record = await cluster.session(SESSION).record()
         assert record is not None
         assert record.recording
         assert record.recorded[f"{claim.epoch}-0"]["where"] == str(tmp_path / "acme" / SESSION / f"{claim.epoch}-0")

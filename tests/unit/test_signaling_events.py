@@ -91,7 +91,7 @@ async def test_a_rooms_life_is_told_with_who_comes_and_goes(valkey: EmbeddedValk
 async def test_a_member_whose_set_up_fails_was_never_there(valkey: EmbeddedValkey) -> None:
     async with Cluster(valkey.url) as cluster, kept(cluster, edge(), worker()), signaling(valkey) as http:
         claimed = await cluster.claim("ses_1", agent="", edges=["edge-a"], workers=[], room="r")
-        await cluster.release("ses_1", claimed.epoch, {"reason": "setup_failed"})
+        await cluster.session("ses_1").release(claimed.epoch, {"reason": "setup_failed"})
         assert not [kind for _, kind, _ in await told(http, ALL) if kind.startswith("room.")]
 
 
@@ -99,7 +99,7 @@ async def test_a_room_whose_edge_fell_silent_is_told_to_be_closed(valkey: Embedd
     async with Cluster(valkey.url, slot_s=0.3) as cluster, signaling(valkey) as http, kept(cluster, edge("edge-b")):
         async with kept(cluster, edge()):
             claimed = await cluster.claim("ses_1", agent="", edges=["edge-a"], workers=[], room="r")
-            await cluster.update("ses_1", claimed.epoch, state="live")
+            await cluster.session("ses_1").update(claimed.epoch, state="live")
 
         async def rooms() -> list[tuple[str, Any]]:
             events = await told(http, ALL)

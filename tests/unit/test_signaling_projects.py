@@ -183,7 +183,7 @@ async def test_an_edge_still_knows_whose_a_session_is_when_the_memory_is_lost(va
         await valkey.start()
 
         async def restored() -> bool:
-            record = await cluster.session(session)
+            record = await cluster.session(session).record()
             return record is not None and record.restored
 
         await until(restored)

@@ -160,7 +160,7 @@ async def test_what_is_on_a_workers_own_disk_is_told_with_where_it_is(valkey: Em
         session, epoch = reply.json()["id"], reply.json()["epoch"]
         began = time.time_ns()
         facts = {"worker": "worker-a", "where": f"/var/lib/elsewhere/{began}", "state": "complete"}
-        await here.cluster.note_recording(session, f"{epoch}-2", "ended", facts)
+        await here.cluster.session(session).note_recording(f"{epoch}-2", "ended", facts)
         (part,) = (await here.http.get(f"/v1/sessions/{session}/recording", headers=ACME)).json()["parts"]
         assert (part["part"], part["worker"], part["tracks"]) == (f"{epoch}-2", "worker-a", [])
         assert part["where"] == f"/var/lib/elsewhere/{began}"

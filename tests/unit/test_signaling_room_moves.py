@@ -89,8 +89,8 @@ async def test_a_member_whose_worker_is_lost_waits_until_its_room_has_another(va
         new = ({"worker-a", "worker-b"} - {old}).pop()
         reply = await moved(here, both[0], lost=[old])
         assert (reply.status_code, reply.json()["code"]) == (503, "no_worker")
-        record = await here.cluster.session(both[1])
+        record = await here.cluster.session(both[1]).record()
         assert record is not None
-        await here.cluster.take_over(both[1], record.epoch, edge="edge-f", worker=new, number=1)
+        await here.cluster.session(both[1]).take_over(record.epoch, edge="edge-f", worker=new, number=1)
         after = (await moved(here, both[0], lost=[old])).json()
         assert (after["edge"], after["worker"]) == ("edge-f", new)

@@ -151,7 +151,7 @@ async def test_a_claim_that_goes_elsewhere_than_its_room_is_refused(valkey: Embe
         assert room is not None
         assert (room.edge, room.agent, set(room.sessions)) == ("edge-a", "", {"ses_1", "ses_2"})
         assert [one.name for one in await cluster.rooms()] == ["r"]
-        await cluster.release("ses_1", first.epoch)
+        await cluster.session("ses_1").release(first.epoch)
         room = await cluster.room("r")
         assert room is not None
         assert room.sessions == ("ses_2",)

@@ -136,7 +136,7 @@ async def test_a_session_can_be_looked_at_while_it_lives_and_afterwards(valkey: 
         assert [one["id"] for one in (await here.http.get("/v1/sessions?live=true")).json()["sessions"]] == [told["id"]]
 
         outcome = {"reason": "bye", "setup_us": {"dtls": 1}, "quality": {"lost": 2}}
-        await here.cluster.release(told["id"], told["epoch"], outcome)
+        await here.cluster.session(told["id"]).release(told["epoch"], outcome)
         told = (await here.http.get(path)).json()
         assert (told["state"], told["reason"], told["setup_us"], told["quality"]) == (
             "ended",
@@ -170,9 +170,9 @@ async def test_deleting_does_not_overwrite_what_the_edge_told_of_the_end(valkey:
     async with site(valkey) as here:
         made = await here.call()
         session = made.headers["location"].rsplit("/", 1)[1]
-        record = await here.cluster.session(session)
+        record = await here.cluster.session(session).record()
         assert record is not None
-        await here.cluster.release(session, record.epoch, {"reason": "hangup"})
+        await here.cluster.session(session).release(record.epoch, {"reason": "hangup"})
         await here.http.delete(made.headers["location"])
         assert (await here.http.get(made.headers["location"])).json()["reason"] == "hangup"
 
@@ -389,8 +389,8 @@ async def test_turns_of_a_session_are_told_the_oldest_first(valkey: EmbeddedValk
             "turns": [],
             "next": None,
         }
-        await here.cluster.note_turns(id_, [turn, {**turn, "turn": 2}])
-        await here.cluster.note_turns(id_, [{**turn, "turn": number} for number in range(3, 204)])
+        await here.cluster.session(id_).note_turns([turn, {**turn, "turn": 2}])
+        await here.cluster.session(id_).note_turns([{**turn, "turn": number} for number in range(3, 204)])
         told = (await here.http.get(f"/v1/sessions/{id_}/turns")).json()["turns"]
         assert [one["turn"] for one in told] == list(range(4, 204)), "the last 200"
         assert told[0] == {**turn, "turn": 4}

@@ -94,8 +94,8 @@ async def delivering(cluster: Cluster, config: WebhooksConfig, nodes: int = 1) -
 
 async def live_and_die(cluster: Cluster, session: str, project: str = "default") -> None:
     claimed = await cluster.claim(session, agent="", edges=["edge-a"], workers=[], project=project)
-    await cluster.update(session, claimed.epoch, state="live")
-    await cluster.release(session, claimed.epoch, {"reason": "bye"})
+    await cluster.session(session).update(claimed.epoch, state="live")
+    await cluster.session(session).release(claimed.epoch, {"reason": "bye"})
 
 
 def count(metric: Any, label: str) -> float:

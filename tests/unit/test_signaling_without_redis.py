@@ -85,7 +85,7 @@ async def test_they_are_placed_at_an_edge_of_the_nodes_region_and_written_when_r
         async def written() -> bool:
             async with Cluster(here.valkey.url) as cluster:
                 with suppress(UnavailableError):
-                    records = [await cluster.session(one["id"]) for one in told]
+                    records = [await cluster.session(one["id"]).record() for one in told]
                     return all(
                         record is not None and record.state == "live" and not record.restored for record in records
                     )
@@ -134,10 +134,10 @@ async def test_a_session_that_ended_before_it_was_written_stays_ended(server: Em
         fields: dict[str, Any] = {"agent": "parrot", "project": "acme"}
         for step in ("written", "ended") if first == "written" else ("ended", "written"):
             if step == "written":
-                await cluster.adopt(unknown, 1, fields)
+                await cluster.session(unknown.session).adopt(unknown, 1, fields)
             else:
-                await cluster.release("ses_y", unknown.epoch, {"reason": "bye"}, edge="edge-a")
-        record = await cluster.session("ses_y")
+                await cluster.session("ses_y").release(unknown.epoch, {"reason": "bye"}, edge="edge-a")
+        record = await cluster.session("ses_y").record()
         assert record is not None
         assert (record.state, record.project, record.outcome) == ("ended", "acme", {"reason": "bye"})
         assert [one.id for one in (await cluster.sessions(project="acme")).records] == ["ses_y"]

@@ -21,8 +21,6 @@ from tests.support.spans import Kept, needs_opentelemetry
 from tests.support.wait import until
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from antiphon.cluster.embedded import EmbeddedValkey
 
 INFO = CallInfo("ses_test_1", 1, "parrot", {}, "127.0.0.1", "edge-test", "test", "worker-test")
@@ -63,24 +61,27 @@ async def test_an_exemplar_leads_to_the_session_s_trace_where_it_is_recorded() -
         assert ('trace_id="' + "a" * 32 in exemplar) == (flags == "01")
 
 
-async def test_turns_are_noted_in_order_once_the_memory_answers(valkey: EmbeddedValkey) -> None:
-    class Away(Cluster):
-        failures = 2
+async def test_turns_are_noted_in_order_once_the_memory_answers(
+    valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [UnavailableError("away"), UnavailableError("away")]
+    async with Cluster(valkey.url, cell="turn-log") as cluster:
+        functions = cluster.common._functions
+        call = functions.call
 
-        async def note_turns(self, session: str, traces: Sequence[Mapping[str, Any]]) -> None:
-            if self.failures:
-                self.failures -= 1
-                raise UnavailableError("away")
-            await super().note_turns(session, traces)
+        async def failing(name: str, *arguments: Any) -> Any:
+            if failures and name == "note_turns":
+                raise failures.pop()
+            return await call(name, *arguments)
 
-    async with Away(valkey.url, cell="turn-log") as cluster:
+        monkeypatch.setattr(functions, "call", failing)
         log, trace = TurnLog(), answered()
         keeping = asyncio.create_task(log.keep(cluster))
         for number in range(1, 4):
             log.take(INFO, trace, trace.document(number, "answered"))
 
         async def noted() -> bool:
-            return [turn["turn"] for turn in await cluster.turns(INFO.id)] == [1, 2, 3]
+            return [turn["turn"] for turn in await cluster.session(INFO.id).turns()] == [1, 2, 3]
 
         await until(noted, what="the turns in the memory")
         keeping.cancel()

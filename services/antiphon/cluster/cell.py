@@ -1,7 +1,7 @@
-"""One Redis and the regions whose edges it knows: claims of a place for a session, sessions' records, rooms and rates.
+"""One Redis and the regions whose edges it knows: claims of a place for a session, lists of sessions, rooms and rates.
 
-Who is there, on which lease, is cell_members.py's business; which of several Redises a question is for, and what all of
-them know together, store.py's.
+Who is there, on which lease, is cell_members.py's business; what is remembered of one session one_session.py's; which
+of several Redises a question is for, and what all of them know together, store.py's.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from antiphon.cluster.cell_members import CellMembers
 from antiphon.cluster.event_groups import EventGroup
 from antiphon.cluster.events import Events
 from antiphon.cluster.functions import COMMON
+from antiphon.cluster.one_session import OneSession
 from antiphon.cluster.records import (
-    ASKED_S,
     LEASE_S,
-    MOST_TURNS,
     MOVE_S,
     NO_WORKER,
     RECORD_S,
@@ -30,7 +29,6 @@ from antiphon.cluster.records import (
     Reserved,
     RoomRecord,
     SessionPage,
-    SessionRecord,
     WorkerRecord,
     decode_live_call,
     decode_member,
@@ -51,7 +49,7 @@ from antiphon.errors import (
 from antiphon.ids import room_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from antiphon.redis_address import RedisAddress
 
@@ -83,6 +81,10 @@ class Cell(CellMembers):
         return EventGroup(self._functions, name, consumer, project=project, members=members)
 
     # Sessions
+
+    def session(self, session: str, *, left: Callable[[str, str], Awaitable[None]] | None = None) -> OneSession:
+        """A session whose record is here."""
+        return OneSession(self._functions, session, slot_ms=self._slot_ms, left=left)
 
     async def claim(
         self,
@@ -201,38 +203,6 @@ class Cell(CellMembers):
         """How many live sessions a project has in this cell. Raises UnavailableError."""
         return int(await self._functions.call("live_of", project))
 
-    async def adopt(self, claim: Claim, created_ms: int, fields: Mapping[str, str | Mapping[str, Any]]) -> None:
-        """Writes a new session's claim that was made while Redis was away; it may have ended meanwhile.
-
-        Fields are agent, caller, project, ... as `claim` has them. Raises StaleEpochError, UnavailableError.
-        """
-        texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in fields.items()}
-        places = claim.session, claim.epoch, claim.edge.id, claim.worker.id, claim.edge.region
-        done = await self._functions.call(
-            "adopt", *places, self._slot_ms, round(RECORD_S * 1000), created_ms, *_flat(texts)
-        )
-        if done < 0:
-            raise newer_owner(claim.session, claim.epoch)
-
-    async def revert(self, session: str, epoch: int, *, edge: str = "") -> bool:
-        """A move that this epoch was claimed for came to nothing: the session stays where it was, at its old epoch.
-
-        `edge` is the one that the claim was for: with the epoch it is the session's owner. Left out, the epoch decides.
-
-        False where it was nowhere before. Raises StaleEpochError, UnavailableError.
-        """
-        done = await self._functions.call("revert", session, epoch, edge)
-        if done < 0:
-            raise newer_owner(session, epoch)
-        return bool(done)
-
-    async def order_move(self, session: str, epoch: int, edge: str, for_s: float = ASKED_S) -> bool:
-        """Its worker is to ask its caller to come to this edge, which holds for so long.
-
-        False where it is not live at that epoch, or moves already. Raises UnavailableError.
-        """
-        return bool(await self._functions.call("order_move", session, epoch, edge, round(for_s * 1000)))
-
     async def live_calls(self, cursor: str, most: int) -> tuple[str, int, list[LiveCall]]:
         """About so many of the live sessions, the cursor for the next, and Redis's time in ms.
 
@@ -240,47 +210,6 @@ class Cell(CellMembers):
         """
         following, now_ms, *texts = await self._functions.call("live_calls", cursor, most)
         return str(following), int(now_ms), [decode_live_call(text) for text in texts]
-
-    async def update(self, session: str, epoch: int, *, at: str = "", **values: str | Mapping[str, Any]) -> None:
-        """Changes fields of a session's record; `at` is its owner's edge.
-
-        Raises UnknownSessionError, StaleEpochError, UnavailableError.
-        """
-        texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
-        done = await self._functions.call("update", session, epoch, at, *_flat(texts))
-        if done == 0:
-            raise UnknownSessionError(f"there is no session {session}")
-        if done < 0:
-            raise newer_owner(session, epoch)
-
-    async def release(
-        self,
-        session: str,
-        epoch: int,
-        outcome: Mapping[str, Any] | None = None,
-        *,
-        ttl_s: float = RECORD_S,
-        amend: bool = True,
-        lost: bool = False,
-        edge: str = "",
-    ) -> None:
-        """Ends a session of this epoch, at this edge where that is given. May be repeated.
-
-        It frees its slots and keeps its record for a while.
-
-        The last outcome stays; without `amend`, one that is there already does: the edge knows most of a session's end.
-        With `lost` the session has not ended: its caller may come back by another edge or worker.
-        Raises StaleEpochError where a newer owner has it, UnavailableError.
-        """
-        done = await self._functions.call(
-            "release", session, epoch, round(ttl_s * 1000), json.dumps(outcome or {}), int(amend), int(lost), edge
-        )
-        if done < 0:
-            raise newer_owner(session, epoch)
-
-    async def session(self, session: str) -> SessionRecord | None:
-        text = await self._functions.call("session", session)
-        return decode_session(text) if text else None
 
     async def sessions(
         self,
@@ -301,50 +230,6 @@ class Cell(CellMembers):
             "sessions", int(live), limit, project, created_ms, last, *_flat(where or {})
         )
         return SessionPage(tuple(decode_session(text) for text in texts), following)
-
-    async def note_turns(self, session: str, traces: Sequence[Mapping[str, Any]]) -> None:
-        """Adds turns' latency traces to a session's; the last MOST_TURNS are kept. Raises UnavailableError."""
-        texts = [json.dumps(trace, separators=(",", ":")) for trace in traces]
-        await self._functions.call("note_turns", session, MOST_TURNS, round(RECORD_S * 1000), *texts)
-
-    async def turns(self, session: str) -> list[dict[str, Any]]:
-        """Turns' latency traces, the oldest first. Raises UnavailableError."""
-        return [json.loads(text) for text in await self._functions.call("turns", session)]
-
-    async def note_recording(self, session: str, part: str, what: str, facts: Mapping[str, Any]) -> None:
-        """`what` (started, ended, failed) became of a part of its recording, which is told as an event, once.
-
-        Raises UnavailableError.
-        """
-        await self._functions.call("note_recording", session, part, what, json.dumps(facts))
-
-    async def take_over(self, session: str, epoch: int, *, edge: str, worker: str, number: int) -> None:
-        """Its owner has given the session to another worker, as so many times before in this epoch.
-
-        Raises UnknownSessionError, StaleEpochError, UnavailableError.
-        """
-        done = await self._functions.call("take_over", session, epoch, edge, worker, number, self._slot_ms)
-        if done == 0:
-            raise UnknownSessionError(f"there is no session {session}")
-        if done < 0:
-            raise newer_owner(session, epoch)
-
-    async def note_checkpoint(
-        self, session: str, epoch: int, text: str, *, edge: str = "", takeovers: int = 0, room: bool = False
-    ) -> None:
-        """Keeps the last one, of a worker that has the session after so many takeovers; with `room` that of its room.
-
-        Raises StaleEpochError (it is elsewhere, or over), UnavailableError.
-        """
-        keep_ms = round(RECORD_S * 1000)
-        told = session, epoch, keep_ms, text, edge, takeovers, int(room)
-        if await self._functions.call("note_checkpoint", *told) < 0:
-            raise StaleEpochError(f"session {session} is not at epoch {epoch} any more")
-
-    async def checkpoint(self, session: str, *, room: bool = False) -> str | None:
-        """None where there is none; with `room` that of the session's room. Raises UnavailableError."""
-        text: str | None = await self._functions.call("checkpoint", session, int(room))
-        return text
 
     # Rates
 
@@ -385,10 +270,6 @@ class Cell(CellMembers):
     async def lead(self, task: str, node: str, seconds: float) -> bool:
         """Whether this node is the one that does the task, for so long from now. Raises UnavailableError."""
         return bool(await self._functions.call("lead", task, node, round(seconds * 1000)))
-
-
-def newer_owner(session: str, epoch: int) -> StaleEpochError:
-    return StaleEpochError(f"session {session} has a newer owner than epoch {epoch}")
 
 
 def room_settled(room: str) -> RoomSettledError:

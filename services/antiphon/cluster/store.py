@@ -21,7 +21,6 @@ from antiphon.cluster.merging import merge_pages
 from antiphon.cluster.records import (
     LEASE_S,
     MOVE_S,
-    RECORD_S,
     RENEW_S,
     SLOT_S,
     Claim,
@@ -30,7 +29,6 @@ from antiphon.cluster.records import (
     Membership,
     RoomRecord,
     SessionPage,
-    SessionRecord,
     WorkerRecord,
 )
 from antiphon.cluster.watch import Watching
@@ -49,6 +47,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from antiphon.cluster.event_groups import EventGroup
+    from antiphon.cluster.one_session import OneSession
     from antiphon.config import Config
     from antiphon.redis_address import RedisAddress
 
@@ -145,6 +144,14 @@ class Cluster:
     def cell_of(self, session: str) -> Cell:
         """Where a session's record is, wherever the session has moved to: its id names the region."""
         return self.cell_of_region(session_region(session) or "")
+
+    def session(self, session: str) -> OneSession:
+        """What its Redis remembers of a session, wherever it is by now: `await cluster.session(session).update(...)`.
+
+        Where it ends, or a move comes to nothing, the slot at an edge of another cell is given back too.
+        """
+        cell = self.cell_of(session)
+        return cell.session(session, left=self._free_guest if self.several else None)
 
     def _cell_of_edge(self, edge: str) -> Cell | None:
         region = self._edges.get(edge)
@@ -379,48 +386,12 @@ class Cluster:
                 await ask([cell for cell in others if not cell.away], count)
         return sum(self._counts.get((cell.name, project), (0.0, 0))[1] for cell in others)
 
-    async def adopt(self, claim: Claim, created_ms: int, fields: Mapping[str, str | Mapping[str, Any]]) -> None:
-        """As Cell.adopt."""
-        await self.cell_of(claim.session).adopt(claim, created_ms, fields)
-
-    async def revert(self, session: str, epoch: int, *, edge: str = "") -> bool:
-        """As Cell.revert."""
-        try:
-            return await self.cell_of(session).revert(session, epoch, edge=edge)
-        finally:
-            await self._free_guest(session, edge)
-
-    async def update(self, session: str, epoch: int, *, at: str = "", **values: str | Mapping[str, Any]) -> None:
-        """As Cell.update."""
-        await self.cell_of(session).update(session, epoch, at=at, **values)
-
-    async def release(
-        self,
-        session: str,
-        epoch: int,
-        outcome: Mapping[str, Any] | None = None,
-        *,
-        ttl_s: float = RECORD_S,
-        amend: bool = True,
-        lost: bool = False,
-        edge: str = "",
-    ) -> None:
-        """As Cell.release."""
-        try:
-            await self.cell_of(session).release(session, epoch, outcome, ttl_s=ttl_s, amend=amend, lost=lost, edge=edge)
-        finally:
-            await self._free_guest(session, edge)
-
     async def _free_guest(self, session: str, edge: str) -> None:
         """What it has at an edge of another cell than its record's; it lapses by itself where that cell is away."""
         cell = self._cell_of_edge(edge) if edge else None
         if cell is not None and cell is not self.cell_of(session):
             with suppress(UnavailableError):
                 await cell.free_guest(session, edge)
-
-    async def session(self, session: str) -> SessionRecord | None:
-        """One look-up, in the Redis that its id names. Raises UnavailableError."""
-        return await self.cell_of(session).session(session)
 
     async def sessions(
         self,
@@ -440,37 +411,6 @@ class Cluster:
         return merge_pages(
             pages.values(), limit, after, sorted(cell.name for cell in self.cells if cell.name not in pages)
         )
-
-    async def note_turns(self, session: str, traces: Sequence[Mapping[str, Any]]) -> None:
-        """As Cell.note_turns."""
-        await self.cell_of(session).note_turns(session, traces)
-
-    async def turns(self, session: str) -> list[dict[str, Any]]:
-        """As Cell.turns."""
-        return await self.cell_of(session).turns(session)
-
-    async def note_recording(self, session: str, part: str, what: str, facts: Mapping[str, Any]) -> None:
-        """As Cell.note_recording."""
-        await self.cell_of(session).note_recording(session, part, what, facts)
-
-    async def take_over(self, session: str, epoch: int, *, edge: str, worker: str, number: int) -> None:
-        """As Cell.take_over."""
-        await self.cell_of(session).take_over(session, epoch, edge=edge, worker=worker, number=number)
-
-    async def note_checkpoint(
-        self, session: str, epoch: int, text: str, *, edge: str = "", takeovers: int = 0, room: bool = False
-    ) -> None:
-        """As Cell.note_checkpoint."""
-        cell = self.cell_of(session)
-        await cell.note_checkpoint(session, epoch, text, edge=edge, takeovers=takeovers, room=room)
-
-    async def checkpoint(self, session: str, *, room: bool = False) -> str | None:
-        """As Cell.checkpoint."""
-        return await self.cell_of(session).checkpoint(session, room=room)
-
-    async def order_move(self, session: str, epoch: int, edge: str) -> bool:
-        """As Cell.order_move."""
-        return await self.cell_of(session).order_move(session, epoch, edge)
 
     async def admit(self, *rates: tuple[str, float, int]) -> tuple[float, int]:
         """As Cell.admit, counted in the asking node's region."""

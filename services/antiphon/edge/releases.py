@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
+class Remembered(Protocol):
+    """A session as Redis remembers it."""
+
+    async def release(self, epoch: int, outcome: Mapping[str, Any], /, *, lost: bool, edge: str) -> object: ...
+
+
 class Releaser(Protocol):
     """The part of the cluster that this file needs."""
 
-    async def release(
-        self, session: str, epoch: int, outcome: Mapping[str, Any], /, *, lost: bool, edge: str
-    ) -> object: ...
+    def session(self, session: str, /) -> Remembered: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +91,8 @@ class Releases:
         while self._queue:
             release = self._queue[0]
             try:
-                await self._cluster.release(
-                    release.session, release.epoch, release.outcome, lost=release.lost, edge=release.edge
+                await self._cluster.session(release.session).release(
+                    release.epoch, release.outcome, lost=release.lost, edge=release.edge
                 )
             except UnavailableError as error:
                 self.retries += 1

@@ -37,10 +37,16 @@ _GATHER_S = 5.0
 """By then each member of a room has lost its worker, or never will."""
 
 
+class Remembered(Protocol):
+    """A session as Redis remembers it."""
+
+    async def take_over(self, epoch: int, *, edge: str, worker: str, number: int) -> None: ...
+
+
 class Succeeding(Protocol):
     """The part of the cluster that this file needs."""
 
-    async def take_over(self, session: str, epoch: int, *, edge: str, worker: str, number: int) -> None: ...
+    def session(self, session: str, /) -> Remembered: ...
 
 
 @dataclass(slots=True)
@@ -262,8 +268,8 @@ class Takeovers:
             while self._untold:
                 session_id, told = next(iter(self._untold.items()))
                 try:
-                    await cluster.take_over(
-                        session_id, told.epoch, edge=self._edge, worker=told.worker, number=told.number
+                    await cluster.session(session_id).take_over(
+                        told.epoch, edge=self._edge, worker=told.worker, number=told.number
                     )
                 except (UnavailableError, UnknownSessionError):  # its record comes with this edge's next renewal
                     if (waits := self._untold.pop(session_id, None)) is not None:

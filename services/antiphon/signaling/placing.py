@@ -243,7 +243,7 @@ class Placer:
             self._without.placed(claim, {**known, "metadata": wish.metadata, **found})
             return
         try:
-            await self._cluster.update(claim.session, claim.epoch, at=claim.edge.id, state="live", **found)
+            await self._cluster.session(claim.session).update(claim.epoch, at=claim.edge.id, state="live", **found)
         except (UnavailableError, UnknownSessionError, StaleEpochError) as error:
             _log.warning("session's record not completed", session=claim.session, error=str(error))
 
@@ -259,9 +259,11 @@ class Placer:
             if not claim.written:
                 pass
             elif moves:
-                await self._cluster.revert(claim.session, claim.epoch, edge=claim.edge.id)
+                await self._cluster.session(claim.session).revert(claim.epoch, edge=claim.edge.id)
             else:
-                await self._cluster.release(claim.session, claim.epoch, {"reason": "setup_failed"}, edge=claim.edge.id)
+                await self._cluster.session(claim.session).release(
+                    claim.epoch, {"reason": "setup_failed"}, edge=claim.edge.id
+                )
         except (UnavailableError, StaleEpochError) as error:
             _log.warning("claim not released: its slot expires", session=claim.session, error=str(error))
         if opened_perhaps:  # its answer may have come too late

@@ -74,7 +74,7 @@ class Rebalancer:
                 if not await self._leads() or await self._cluster.admit_in_all("rebalance", self._interval_s):
                     REBALANCED.labels("rate").inc()
                     return
-            asked = await self._cluster.order_move(shift.session, shift.epoch, shift.to)
+            asked = await self._cluster.session(shift.session).order_move(shift.epoch, shift.to)
             REBALANCED.labels("asked" if asked else "stale").inc()
             if asked:
                 _log.info(

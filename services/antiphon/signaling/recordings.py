@@ -126,7 +126,7 @@ class RecordingsAt:
         parts = {one.part: await self._part(one) for one in await self.parts(session, who)}
         record = None
         with suppress(UnavailableError):  # what is kept can be told without
-            record = await self._cluster.session(session) if session_region(session) else None
+            record = await self._cluster.session(session).record() if session_region(session) else None
         if record is not None and who.sees(record.project, record.owner):
             for name, facts in record.recorded.items():
                 parts.setdefault(name, _out_of_reach(name, facts))

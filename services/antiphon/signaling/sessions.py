@@ -41,7 +41,7 @@ class Sessions:
 
     async def record(self, session: str, who: Identity) -> SessionRecord:
         """Raises UnknownSessionError, also where it is another's; UnavailableError."""
-        record = await self._cluster.session(session) if session_region(session) else None
+        record = await self._cluster.session(session).record() if session_region(session) else None
         if record is not None and not record.project:
             record = await self._known_to_its_edge(record)
         if record is None or not who.sees(record.project, record.owner):
@@ -60,7 +60,9 @@ class Sessions:
         if not told.project:
             return record
         try:
-            await self._cluster.update(record.id, record.epoch, at=record.edge, project=told.project, owner=told.owner)
+            await self._cluster.session(record.id).update(
+                record.epoch, at=record.edge, project=told.project, owner=told.owner
+            )
         except (UnavailableError, UnknownSessionError, StaleEpochError) as error:
             _log.warning("session's project not noted", session=record.id, error=str(error))
         return replace(record, project=told.project, owner=told.owner)
@@ -131,7 +133,7 @@ class Sessions:
     async def turns(self, session: str, who: Identity) -> list[dict[str, Any]]:
         """Latency traces of its turns, the oldest first. Raises UnknownSessionError, UnavailableError."""
         await self.record(session, who)
-        return await self._cluster.turns(session)
+        return await self._cluster.session(session).turns()
 
     async def restart_ice(
         self, session: str, who: Identity, fragment: str, if_match: str | None
@@ -158,7 +160,9 @@ class Sessions:
         except EdgeRefusedError as error:
             raise _told(error, session) from None
         try:
-            await self._cluster.update(session, record.epoch, at=record.edge, ufrag=answer.ufrag, caller_ufrag=ufrag)
+            await self._cluster.session(session).update(
+                record.epoch, at=record.edge, ufrag=answer.ufrag, caller_ufrag=ufrag
+            )
         except (UnavailableError, UnknownSessionError, StaleEpochError) as error:
             _log.warning("ICE restart not noted", session=session, error=str(error))
         return answer.sdpfrag, etag(answer.ufrag, record.epoch)
@@ -176,7 +180,7 @@ class Sessions:
             except EdgeRefusedError as error:
                 if error.code is not grpc.StatusCode.NOT_FOUND:
                     _log.warning("edge does not end a session", session=session, edge=record.edge, error=str(error))
-        await self._cluster.release(session, record.epoch, {"reason": "api"}, amend=False, edge=record.edge)
+        await self._cluster.session(session).release(record.epoch, {"reason": "api"}, amend=False, edge=record.edge)
 
     async def _live(self, session: str, who: Identity) -> SessionRecord:
         record = await self.record(session, who)

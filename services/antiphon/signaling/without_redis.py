@@ -109,7 +109,7 @@ class WithoutRedis:
             while self._waiting:
                 one = self._waiting[0]
                 try:
-                    await self._cluster.adopt(one.claim, one.created_ms, one.fields)
+                    await self._cluster.session(one.claim.session).adopt(one.claim, one.created_ms, one.fields)
                 except UnavailableError:
                     await asyncio.sleep(_PAUSE_S)
                     continue

@@ -83,7 +83,7 @@ class Checkpoints:
             return None
         try:
             async with asyncio.timeout(_ASK_S):
-                text = await self._cluster.checkpoint(session, room=room)
+                text = await self._cluster.session(session).checkpoint(room=room)
         except (UnavailableError, TimeoutError) as error:
             metrics.CHECKPOINTS.labels("unread").inc()
             _log.warning("checkpoint not read; the agent begins anew", session=session, error=str(error))
@@ -100,8 +100,7 @@ class Checkpoints:
                 whose = next(iter(self._waiting))
                 last = self._waiting.pop(whose)
                 try:
-                    await cluster.note_checkpoint(
-                        last.session,
+                    await cluster.session(last.session).note_checkpoint(
                         last.epoch,
                         last.text,
                         edge=last.edge,

@@ -52,7 +52,7 @@ class TurnLog:
                 session = self._waiting[0][0]
                 mine = [document for id_, document in self._waiting if id_ == session]
                 try:
-                    await cluster.note_turns(session, mine)
+                    await cluster.session(session).note_turns(mine)
                 except UnavailableError as error:
                     _log.warning("turns are not noted yet", waiting=len(self._waiting), error=str(error))
                     await asyncio.sleep(_PAUSE_S)

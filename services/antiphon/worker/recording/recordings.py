@@ -226,7 +226,7 @@ class Recordings:
             while self._notes:
                 manifest, what = self._notes[0]
                 try:
-                    await cluster.note_recording(manifest.session, manifest.part, what, self._facts(manifest))
+                    await cluster.session(manifest.session).note_recording(manifest.part, what, self._facts(manifest))
                 except UnavailableError as error:
                     _log.warning("a recording is not noted yet", waiting=len(self._notes), error=str(error))
                     await asyncio.sleep(_PAUSE_S)
