@@ -16,7 +16,7 @@ AntiphonError                what happened, what was expected, what to do: one s
 ├── UnknownRoomError         (404)
 ├── UnknownMemberError       (404)
 ├── UnknownRecordingError    (404)
-├── RoomConflictError        the room has another agent, or stays at its edge (409)
+├── RoomConflictError        the room has another agent (409)
 └── StaleEpochError          an older owner speaks (409)
 """
 
@@ -85,7 +85,7 @@ class UnknownRecordingError(AntiphonError):
 
 
 class RoomConflictError(AntiphonError):
-    """The room has another agent, or an edge that its members stay at."""
+    """The room has another agent."""
 
 
 class StaleEpochError(AntiphonError):
