@@ -217,9 +217,10 @@ alerts-check: build ## inject faults into a cluster and wait for Prometheus to f
 	@$(BIN)/python -m tools.verify.alerts
 
 .PHONY: images
-images: ## build the three roles' images as antiphon/ROLE:0.1.0 (Docker); ARGS="--build-arg PYTHON_IMAGE=...@sha256:..."
-	@for role in signaling edge worker; do \
-	  docker build --quiet --file deploy/docker/Dockerfile --target $$role --tag antiphon/$$role:0.1.0 \
+images: ## build the three roles' images as antiphon/ROLE:0.1.0 (Docker, else buildah); ARGS="--build-arg PYTHON_IMAGE=...@sha256:..."
+	@build="docker build"; docker info >/dev/null 2>&1 || build="buildah build --layers --isolation chroot"; \
+	for role in signaling edge worker; do \
+	  $$build --quiet --file deploy/docker/Dockerfile --target $$role --tag antiphon/$$role:0.1.0 \
 	    --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null) $(ARGS) . || exit 1; done
 
 .PHONY: dashboards

@@ -89,6 +89,19 @@ def test_selectors_of_services_budgets_and_policies_find_their_pods(stem: str) -
         assert [labels for labels in made if selector.items() <= labels.items()], selector
 
 
+def test_a_budget_is_one_of_two_as_kubernetes_wants_it() -> None:
+    found = render(
+        least(edge={"disruptionBudget": {"minAvailable": 1}}, worker={"disruptionBudget": {"maxUnavailable": "25%"}})
+    )
+    budgets = {one["metadata"]["name"]: one["spec"] for one in found.of("PodDisruptionBudget")}
+    told = {name: {key: budget[key] for key in budget if key != "selector"} for name, budget in budgets.items()}
+    assert told == {
+        "rel-antiphon-edge-local": {"minAvailable": 1},
+        "rel-antiphon-worker": {"maxUnavailable": "25%"},
+        "rel-antiphon-signaling": {"maxUnavailable": 1},
+    }
+
+
 @pytest.mark.parametrize("drain_s", [0, 20, 600])
 def test_kubernetes_waits_for_a_drain_and_half_a_minute_more(drain_s: int) -> None:
     pods = render(least(edge={"drainSeconds": drain_s}, worker={"drainSeconds": drain_s})).pods()

@@ -108,6 +108,7 @@ async def test_control_tells_of_its_health_by_grpc(running: Running) -> None:
         assert await check(b"", timeout=20) == b"\x08\x01", "serving"
         await running.cluster.drain("edge", "edge-test", 60.0)
         await until(lambda: not running.edge.ready(), what="the order to drain")
+        assert running.edge.takes_packets(), "those of the calls that it has"
         assert await check(b"", timeout=20) == b"\x08\x02", "not serving"
 
 

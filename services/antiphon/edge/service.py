@@ -182,7 +182,7 @@ class Edge:
     async def serve(self) -> None:
         """Runs until cancelled."""
         edge = self._config.edge
-        monitoring = telemetry.serve(edge.http_host, edge.http_port, ready=self.ready)
+        monitoring = telemetry.serve(edge.http_host, edge.http_port, ready=self.takes_packets)
         async with self.probes, monitoring, asyncio.TaskGroup() as tasks:
             tasks.create_task(
                 self._cluster.keep(self.record, self.book.epochs, stale=self._let_go, drain=self.draining.hear),
@@ -246,6 +246,14 @@ class Edge:
         self.metrics.close()
         await asyncio.to_thread(self.tracing.close)  # it sends what waits
         log.info("edge stopped", edge=self._config.edge.id)
+
+    def takes_packets(self) -> bool:
+        """What /readyz says, also while it drains.
+
+        A balancer that turned away the packets of calls that are left would end them, where no other edge of the region
+        is there to hand them over.
+        """
+        return self._cluster.registered
 
     def ready(self) -> bool:
         """Whether callers may be sent here: signaling can see this edge, and it is not stopping."""

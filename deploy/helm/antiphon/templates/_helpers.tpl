@@ -268,6 +268,11 @@ scaleDown:
 - antiphon
 {{- end -}}
 
+{{/* Kubernetes takes one of the two, and values are laid over the default, which is the other. */}}
+{{- define "antiphon.disruptionBudget" -}}
+{{- if kindIs "invalid" .minAvailable }}maxUnavailable: {{ .maxUnavailable }}{{ else }}minAvailable: {{ .minAvailable }}{{ end }}
+{{- end -}}
+
 {{- define "antiphon.podSecurity" -}}
 securityContext:
   runAsNonRoot: true
