@@ -32,7 +32,8 @@ class EdgeDouble(edge_pb2_grpc.EdgeControlServiceServicer):
 
     def __init__(self) -> None:
         self.opened: list[edge_pb2.OpenSessionRequest] = []
-        self.traceparents: list[str] = []
+        self.traces: list[tuple[str, ...]] = []
+        """`traceparent` and `tracestate` of each call that opens a session."""
         self.restarted: list[edge_pb2.RestartIceRequest] = []
         self.closed: list[edge_pb2.CloseSessionRequest] = []
         self.looked_at: list[list[str]] = []
@@ -46,7 +47,8 @@ class EdgeDouble(edge_pb2_grpc.EdgeControlServiceServicer):
 
     async def OpenSession(self, request: edge_pb2.OpenSessionRequest, context: Any) -> edge_pb2.OpenSessionResponse:  # noqa: N802
         self.opened.append(request)
-        self.traceparents += [value for name, value in context.invocation_metadata() if name == "traceparent"]
+        told = dict(context.invocation_metadata())
+        self.traces.append(tuple(told[name] for name in ("traceparent", "tracestate") if name in told))
         await asyncio.sleep(self.delay_s)
         await self._refuse(context)
         if request.worker and request.worker == self.unreachable_worker:

@@ -10,7 +10,8 @@ import pytest
 from antiphon.spans import recording
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+    from opentelemetry.trace import Tracer
 
     from antiphon.spans import Tracing
 
@@ -28,6 +29,12 @@ class Kept:
 
         self._exporter = InMemorySpanExporter()
         self.tracing: Tracing = recording(service, f"{service}-test", SimpleSpanProcessor(self._exporter))
+
+    @property
+    def tracer(self) -> Tracer:
+        """As an agent's code has one, where nobody else has set OpenTelemetry up."""
+        provider: TracerProvider = self.tracing._provider  # type: ignore[attr-defined]
+        return provider.get_tracer("an agent")
 
     @property
     def finished(self) -> tuple[ReadableSpan, ...]:

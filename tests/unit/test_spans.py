@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
@@ -18,12 +20,27 @@ from antiphon.cluster import Cluster
 from antiphon.config import load_config
 from antiphon.edge.service import Edge
 from antiphon.errors import ConfigError
-from antiphon.spans import OFF, TRACE_KEY, Trace, configured, trace_id, trace_in, traceparent_in
+from antiphon.spans import (
+    OFF,
+    TRACE_KEY,
+    Trace,
+    beneath,
+    configured,
+    context_in,
+    handed_in,
+    handed_in_call,
+    headers_of,
+    trace_id,
+    trace_in,
+    traceparent_in,
+)
+from antiphon.testing import SimulatedCall
 from antiphon.turns import HintedVoice
 from antiphon.wire.control.v1 import edge_pb2, edge_pb2_grpc
 from antiphon.worker.call import Hearing
 from antiphon.worker.host import Host
 from antiphon.worker.link import LinkServer
+from antiphon.worker.spans import SetUp, TurnSpans
 from tests.support import members
 from tests.support.edge_double import EdgeDouble, Refusal, serving
 from tests.support.link_client import QUIET, LinkClient
@@ -39,9 +56,11 @@ if TYPE_CHECKING:
 
     from antiphon.cluster.embedded import EmbeddedValkey
     from antiphon.spans import Tracing
-    from antiphon.worker import Session
+    from antiphon.worker import Session, Turn
+    from antiphon.worker.transport import CallInfo
 
 CALLERS = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+STATE = "congo=t61rcWkgMzE,rojo=1"
 ASKERS = "00-0af7651916cd43dd8448eb211c80319c-aaaaaaaaaaaaaaaa-01"
 
 
@@ -91,7 +110,40 @@ def test_a_traceparent_is_read_as_w3c_says(text: str, found: str) -> None:
     )
 )
 def test_what_a_worker_is_told_makes_sense_or_counts_for_nothing(told: object) -> None:
-    assert all(part == traceparent_in(part) for part in trace_in(told))
+    assert all(part == context_in(part) for part in trace_in(told))
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        (["congo=t61rcWkgMzE,rojo=00f067aa0ba902b7"], "congo=t61rcWkgMzE,rojo=00f067aa0ba902b7"),
+        (["congo=t61rcWkgMzE", "rojo=1"], "congo=t61rcWkgMzE,rojo=1"),
+        ([" a=1 ,, t1/x@y=2\t,"], "a=1,t1/x@y=2"),
+        (["a=1;b"], "a=1;b"),
+        ([",".join(f"a{number}=1" for number in range(32))], ",".join(f"a{number}=1" for number in range(32))),
+        ([",".join(f"a{number}=1" for number in range(33))], ""),
+        (["a=1,a=2"], ""),
+        (["A=1"], ""),
+        (["a="], ""),
+        (["a=ü"], ""),
+        (["a=" + "x" * 257], ""),
+        ([f"{key}={'x' * 250}" for key in "abc"], ""),
+        ([], ""),
+    ],
+)
+def test_a_tracestate_is_read_as_w3c_says_and_never_costs_the_trace(told: list[str], found: str) -> None:
+    whole = handed_in([CALLERS], told)
+    assert whole == (f"{CALLERS};{found}" if found else CALLERS)
+    assert handed_in([CALLERS, CALLERS], told) == handed_in([], told) == handed_in(["nonsense"], told) == ""
+    assert context_in(whole) == handed_in_call(headers_of(whole)) == whole
+    assert trace_id(whole) == CALLERS[3:35]
+
+
+@given(st.text(max_size=200) | st.from_regex(r"([a-z]{1,3}=[a-z;]{1,3},?){1,4}", fullmatch=True))
+def test_whatever_a_caller_sends_as_its_state_can_be_handed_on(text: str) -> None:
+    whole = handed_in([CALLERS], [text])
+    assert handed_in_call(headers_of(whole)) == context_in(whole) == whole
+    assert whole.isascii()
 
 
 def test_a_worker_s_spans_stand_under_what_it_was_told() -> None:
@@ -189,7 +241,7 @@ async def test_a_request_its_placement_the_claim_and_the_edge_s_call_are_one_tra
 ) -> None:
     body = {"sdp": OFFER, "region": "frankfurt", "metadata": {"name": "Ada", TRACE_KEY: {"root": "mine"}}}
     async with asked(valkey, kept) as (http, doubles):
-        reply = await http.post("/v1/sessions", json=body, headers={"traceparent": CALLERS})
+        reply = await http.post("/v1/sessions", json=body, headers={"traceparent": CALLERS, "tracestate": STATE})
         assert reply.status_code == 201, reply.text
         told = reply.json()
         looked = (await http.get(f"/v1/sessions/{told['id']}")).json()
@@ -214,7 +266,8 @@ async def test_a_request_its_placement_the_claim_and_the_edge_s_call_are_one_tra
     handed_on = json.loads(opened.metadata)
     assert handed_on["name"] == "Ada"
     assert trace_in(handed_on[TRACE_KEY]).root[36:52] == f"{request.context.span_id:016x}", "not what the caller says"
-    assert doubles["edge-a"].traceparents == [f"00-{CALLERS[3:35]}-{call.context.span_id:016x}-01"]
+    assert doubles["edge-a"].traces == [(f"00-{CALLERS[3:35]}-{call.context.span_id:016x}-01", STATE)]
+    assert trace_in(handed_on[TRACE_KEY]).root[56:] == STATE
     assert looked["trace_id"] == CALLERS[3:35]
     everything = str([(one.attributes, [event.attributes for event in one.events]) for one in kept.spans])
     assert "v=0" not in everything, "no offer"
@@ -286,7 +339,8 @@ async def edge(valkey: EmbeddedValkey, tracing: Tracing) -> AsyncIterator[tuple[
                     request = {"session": "ses_test_1", "epoch": 1, "offer": "v=0", "agent": "echo", "worker": "worker"}
                     told = json.dumps({"name": "Ada", TRACE_KEY: {"root": CALLERS}})
                     asked = edge_pb2.OpenSessionRequest(**{**request, "metadata": told, **changes})
-                    await stub.OpenSession(asked, timeout=30, metadata=(("traceparent", ASKERS),))
+                    handed_on = (("traceparent", ASKERS), ("tracestate", STATE))
+                    await stub.OpenSession(asked, timeout=30, metadata=handed_on)
 
                 yield open_session, plane
         finally:
@@ -298,8 +352,8 @@ async def test_an_edge_that_records_nothing_hands_the_trace_on(valkey: EmbeddedV
         await open_session()
         await open_session(session="ses_test_2", metadata="{}")
     first, second = (json.loads(one["metadata"]) for one in plane.opened)
-    assert first == {"name": "Ada", TRACE_KEY: {"root": CALLERS, "parent": ASKERS}}
-    assert trace_in(second[TRACE_KEY]) == Trace(ASKERS, ASKERS)
+    assert first == {"name": "Ada", TRACE_KEY: {"root": CALLERS, "parent": f"{ASKERS};{STATE}"}}
+    assert trace_in(second[TRACE_KEY]) == Trace(f"{ASKERS};{STATE}", f"{ASKERS};{STATE}")
 
 
 @needs_opentelemetry
@@ -324,9 +378,8 @@ async def test_an_edge_tells_of_its_answer_and_of_the_way_until_the_caller_is_co
         ("first_check", 900_000), ("dtls", 31_000_000)
     ]  # fmt: skip
     assert (connected.status.description, gone.status.description) == (None, "timeout")
-    assert (
-        trace_in(json.loads(plane.opened[0]["metadata"])[TRACE_KEY]).parent[36:52] == f"{answer.context.span_id:016x}"
-    )
+    handed_on = trace_in(json.loads(plane.opened[0]["metadata"])[TRACE_KEY]).parent
+    assert (handed_on[36:52], handed_on[56:]) == (f"{answer.context.span_id:016x}", STATE)
 
 
 # a worker
@@ -375,6 +428,67 @@ async def test_a_session_that_is_refused_or_never_heard_shows_as_failed(kept: Ke
     await until(lambda: len(kept.spans) == 3, what="three spans")
     found = {(one.name, one.status.description) for one in kept.spans}
     assert found == {("open", "unknown_agent"), ("open", None), ("first frame in", "edge")}
+
+
+@needs_opentelemetry
+def test_what_an_agent_records_stands_beneath_its_session_and_its_turns(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def searching(session: Session) -> None:
+        with kept.tracer.start_as_current_span("prepare"):
+            await asyncio.sleep(0)
+
+        @session.on_turn
+        async def answer(turn: Turn) -> None:
+            with kept.tracer.start_as_current_span("search"):
+                await session.say(turn.audio)
+
+        @session.on_message
+        def note(_data: object) -> None:
+            with kept.tracer.start_as_current_span("note"):
+                pass
+
+    def set_up(info: CallInfo) -> SetUp:
+        return SetUp(replace(info, trace=Trace(f"{CALLERS};{STATE}", ASKERS)), kept.tracing)
+
+    monkeypatch.setattr("antiphon.worker.call.SetUp", set_up)
+    with SimulatedCall(searching) as call:
+        trace = Trace(f"{CALLERS};{STATE}", ASKERS)
+        answering = call._call.answering
+        answering._hearing = replace(answering._hearing, traced=TurnSpans(kept.tracing).export)
+        answering.tracer._info = replace(answering.tracer._info, trace=trace)
+        call._call.set_up.opened()
+        for _ in range(2):
+            call.says("hello there")
+            call.hears()
+        call.sends("a note")
+        call.waits(1)
+    (opened,), (prepared,), (noted,) = (kept.named(name) for name in ("open", "prepare", "note"))
+    assert parent_of(opened) == int(ASKERS[36:52], 16)
+    assert parent_of(prepared) == parent_of(noted) == opened.context.span_id
+    turns, searches = kept.named("turn"), kept.named("search")
+    assert len(turns) == 2
+    assert [parent_of(one) for one in searches] == [one.context.span_id for one in turns]
+    assert {parent_of(one) for one in turns} == {int(CALLERS[36:52], 16)}
+    assert {one.context.trace_state.to_header() for one in (*turns, *searches)} == {STATE}
+
+
+@needs_opentelemetry
+async def test_a_turn_of_a_session_without_a_trace_is_the_root_of_its_agent_s_spans(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reserved = kept.tracing.reserve("turn", "", root=True)
+    assert context_in(reserved) == reserved
+    beneath(reserved).run(lambda: kept.tracer.start_span("search").end())
+    kept.tracing.begin("turn", "", root=True, reserved=reserved).end()
+    search, turn = kept.finished
+    assert (parent_of(search), parent_of(turn)) == (turn.context.span_id, None)
+    assert search.context.trace_id == turn.context.trace_id
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_always_off")
+    off = Kept()
+    assert trace_id(off.tracing.reserve("turn", "", root=True)) == ""
+    assert off.tracing.reserve("turn", "") == OFF.reserve("turn", "") == ""
+    off.tracing.close()
 
 
 async def test_an_agent_never_sees_the_trace_in_its_metadata() -> None:

@@ -17,7 +17,7 @@ from antiphon.edge.rooms import EdgeRooms
 from antiphon.edge.sessions import LiveSession
 from antiphon.edge.spans import Connecting
 from antiphon.errors import NoWorkerError
-from antiphon.spans import OFF, TRACE_KEY, current, traceparent_of
+from antiphon.spans import OFF, TRACE_KEY, current, handed_in_call
 from antiphon.wire.control.v1 import edge_pb2, edge_pb2_grpc
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ class EdgeControl(edge_pb2_grpc.EdgeControlServiceServicer):
 
     async def _answer(self, method: str, context: Context, work: Awaitable[Response], session: str = "") -> Response:
         """Counts the request, and turns what is raised into a status. A span, where the asker has one."""
-        name, asker = method.title().replace("_", ""), traceparent_of(context.invocation_metadata())
+        name, asker = method.title().replace("_", ""), handed_in_call(context.invocation_metadata())
         with self._tracing.span(f"EdgeControlService/{name}", asker, kind="server", rpc=name, session=session) as span:
             try:
                 response = await work

@@ -11,7 +11,7 @@ from google.rpc import error_details_pb2, status_pb2
 from antiphon.certificates import for_client
 from antiphon.errors import AntiphonError
 from antiphon.signaling.metrics import EDGE_CALLS
-from antiphon.spans import OFF, TRACEPARENT, current
+from antiphon.spans import OFF, current, headers_of
 from antiphon.wire.control.v1 import edge_pb2, edge_pb2_grpc
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Edges:
         stub = edge_pb2_grpc.EdgeControlServiceStub(await self._channel(address))
         session = getattr(request, "session", "")
         with self._tracing.span(f"EdgeControlService/{method}", kind="client", rpc=method, session=session) as span:
-            handed_on = ((TRACEPARENT, current()),) if current() else None
+            handed_on = headers_of(current()) or None
             try:
                 response = await getattr(stub, method)(request, timeout=timeout, metadata=handed_on)
             except grpc.aio.AioRpcError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from antiphon.errors import AntiphonError
 from antiphon.signaling.problems import Problem, problem_of
-from antiphon.spans import TRACEPARENT, traceparent_in
+from antiphon.spans import TRACEPARENT, TRACESTATE, handed_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 @contextmanager
 def traced(tracing: Tracing, request: Request, route: str, *, session: str = "") -> Iterator[Span]:
     """Stands open while a request is answered that was let in. Of refusals only those of 5xx are failures."""
-    found = request.headers.getlist(TRACEPARENT)
-    parent = traceparent_in(found[0].strip()) if len(found) == 1 else ""
+    parent = handed_in(*(request.headers.getlist(name) for name in (TRACEPARENT, TRACESTATE)))
     method, name = request.method, f"{request.method} {route}"
     with tracing.span(name, parent, root=True, kind="server", method=method, route=route, session=session) as span:
         try:

@@ -162,7 +162,7 @@ class Answering:
     def _reply(self, turn: Turn, handler: TurnHandler) -> Reply:
         reply = Reply(turn)
         self._replies.add(reply)
-        reply.task = self._call.tasks.spawn(self._reply_to(reply, handler), "turn")
+        reply.task = self._call.tasks.spawn(self._reply_to(reply, handler), "turn", self._call.set_up.reply(turn.trace))
         return reply
 
     async def _reply_to(self, reply: Reply, handler: TurnHandler) -> None:

@@ -74,12 +74,12 @@ class Call:
         set_up: SetUp | None = None,
     ) -> None:
         """grace_s: for so long the call waits for its caller when its edge is lost."""
-        self._set_up = set_up or SetUp(info)
+        self.set_up = set_up or SetUp(info)
         self._checkpoints = checkpoints
         self.recorder: Recorder | None = None
         self.info = info
-        self.log = _log.bind(session=info.id, agent=info.agent, **self._set_up.named)
-        self.tasks = Tasks(info.id, self.fail)
+        self.log = _log.bind(session=info.id, agent=info.agent, **self.set_up.named)
+        self.tasks = Tasks(info.id, self.fail, self.set_up.context)
         self.closed = asyncio.Event()
         self.error: BaseException | None = None
         self.message_handler: MessageHandler | None = None
@@ -90,7 +90,7 @@ class Call:
         self.answering = Answering(self, hearing, transport)
         self.ears = Ears(self, hearing, self.answering.act)
         self.speaker = Speaker(
-            transport, self._tell_utterance, self.ears.agent_speaks, self.answering.answered, self._set_up.spoke
+            transport, self._tell_utterance, self.ears.agent_speaks, self.answering.answered, self.set_up.spoke
         )
         self.keypad = Keypad()
         self.last_frame: Frame | None = None
@@ -129,7 +129,7 @@ class Call:
         if not self._connected.is_set():
             self.connected()  # media and control are streams of their own: a frame may come first
         if self.last_frame is None:
-            self._set_up.heard()
+            self.set_up.heard()
         if frame.flags & TELEPHONE_EVENT:
             self._press(frame)
             return
@@ -251,7 +251,7 @@ class Call:
             reader.close()
         self.tasks.cancel()
         reason = self._reason or reason
-        self._set_up.close(reason)
+        self.set_up.close(reason)
         metrics.SESSIONS_ENDED.labels(_bounded(reason)).inc()
         self.log.info("session ended", reason=reason)
         self._ended(self)

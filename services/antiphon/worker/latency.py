@@ -55,6 +55,8 @@ class TurnTrace:
     commit: Committed | None = None
     playout: Playout | None = None
     over: bool = False
+    span: str = ""
+    """What its span hands on, which is made when the trace is over; empty where nothing is beneath it."""
 
     def mark(self, name: str, at: float) -> None:
         """The first of a name counts. Raises ValueError for a name that is too long, or one too many."""

@@ -9,9 +9,11 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from antiphon.spans import OFF, Span, Tracing
+from antiphon.spans import OFF, Span, Tracing, beneath
 
 if TYPE_CHECKING:
+    from contextvars import Context
+
     from antiphon.worker.latency import TurnTrace
     from antiphon.worker.transport import CallInfo
 
@@ -32,6 +34,15 @@ class SetUp:
     def named(self) -> dict[str, str]:
         """What the session's log lines say of its trace."""
         return self._tracing.named(self._open.traceparent)
+
+    def context(self) -> Context:
+        """For a task of the agent: what it records by OpenTelemetry's API stands beneath `open`."""
+        return beneath(self._open.traceparent)
+
+    def reply(self, trace: TurnTrace) -> Context:
+        """For the reply to a turn: what it records stands beneath the turn, whose span is made when all is known."""
+        trace.span = self._tracing.reserve("turn", self._info.trace.root, root=True)
+        return beneath(trace.span)
 
     def opened(self) -> None:
         """The agent runs."""
@@ -76,7 +87,7 @@ class TurnSpans:
         began_ns = time.time_ns() - round((asyncio.get_running_loop().time() - trace.spoke) * 1e9)
         facts: dict[str, Any] = {"session": info.id, "agent": info.agent, "edge": info.edge, "region": info.region}
         facts |= {key: document[key] for key in ("turn", "outcome", "ended_by")}
-        turn = self._tracing.begin("turn", info.trace.root, root=True, at_ns=began_ns, **facts)
+        turn = self._tracing.begin("turn", info.trace.root, root=True, at_ns=began_ns, reserved=trace.span, **facts)
         end_ns = began_ns
         for stage in trace.stages():
             start_ns, end_ns = end_ns, began_ns + round(stage.at * 1e9)

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from antiphon.worker import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
+    from contextvars import Context
 
 _MOST_TASKS = 256
 
 
 class Tasks:
-    def __init__(self, owner: str, failed: Callable[[BaseException, str], None]) -> None:
-        """`failed(error, what)` hears of each task that ends with an exception."""
+    def __init__(
+        self,
+        owner: str,
+        failed: Callable[[BaseException, str], None],
+        context: Callable[[], Context] = copy_context,
+    ) -> None:
+        """`failed(error, what)` hears of each task that ends with an exception; each runs in a `context()`."""
+        self._context = context
         self._owner = owner
         self._failed = failed
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def spawn(self, work: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:
-        task = asyncio.create_task(work, name=f"{self._owner}/{what}")
+    def spawn(self, work: Coroutine[Any, Any, None], what: str, context: Context | None = None) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=f"{self._owner}/{what}", context=context or self._context())
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
