@@ -11,13 +11,26 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from loadtest.measuring import servers
 from loadtest.measuring.judgement import COMPARED, IDLE, MANY, Results, markdown, verdicts
 from loadtest.measuring.machine import machine
-from loadtest.measuring.tools import ROOT, WARM_UP, BenchError, Caller, Figures, Load, build_caller, build_pion, say
+from loadtest.measuring.tools import (
+    ROOT,
+    WARM_UP,
+    BenchError,
+    Caller,
+    Figures,
+    Load,
+    build_caller,
+    build_mirror,
+    build_pion,
+    go_last,
+    say,
+)
 
 
 @dataclass(frozen=True)
@@ -29,21 +42,25 @@ class Extent:
     pion: tuple[int, ...]
     str0m: tuple[int, ...]
     antiphon: tuple[int, ...]
+    edge: tuple[int, ...]
+    """With a light worker at the other end of the link: figures of the edge alone."""
     setups: int
-    reach: tuple[int, ...]
+    reach: float
+    """Seconds for the search for the most calls; 0 for none."""
     flooded: float
     """Seconds of set-ups at full speed; 0 for none."""
 
 
-QUICK = Extent(5.0, (COMPARED, 0), (COMPARED,), (), (COMPARED, IDLE), 60, (), 5.0)
+QUICK = Extent(5.0, (COMPARED, 0), (COMPARED,), (), (COMPARED, IDLE), (), 60, 0.0, 5.0)
 FULL = Extent(
     10.0,
     (IDLE, 100, COMPARED, 500, MANY, 0),
     (100, COMPARED),
     (COMPARED,),
     (COMPARED, IDLE, 100, 500, MANY),
+    (COMPARED, MANY),
     100,
-    (600, 800, MANY, 1_200),
+    150.0,
     10.0,
 )
 
@@ -51,6 +68,10 @@ FULL = Extent(
 _FLOODERS = 32
 """Calls that are set up at once in a flood."""
 _LATE_MS = 20.0
+_REACH_STEP = 50
+"""Calls: no nearer is looked for how many there may be."""
+_REACH_WINDOW = 5.0
+_REACH_RATE = 100.0
 
 
 def main() -> int:
@@ -111,44 +132,82 @@ def _measure_antiphon(caller: Caller, extent: Extent, results: Results) -> None:
     say("starting Antiphon")
     with servers.antiphon() as server:
         _measure(caller, server, "antiphon", extent.antiphon, results.antiphon, extent, results)
+        if extent.edge:
+            _measure_edge(caller, server, extent, results)
+        if extent.reach:
+            _find_reach(caller, server, extent, results)
         if extent.flooded:
-            _measure_flood(caller, server, extent, results)
-        for sessions in extent.reach:
-            if not _reaches(caller, server, sessions, extent, results):
-                break
+            results.flood = _measure_flood(caller, server, extent, results, apart=False)
+            # Nothing is measured behind this: signaling stays what it is made.
+            go_last(server.processes["signaling"])
+            results.flood_apart = _measure_flood(caller, server, extent, results, apart=True)
 
 
-def _measure_flood(caller: Caller, server: servers.Server, extent: Extent, results: Results) -> None:
-    """Calls, and then the same calls while others are set up as fast as it goes."""
-    say(f"{COMPARED} sessions, and set-ups at full speed")
+def _measure_edge(caller: Caller, server: servers.Server, extent: Extent, results: Results) -> None:
+    """The edge with a worker that costs next to nothing: the load's schedule holds then with many calls too."""
+    try:
+        with servers.mirrored(server, build_mirror()) as mirrored:
+            caller.load(mirrored.url, WARM_UP, mirrored.processes)
+            for sessions in extent.edge:
+                say(f"edge with a light worker, {sessions} sessions")
+                found = caller.load(mirrored.url, Load(sessions, extent.window), mirrored.processes)
+                results.edge[sessions] = found
+    except (BenchError, OSError) as error:
+        results.notes.append(f"edge with a light worker: {error}")
+        say(results.notes[-1])
+
+
+def _measure_flood(
+    caller: Caller, server: servers.Server, extent: Extent, results: Results, *, apart: bool
+) -> Figures | None:
+    """Calls, and then the same calls while others are set up as fast as it goes. None where that could not be measured.
+
+    `apart`: those who set up, and signaling, have what cores the live calls, the edge and the worker leave them: they
+    stand for machines of their own, which they have in a cluster. Else all share this machine's cores as equals.
+    """
+    say(f"{COMPARED} sessions, and set-ups at full speed{', apart' if apart else ''}")
     load = Load(COMPARED, extent.flooded, settle=3.0)
+    counted: dict[str, float] = {}
     try:
         calm = caller.load(server.url, load, server.processes)
         flood: list[subprocess.Popen[str]] = []
         starter = threading.Timer(
             COMPARED / load.rate + 1.5,
-            lambda: flood.append(caller.start_lives(server.url, _FLOODERS, extent.flooded + load.settle)),
+            lambda: flood.append(caller.start_lives(server.url, _FLOODERS, extent.flooded + load.settle, idle=apart)),
         )
-        starter.start()
-        flooded = caller.load_once(server.url, load, server.processes)
-        lives = json.loads(flood[0].communicate(timeout=60)[0])
-    except (BenchError, IndexError, ValueError, subprocess.TimeoutExpired) as error:
-        results.notes.append(f"set-ups at full speed: {error}")
+        with servers.counters_of(server, counted):
+            starter.start()
+            flooded = caller.load_once(server.url, load, server.processes)
+            lives = json.loads(flood[0].communicate(timeout=60)[0])
+    except (BenchError, OSError, IndexError, ValueError, subprocess.TimeoutExpired) as error:
+        results.notes.append(f"set-ups at full speed{', apart' if apart else ''}: {error}")
         say(results.notes[-1])
-        return
+        return None
     rate = lives["up"] / (extent.flooded + load.settle)
-    results.flood = {"calm": calm, "flooded": flooded, "lives": lives, "rate": rate}
+    return {"calm": calm, "flooded": flooded, "lives": lives, "rate": rate, "counted": counted}
 
 
-def _reaches(caller: Caller, server: servers.Server, sessions: int, extent: Extent, results: Results) -> bool:
-    """Whether so many calls lose nothing and are in time."""
-    say(f"antiphon, {sessions} sessions, until something is lost or late")
-    found = results.antiphon.get(sessions)
-    try:
-        found = found or caller.load(server.url, Load(sessions, extent.window), server.processes)
-    except BenchError as error:
-        results.notes.append(f"{sessions} sessions: {error}")
-        return False
+def _find_reach(caller: Caller, server: servers.Server, extent: Extent, results: Results) -> None:
+    """How many calls lose nothing and are in time: between sizes that were measured anyway, by halves, for a while."""
+    end = time.monotonic() + extent.reach
+    for sessions, found in sorted(results.antiphon.items()):
+        _judge_reach(sessions, found, results)
+    while time.monotonic() < end:
+        passed = max((row["sessions"] for row in results.reach if row["passes"]), default=0)
+        missed = min((row["sessions"] for row in results.reach if not row["passes"]), default=servers.CAPACITY)
+        sessions = (passed + missed) // 2 // _REACH_STEP * _REACH_STEP
+        if sessions <= passed or any(row["sessions"] == sessions for row in results.reach):
+            return
+        say(f"antiphon, {sessions} sessions: is something lost or late?")
+        load = Load(sessions, _REACH_WINDOW, rate=_REACH_RATE)
+        try:
+            _judge_reach(sessions, caller.load_once(server.url, load, server.processes), results)
+        except BenchError as error:
+            say(str(error))
+            results.reach.append({"sessions": sessions, "passes": False, "why": str(error)})
+
+
+def _judge_reach(sessions: int, found: Figures, results: Results) -> None:
     passes = bool(found["lost"] == 0 and found["failed"] == 0 and found["delay_ms"]["p99"] <= _LATE_MS)
     results.reach.append(
         {
@@ -160,7 +219,6 @@ def _reaches(caller: Caller, server: servers.Server, sessions: int, extent: Exte
             "worker_cores": found["servers"]["worker"]["cores"],
         }
     )
-    return passes
 
 
 def _measure(

@@ -59,6 +59,7 @@ CRATES_MAY_USE: dict[str, set[str]] = {
     "python": {"runtime", "link", "engine"},
     "caller": {"engine", "netsim"},
     "caller-python": {"caller"},
+    "mirror": {"link"},
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REGION = "frankfurt"
+MIRROR = "mirror"
+"""The light worker, and the agent that it serves."""
 CAPACITY = 1_500
 _START = 60.0
 
@@ -80,6 +84,53 @@ def antiphon(*agents: Path, console: bool = False) -> Iterator[Server]:
         if missing:
             raise BenchError(f"antiphon up runs no {', '.join(sorted(missing))}")
         yield Server(f"{base}/v1/sessions?agent=echo&region={REGION}", processes)
+
+
+@contextlib.contextmanager
+def mirrored(server: Server, program: Path) -> Iterator[Server]:
+    """The same cluster with a light worker at the other end of the edge's link, for figures of the edge alone.
+
+    `program`: `antiphon-mirror`. Raises BenchError where it does not come up.
+    """
+    environ = Path(f"/proc/{server.processes['edge']}/environ").read_bytes().decode().split("\0")
+    env = {key: value for key, _, value in (line.partition("=") for line in environ) if key}
+    env = {key: value for key, value in env.items() if not key.startswith(("ANTIPHON_EDGE__", "ANTIPHON_REGION__"))}
+    env["PYTHONPATH"] = os.pathsep.join([str(ROOT), env.get("PYTHONPATH", "")])
+    with _running([str(program)], {}) as (worker, lines):
+        link = _wait_for(lines, worker, re.compile(r"^(\S+:\d+)$"))
+        registering = [sys.executable, "-m", "loadtest.measuring.mirror", link]
+        with _running(registering, env) as (process, said):
+            url = server.url.replace("agent=echo", f"agent={MIRROR}")
+            _wait_until_listed(url.split("/v1/")[0], process, said)
+            yield Server(url, {"edge": server.processes["edge"], "mirror": worker.pid})
+
+
+def _wait_until_listed(base: str, process: subprocess.Popen[str], said: deque[str]) -> None:
+    end = time.monotonic() + _START
+    while time.monotonic() < end and process.poll() is None:
+        with urllib.request.urlopen(f"{base}/v1/workers", timeout=5) as answer:
+            if any(worker["id"] == MIRROR for worker in json.load(answer)["workers"]):
+                return
+        time.sleep(0.1)
+    raise BenchError("the light worker did not register:\n" + "\n".join(list(said)[-20:]))
+
+
+@contextlib.contextmanager
+def counters_of(server: Server, found: dict[str, float]) -> Iterator[None]:
+    """Notes in `found` by how much each counter of the edge's media plane grew meanwhile."""
+    before = _counters(server)
+    yield
+    after = _counters(server)
+    found.update({name: after[name] - before.get(name, 0.0) for name in after})
+
+
+def _counters(server: Server) -> dict[str, float]:
+    environ = Path(f"/proc/{server.processes['edge']}/environ").read_bytes().decode().split("\0")
+    port = next(line.partition("=")[2] for line in environ if line.startswith("ANTIPHON_EDGE__HTTP_PORT="))
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    rows = (line.split() for line in lines if line.startswith("antiphon_edge_") and "{" not in line)
+    return {name.removeprefix("antiphon_edge_").removesuffix("_total"): float(value) for name, value in rows}
 
 
 def _services(parent: int) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -45,9 +46,18 @@ def _target_directory() -> Path:
 
 def build_caller() -> Path:
     """The native load, optimised."""
-    say("building the load")
-    _run(["cargo", "build", "--quiet", "--release", "--package", "antiphon-caller"], MEDIA_PLANE, "antiphon-caller")
-    return _target_directory() / "release" / "antiphon-caller"
+    return _build("antiphon-caller")
+
+
+def build_mirror() -> Path:
+    """A worker that sends each frame back at once, optimised."""
+    return _build("antiphon-mirror")
+
+
+def _build(package: str) -> Path:
+    say(f"building {package}")
+    _run(["cargo", "build", "--quiet", "--release", "--package", package], MEDIA_PLANE, package)
+    return _target_directory() / "release" / package
 
 
 def build_pion() -> Path | None:
@@ -112,11 +122,19 @@ class Caller:
         """The engine with its sockets, saturated, and the saturated floor."""
         return self._measure(["saturated", f"--sessions={sessions}", f"--window={window}"])[0]
 
-    def start_lives(self, url: str, calls: int, seconds: float) -> subprocess.Popen[str]:
-        """Set-ups at full speed: so many places for calls that end as soon as they are up. Prints JSON at its end."""
+    def start_lives(self, url: str, calls: int, seconds: float, *, idle: bool = False) -> subprocess.Popen[str]:
+        """Set-ups at full speed: so many places for calls that end as soon as they are up. Prints JSON at its end.
+
+        `idle`: it has the cores that nobody else wants.
+        """
         command = [str(self.program), "lives", url, f"--calls={calls}", f"--seconds={seconds}"]
         command += ["--life=0.05", "--pause=0", "--polite"]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+        )
+        if idle:
+            go_last(process.pid)
+        return process
 
     def floor(self, sessions: int, window: float) -> Figures:
         """The least of echo servers; 0 sessions saturate it."""
@@ -145,6 +163,17 @@ class Caller:
     def _wait_for_calm(self) -> None:
         while self.patience > 0 and _busy_cores(0.5) > CALM:
             self.patience -= 0.5
+
+
+def go_last(pid: int) -> None:
+    """Lets all threads of a process, and those that they start, have what cores are left only. Anybody may."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(int(task.name), os.SCHED_IDLE, os.sched_param(0))
+    with contextlib.suppress(OSError):
+        # Its scheduling group too, where it leads one: else that is its leader's, whom it shall not slow down.
+        if os.getsid(pid) == pid:
+            Path(f"/proc/{pid}/autogroup").write_text("19", encoding="ascii")
 
 
 def _busy_cores(seconds: float) -> float:

@@ -50,6 +50,13 @@ def good() -> Results:
         },
         saturated={"sessions": COMPARED, "engine_us": 4.0, "floor_us": 3.0, "ratio": 1.33},
         flood={"calm": report(), "flooded": report(), "lives": {}, "rate": 100.0},
+        flood_apart={
+            "calm": report(),
+            "flooded": report(),
+            "lives": {},
+            "rate": 90.0,
+            "counted": {"datagrams_in": 200_000.0, "waited_5ms": 100.0},
+        },
         reach=[{"sessions": 800, "passes": True, "edge_cores": 0.5, "worker_cores": 0.8}],
         pion={COMPARED: report(server=server(50.0))},
         antiphon={
@@ -57,13 +64,14 @@ def good() -> Results:
             MANY: report(edge=server(8.0), worker=server(20.0)),
             IDLE: report(edge=server(60.0), worker=server(150.0)),
         },
+        edge={MANY: report(edge=server(7.0), mirror=server(4.0))},
         setup={"antiphon": report(edge=server(0.0, setup=1.5))},
         weight={"antiphon": {"edge": 20.0}},
     )
 
 
 def test_all_targets_are_met_by_good_figures() -> None:
-    assert [verdict.word for verdict in verdicts(good())] == ["PASS"] * 13
+    assert [verdict.word for verdict in verdicts(good())] == ["PASS"] * 14
 
 
 def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
@@ -85,6 +93,24 @@ def test_the_table_gives_ratios_to_the_floor_and_to_pion() -> None:
     edge = next(row for row in rows if row.startswith(f"| Antiphon edge | {COMPARED}"))
     assert "| 12.0 | 0.75 | 0.24 |" in edge
     assert any(row.startswith("| antiphon edge | 1.50 |") and row.endswith("| 20 |") for row in rows)
+
+
+def test_figures_of_the_edge_alone_are_judged_where_there_are_some() -> None:
+    results = good()
+    results.antiphon[MANY]["servers"]["edge"] = server(20.0)
+    judged = next(verdict for verdict in verdicts(results) if f"at {MANY} sessions" in verdict.target)
+    assert (judged.word, judged.found) == ("PASS", "7.0 us, 0.78 of 9.0")
+    results.edge = {}
+    judged = next(verdict for verdict in verdicts(results) if f"at {MANY} sessions" in verdict.target)
+    assert judged.word == "MISS"
+
+
+def test_a_flood_is_told_with_what_waited_for_the_edge() -> None:
+    told = [verdict for verdict in verdicts(good()) if verdict.target.startswith("set-ups at full speed")]
+    assert [verdict.found for verdict in told] == [
+        "+0.00 ms (4.00 to 4.00) at 90 a second; 0.05% of datagrams waited 5 ms or longer for the edge",
+        "+0.00 ms (4.00 to 4.00) at 100 a second",
+    ]
 
 
 def program(directory: Path, text: str) -> Path:
