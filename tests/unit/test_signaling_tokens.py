@@ -23,7 +23,9 @@ ACME = by_key("acme")
 async def test_a_minted_token_makes_a_session_and_ends_it(valkey: EmbeddedValkey) -> None:
     async with site(valkey, auth=AUTH) as here:
         grants = {"agent": "echo", "region": "virginia", "metadata": {"customer": "42"}}
-        reply = await here.http.post("/v1/tokens", json={"subject": "ann", "ttl_s": 60, "grants": grants}, headers=ACME)
+        reply = await here.http.post(
+            "/v1/tokens", json={"subject": "ann", "ttl_s": 60.0, "grants": grants}, headers=ACME
+        )
         assert reply.status_code == 201
         assert reply.headers["cache-control"] == "no-store"
         told = reply.json()
@@ -31,8 +33,8 @@ async def test_a_minted_token_makes_a_session_and_ends_it(valkey: EmbeddedValkey
         bearer = by_token(told["token"])
         made = await here.http.post("/v1/sessions", content=OFFER, headers=SDP | bearer)
         assert made.status_code == 201, made.text
-        asked = here.virginia.opened[0]
-        assert (asked.agent, json.loads(asked.metadata)) == ("echo", {"customer": "42"})
+        opened = here.virginia.opened[0]
+        assert (opened.agent, json.loads(opened.metadata)) == ("echo", {"customer": "42"})
         session = (await here.http.get(made.headers["location"], headers=bearer)).json()
         assert (session["agent"], session["region"]) == ("echo", "virginia")
         assert (await here.http.delete(made.headers["location"], headers=bearer)).status_code == 204
@@ -121,6 +123,7 @@ async def test_wrong_tokens_open_nothing(valkey: EmbeddedValkey, name: str) -> N
         (by_key("acme"), {"grants": {"metadata": {"x": "y" * 3000}}}, 400, "grants.metadata"),
         (by_key("acme"), {"ttl_s": 10**6}, 400, "ttl_s"),
         (by_key("acme"), {"ttl_s": 0}, 400, "ttl_s"),
+        (by_key("acme"), {"ttl_s": 60.5}, 400, "ttl_s"),
         (by_key("acme"), {"subject": ""}, 400, "subject"),
         (by_key("short"), {}, 400, "cannot sign"),
         (by_token(token_of()), {}, 403, "API keys"),

@@ -16,6 +16,7 @@ from antiphon.signaling.models import (
     ANSWER,
     DEFAULT_AGENT,
     FRAGMENT,
+    FRAGMENT_PATTERN,
     OFFER,
     Agent,
     AgentDocument,
@@ -253,7 +254,9 @@ def session_routes(
                 _503="unavailable",
             ),
         },
-        openapi_extra=body_of({FRAGMENT_TYPE: {"schema": {"type": "string"}, "example": FRAGMENT}}),
+        openapi_extra=body_of(
+            {FRAGMENT_TYPE: {"schema": {"type": "string", "pattern": FRAGMENT_PATTERN}, "example": FRAGMENT}}
+        ),
     )
     async def patch_session(
         request: Request,

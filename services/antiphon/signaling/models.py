@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 DEFAULT_AGENT = "parrot"
 OFFER = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n..."
 ANSWER = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=ice-lite\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n..."
+FRAGMENT_PATTERN = r"(^|\n)a=(candidate:|end-of-candidates|ice-ufrag:[A-Za-z0-9+/]{4,256}\r?\n)"
+"""Candidates, or credentials: without either there is nothing to do."""
 FRAGMENT = "a=ice-ufrag:x9Qf\r\na=ice-pwd:mCoZhVBg0bPUgRmDaPGqkf2I\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\n"
 SESSION_ID = "ses_frankfurt_3k9v0c7w1h5t2n8qzx4d"
 PLACEMENT: Any = {

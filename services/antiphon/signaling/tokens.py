@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from antiphon import telemetry
 from antiphon.access import Grants, mint
@@ -23,6 +23,11 @@ _log = telemetry.get_logger("signaling")
 _TTL_S = 600
 
 
+def _whole(value: object) -> object:
+    """To JSON Schema 600.0 is a whole number too."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class TokenRequest(BaseModel):
     """Whom the token is for, for how long, and what it grants."""
 
@@ -34,7 +39,7 @@ class TokenRequest(BaseModel):
 
     subject: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     """Whom it stands for (`sub`): its bearer has the sessions that tokens of this subject made. Random if not said."""
-    ttl_s: int = Field(default=_TTL_S, ge=1)
+    ttl_s: Annotated[int, BeforeValidator(_whole)] = Field(default=_TTL_S, ge=1)
     """Seconds that it is valid for. A call that it began goes on after that."""
     grants: Grants = Grants()
 
