@@ -12,6 +12,7 @@ mod egress;
 pub mod envelope;
 #[cfg(any(test, feature = "known-keys"))]
 pub mod established;
+mod few;
 pub mod fragments;
 pub mod framing;
 mod ice;

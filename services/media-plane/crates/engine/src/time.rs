@@ -30,8 +30,16 @@ impl Time {
         samples_of_micros(self.0.saturating_sub(earlier.0))
     }
 
+    /// Microseconds since `earlier`; zero if it is not in the past.
+    #[must_use]
+    #[inline]
+    pub(crate) const fn micros_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
     /// How long ago `earlier` was; zero if it is not in the past.
     #[must_use]
+    #[inline]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }

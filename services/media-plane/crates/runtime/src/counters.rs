@@ -11,6 +11,18 @@ antiphon_link::counters! {
         datagrams_in,
         /// Datagrams sent.
         datagrams_out,
+        /// Datagrams that may have waited in the socket for 2 ms or longer: for so long the shard had not looked, or had no core.
+        waited_2ms,
+        /// The same, 5 ms or longer.
+        waited_5ms,
+        /// The same, 10 ms or longer.
+        waited_10ms,
+        /// The same, 20 ms or longer.
+        waited_20ms,
+        /// Microseconds that the shard, under load, woke later than it had set itself: the machine had no core for it.
+        late_wakes_us,
+        /// Microseconds that handshakes had the shard, behind live calls' packets.
+        handshake_us,
         /// Datagrams that the kernel dropped because the socket's buffer was full.
         drop_rxq_overflow,
         /// Datagrams longer than any of WebRTC, or without an address.

@@ -28,6 +28,8 @@ pub(crate) struct Flows<O> {
     table: FxHashMap<Remote, Flow<O>>,
     addresses: FxHashMap<O, Vec<Remote>>,
     most: usize,
+    /// Grows whenever an address is learned or forgotten.
+    changes: u64,
 }
 
 impl<O: Copy + Eq + Hash> Flows<O> {
@@ -36,7 +38,14 @@ impl<O: Copy + Eq + Hash> Flows<O> {
             table: FxHashMap::default(),
             addresses: FxHashMap::default(),
             most,
+            changes: 0,
         }
+    }
+
+    /// Another number than before where an address was learned or forgotten since: what was found before may not hold any more.
+    #[inline]
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// The session of an address.
@@ -74,6 +83,7 @@ impl<O: Copy + Eq + Hash> Flows<O> {
         if full && let Some((longest_unused, _)) = self.table.iter().min_by_key(|(_, flow)| flow.seen) {
             self.forget(*longest_unused);
         }
+        self.changes += 1;
         self.table.insert(
             from,
             Flow {
@@ -101,6 +111,7 @@ impl<O: Copy + Eq + Hash> Flows<O> {
 
     fn forget(&mut self, address: Remote) {
         if let Some(flow) = self.table.remove(&address) {
+            self.changes += 1;
             strike(&mut self.addresses, flow.owner, address);
         }
     }
@@ -108,12 +119,14 @@ impl<O: Copy + Eq + Hash> Flows<O> {
     /// Forgets all addresses of a session.
     pub(crate) fn forget_session(&mut self, owner: O) {
         for address in self.addresses.remove(&owner).into_iter().flatten() {
+            self.changes += 1;
             self.table.remove(&address);
         }
     }
 
     /// Forgets what was not used for a minute.
     pub(crate) fn purge(&mut self, now: Time) {
+        self.changes += 1;
         let addresses = &mut self.addresses;
         self.table.retain(|address, flow| {
             let used = now.since(flow.seen) < IDLE;

@@ -279,6 +279,11 @@ impl Pair {
         self.session.stats().counters.forwarded
     }
 
+    /// The timed part too: a packet will come in soon.
+    pub(super) fn warm(&self) {
+        self.session.warm();
+    }
+
     /// The timed part: a packet comes in, and its payload goes back as a frame of an utterance.
     pub(super) fn echo(&mut self, now: Time, datagram: &mut [u8], sink: &mut Sink) {
         self.session.receive(now, self.caller.address, datagram, sink);

@@ -75,6 +75,15 @@ impl Cache {
         }
     }
 
+    /// Reads ahead, of what stands in other places than the session's own: see [`crate::Session::warm`].
+    #[inline]
+    pub(crate) fn warm(&self) -> u64 {
+        self.ring.as_deref().map_or(0, |ring| {
+            let entry = &ring.entries[slot(ring.next)];
+            u64::from(entry.start) ^ u64::from(ring.bytes[ring.head % BYTES])
+        })
+    }
+
     /// Keeps a sealed packet. Only speech is worth memory; what fills a pause is kept while there is some.
     pub(crate) fn push(&mut self, now: Time, sequence: u64, packet: &[u8], speech: bool) {
         self.credit = (self.credit + 1).min(MOST_CREDIT);

@@ -250,6 +250,13 @@ impl Egress {
         sent > 0
     }
 
+    /// Reads ahead: see [`crate::Session::warm`].
+    #[inline]
+    pub(crate) fn warm(&self) -> u64 {
+        let sender = self.sender.as_ref().map_or(0, Sender::warm);
+        sender ^ u64::from(self.ssrc) ^ self.packets ^ self.cache.warm() ^ self.redundancy.warm()
+    }
+
     /// Gives memory back that is not used: to be called now and then.
     pub(crate) fn rest(&mut self, now: Time) {
         self.cache.rest(now);

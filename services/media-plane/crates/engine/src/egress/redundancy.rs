@@ -127,7 +127,11 @@ impl Redundancy {
 
     /// Earlier packets that go again with each.
     pub(crate) fn repeats(&self) -> u64 {
-        if self.unasked() { self.level.into() } else { 0 }
+        if self.level > 0 && self.unasked() {
+            self.level.into()
+        } else {
+            0
+        }
     }
 
     fn unasked(&self) -> bool {
@@ -142,6 +146,12 @@ impl Redundancy {
     /// Share of packets that the caller misses before repair, as well as is known.
     pub(crate) fn loss(&self) -> f32 {
         self.slow.value().max(self.reported)
+    }
+
+    /// Reads ahead: see [`crate::Session::warm`].
+    #[inline]
+    pub(crate) fn warm(&self) -> u64 {
+        u64::from(self.since_down) ^ u64::from(self.level)
     }
 
     /// A packet left.

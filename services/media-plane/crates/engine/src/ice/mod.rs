@@ -8,6 +8,7 @@ mod transactions;
 
 use std::time::Duration;
 
+use crate::few::Few;
 use crate::remote::Remote;
 use crate::sdp::Credentials;
 use crate::stun::{BindingRequest, ErrorCode, MAX_RESPONSE, Role, write_error, write_success};
@@ -75,8 +76,9 @@ pub(crate) struct Agent {
     remote_ufrag: String,
     /// Until the first check under new credentials, those before a restart hold.
     previous: Option<(Local, String)>,
-    paths: Vec<Path>,
-    selected: Option<usize>,
+    /// The selected one stands first.
+    paths: Few<Path>,
+    is_selected: bool,
     first_nomination: Option<Time>,
     /// When authentic media came last, over any path.
     media_at: Option<Time>,
@@ -91,8 +93,8 @@ impl Agent {
             local,
             remote_ufrag: remote.ufrag.clone(),
             previous: None,
-            paths: Vec::new(),
-            selected: None,
+            paths: Few::default(),
+            is_selected: false,
             first_nomination: None,
             media_at: None,
             awaits_media: false,
@@ -186,7 +188,7 @@ impl Agent {
     }
 
     fn remember(&mut self, now: Time, from: Remote, priority: u32) -> usize {
-        let known = self.paths.iter().position(|path| path.remote == from);
+        let known = self.paths.position(|path| path.remote == from);
         let path = Path {
             remote: from,
             priority,
@@ -198,14 +200,9 @@ impl Agent {
                 self.paths[index] = path;
                 index
             }
-            None if self.paths.len() < MAX_PATHS => {
-                self.paths.push(path);
-                self.paths.len() - 1
-            }
+            None if self.paths.len() < MAX_PATHS => self.paths.push(path),
             None => {
-                let selected = self.selected;
-                let oldest = (0..self.paths.len())
-                    .filter(|index| Some(*index) != selected)
+                let oldest = (usize::from(self.is_selected)..self.paths.len())
                     .min_by_key(|index| self.paths[*index].heard)
                     .unwrap_or(0);
                 self.paths[oldest] = path;
@@ -215,32 +212,32 @@ impl Agent {
     }
 
     fn nominate(&mut self, now: Time, path: usize) -> bool {
-        let Some(selected) = self.selected else {
+        if !self.is_selected {
             return self.select(now, path);
-        };
-        if selected == path {
+        }
+        if path == 0 {
             self.first_nomination.get_or_insert(now);
             return false;
         }
         let wins = match self.first_nomination {
             None => true,
-            Some(first) if now.since(first) <= AGGRESSIVE => self.paths[path].priority > self.paths[selected].priority,
-            Some(_) => now.since(self.paths[selected].heard) > SILENT,
+            Some(first) if now.since(first) <= AGGRESSIVE => self.paths[path].priority > self.paths[0].priority,
+            Some(_) => now.since(self.paths[0].heard) > SILENT,
         };
         wins && self.select(now, path)
     }
 
     fn select(&mut self, now: Time, path: usize) -> bool {
         self.first_nomination.get_or_insert(now);
-        let moved = self.selected.replace(path) != Some(path);
+        let moved = !std::mem::replace(&mut self.is_selected, true) || path != 0;
+        self.paths.put_first(path);
         self.awaits_media |= moved && self.media_at.is_some();
         moved
     }
 
     /// Whether media and DTLS are taken from this address.
     pub(crate) fn is_verified(&self, from: Remote) -> bool {
-        self.selected_path().is_some_and(|path| path.remote == from)
-            || self.paths.iter().any(|path| path.remote == from)
+        self.paths.position(|path| path.remote == from).is_some()
     }
 
     /// When an authentic check, or media, last came from there.
@@ -262,16 +259,11 @@ impl Agent {
     }
 
     fn follow(&mut self, now: Time, from: Remote, newest: bool) -> bool {
-        let selected = self.selected.and_then(|index| self.paths.get_mut(index));
-        if let Some(path) = selected.filter(|path| path.remote == from) {
-            path.heard = now;
-            return false;
-        }
-        let Some(index) = self.paths.iter().position(|path| path.remote == from) else {
+        let Some(index) = self.paths.position(|path| path.remote == from) else {
             return false;
         };
         self.paths[index].heard = now;
-        if !newest {
+        if !newest || (self.is_selected && index == 0) {
             return false;
         }
         // The caller is there and wants media there, whenever it checked this path last.
@@ -279,8 +271,15 @@ impl Agent {
         self.select(now, index)
     }
 
+    /// Reads ahead: see [`crate::Session::warm`].
+    #[inline]
+    pub(crate) fn warm(&self) -> u64 {
+        let path = self.paths.first();
+        path.map_or(0, |path| path.heard.0 ^ u64::from(path.remote.address.port())) ^ self.media_at.map_or(0, |at| at.0)
+    }
+
     fn selected_path(&self) -> Option<&Path> {
-        self.selected.and_then(|index| self.paths.get(index))
+        self.paths.first().filter(|_| self.is_selected)
     }
 
     /// Where to send: the selected path.

@@ -75,7 +75,7 @@ impl Clock {
             // Its clock was another.
             return timestamp.saturating_sub((first - sequence).saturating_mul(u64::from(duration)));
         }
-        let ahead = i64::try_from(self.room(now)).unwrap_or(i64::MAX);
+        let ahead = i64::try_from(room_of(self.lead_at(now))).unwrap_or(i64::MAX);
         self.timestamp
             .saturating_add_signed(i64::from(self.step(rtp)).min(ahead))
     }
@@ -88,10 +88,11 @@ impl Clock {
     /// The newest packet came; the one before lasts for `duration`. Returns its place, and whether the source's clock leapt.
     pub(super) fn advance(&mut self, now: Time, sequence: u64, rtp: u32, duration: u32) -> (u64, bool) {
         let passed = now.samples_since(self.arrived);
-        let room = self.room(now).max(u64::from(duration));
+        let lead = self.lead_at(now);
+        let room = room_of(lead).max(u64::from(duration));
         match u64::try_from(self.step(rtp)) {
             Ok(step @ 1..) if step <= passed.saturating_add(MAX_LEAP).min(room) => {
-                self.note(now, rtp, self.timestamp + step);
+                self.note(now, lead, rtp, self.timestamp + step);
                 (self.timestamp, false)
             }
             _ => (self.tie(now, sequence, rtp, duration), true),
@@ -100,21 +101,19 @@ impl Clock {
 
     /// Another clock begins with this packet, whose place its arrival tells. Returns it.
     pub(super) fn tie(&mut self, now: Time, sequence: u64, rtp: u32, duration: u32) -> u64 {
+        let lead = self.lead_at(now);
         let by_arrival = u64::try_from(samples_of(now).saturating_sub(self.floor.now)).unwrap_or(0);
         let timestamp = by_arrival
-            .min(self.timestamp.saturating_add(self.room(now)))
+            .min(self.timestamp.saturating_add(room_of(lead)))
             .max(self.timestamp + u64::from(duration));
         self.tied_at = (sequence, timestamp);
-        self.note(now, rtp, timestamp);
+        self.note(now, lead, rtp, timestamp);
         timestamp
     }
 
-    fn note(&mut self, now: Time, rtp: u32, timestamp: u64) {
+    fn note(&mut self, now: Time, lead: i64, rtp: u32, timestamp: u64) {
         let step = i64::try_from(timestamp - self.timestamp).unwrap_or(i64::MAX);
-        self.lead = self
-            .lead_at(now)
-            .saturating_add(step.saturating_mul(SAMPLE))
-            .max(-MAX_LAG);
+        self.lead = lead.saturating_add(step.saturating_mul(SAMPLE)).max(-MAX_LAG);
         self.rtp = rtp;
         self.timestamp = timestamp;
         self.arrived = now;
@@ -123,18 +122,19 @@ impl Clock {
 
     /// How far the line is ahead of the time that passed; where it is behind, less than nothing.
     fn lead_at(&self, now: Time) -> i64 {
-        let passed = i64::try_from(now.since(self.arrived).as_micros() * 48).unwrap_or(i64::MAX);
+        let passed = i64::try_from(now.micros_since(self.arrived).saturating_mul(48)).unwrap_or(i64::MAX);
         let lead = self.lead.saturating_sub(passed);
         if lead > 0 { (lead - passed / DRIFT).max(0) } else { lead }
     }
 
-    /// Samples that silences and leaps may take.
-    fn room(&self, now: Time) -> u64 {
-        u64::try_from(MAX_SILENCE_LEAD.saturating_sub(self.lead_at(now)) / SAMPLE).unwrap_or(0)
-    }
-
     fn step(&self, rtp: u32) -> i32 {
         rtp.wrapping_sub(self.rtp).cast_signed()
+    }
+
+    /// Reads ahead: see [`crate::Session::warm`].
+    #[inline]
+    pub(super) fn warm(&self) -> u64 {
+        self.timestamp ^ self.floor.window_ends.0
     }
 
     pub(super) fn timestamp(&self) -> u64 {
@@ -176,6 +176,11 @@ impl Floor {
         self.window = i64::MAX;
         self.window_ends = now + WINDOW;
     }
+}
+
+/// Samples that silences and leaps may take of a line that is so far ahead.
+fn room_of(lead: i64) -> u64 {
+    u64::try_from(MAX_SILENCE_LEAD.saturating_sub(lead) / SAMPLE).unwrap_or(0)
 }
 
 fn delay(now: Time, timestamp: u64) -> i64 {

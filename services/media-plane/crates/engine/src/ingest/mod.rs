@@ -407,6 +407,21 @@ impl Ingest {
         self.patience.set_round_trip(round_trip);
     }
 
+    /// Reads ahead: see [`crate::Session::warm`].
+    #[inline]
+    pub(crate) fn warm(&self) -> u64 {
+        let source = self
+            .source
+            .as_ref()
+            .map_or(0, |(source, clock)| source.offset ^ clock.warm());
+        source
+            ^ self.delivered.warm()
+            ^ self.tell_at.0
+            ^ self.holes.given_up
+            ^ u64::from(self.opus)
+            ^ u64::from(self.duration)
+    }
+
     /// A guess at the round trip, until it is measured.
     pub(crate) fn guess_round_trip(&mut self, round_trip: Duration) {
         self.patience.guess_round_trip(round_trip);

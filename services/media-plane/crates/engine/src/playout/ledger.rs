@@ -47,12 +47,16 @@ impl Run {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Ledger(VecDeque<Run>);
+pub(super) struct Ledger {
+    before: VecDeque<Run>,
+    /// The one that grows with each frame: nothing else is looked at then.
+    last: Option<Run>,
+}
 
 impl Ledger {
     /// A frame left.
     pub(super) fn push(&mut self, utterance: u32, sequence: u64, timestamp: u64, duration: u32) {
-        if let Some(last) = self.0.back_mut()
+        if let Some(last) = &mut self.last
             && last.utterance == utterance
             && last.duration == duration
             && last.sequence + u64::from(last.frames) == sequence
@@ -61,16 +65,19 @@ impl Ledger {
             last.frames += 1;
             return;
         }
-        if self.0.len() == MAX_RUNS {
-            self.0.pop_front();
-        }
-        self.0.push_back(Run {
+        let run = Run {
             utterance,
             sequence,
             timestamp,
             duration,
             frames: 1,
-        });
+        };
+        if let Some(before) = self.last.replace(run) {
+            if self.before.len() + 1 == MAX_RUNS {
+                self.before.pop_front();
+            }
+            self.before.push_back(before);
+        }
     }
 
     /// Samples of an utterance that left and are not heard when the device plays `timestamp`.
@@ -83,44 +90,58 @@ impl Ledger {
         self.of(utterance).map(|run| run.behind(timestamp)).sum()
     }
 
+    /// Reads ahead: see [`crate::Session::warm`].
+    #[inline]
+    pub(super) fn warm(&self) -> u64 {
+        self.last.as_ref().map_or(0, |last| last.sequence)
+    }
+
+    /// All of them, in order.
+    fn runs(&self) -> impl DoubleEndedIterator<Item = &Run> {
+        self.before.iter().chain(&self.last)
+    }
+
     fn of(&self, utterance: u32) -> impl Iterator<Item = &Run> {
-        self.0.iter().filter(move |run| run.utterance == utterance)
+        self.runs().filter(move |run| run.utterance == utterance)
     }
 
     /// The utterance and the samples of a packet, where it was speech and is remembered.
     pub(super) fn frame(&self, sequence: u64) -> Option<(u32, u32)> {
-        self.0
-            .iter()
+        self.runs()
             .find(|run| (run.sequence..run.sequence + u64::from(run.frames)).contains(&sequence))
             .map(|run| (run.utterance, run.duration))
     }
 
     /// Where the last speech that left by then begins.
     pub(super) fn reached(&self, sequence: u64) -> Option<u64> {
-        let run = self.0.iter().rfind(|run| run.sequence <= sequence)?;
+        let run = self.runs().rfind(|run| run.sequence <= sequence)?;
         let at = (sequence - run.sequence).min(u64::from(run.frames) - 1);
         Some(run.timestamp + at * u64::from(run.duration))
     }
 
     /// Whether the frame that left last is of this utterance.
     pub(super) fn ends_with(&self, utterance: u32) -> bool {
-        self.0.back().is_some_and(|last| last.utterance == utterance)
+        self.last.is_some_and(|last| last.utterance == utterance)
     }
 
     /// The frame that left last will leave again.
     pub(super) fn take_back(&mut self) {
-        if let Some(last) = self.0.back_mut() {
+        if let Some(last) = &mut self.last {
             last.frames -= 1;
             if last.frames == 0 {
-                self.0.pop_back();
+                self.last = self.before.pop_back();
             }
         }
     }
 
     /// The device plays `timestamp`: what was heard long before is forgotten.
     pub(super) fn forget(&mut self, timestamp: u64) {
-        while self.0.front().is_some_and(|first| first.end() + REMEMBERED < timestamp) {
-            self.0.pop_front();
+        let long_heard = |run: &Run| run.end() + REMEMBERED < timestamp;
+        while self.before.front().is_some_and(long_heard) {
+            self.before.pop_front();
+        }
+        if self.before.is_empty() {
+            self.last.take_if(|last| long_heard(last));
         }
     }
 }
@@ -147,7 +168,7 @@ mod tests {
     #[test]
     fn what_is_not_heard_yet_stands_still_in_a_pause() {
         let ledger = ledger();
-        assert_eq!(ledger.0.len(), 3);
+        assert_eq!(ledger.runs().count(), 3);
         let unplayed = |timestamp| (ledger.unplayed(1, timestamp), ledger.unplayed(2, timestamp));
         assert_eq!(unplayed(0), (15 * 960, 5_760));
         assert_eq!(unplayed(48_480), (15 * 960 - 480, 5_760));
@@ -192,8 +213,8 @@ mod tests {
         for number in 0..1_000_u64 {
             ledger.push(1, number, number * 2_000, 960);
         }
-        assert_eq!(ledger.0.len(), MAX_RUNS);
+        assert_eq!(ledger.runs().count(), MAX_RUNS);
         ledger.forget(2_000_000 + 2 * REMEMBERED);
-        assert!(ledger.0.is_empty());
+        assert_eq!(ledger.runs().count(), 0);
     }
 }

@@ -14,7 +14,6 @@ mod refused;
 mod told;
 mod utterance;
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use queue::Queue;
@@ -22,6 +21,7 @@ use refused::Refused;
 use told::FarEnd;
 use utterance::Utterance;
 
+use crate::few::Few;
 use crate::opus;
 use crate::output::{PlayoutReport, PlayoutState};
 use crate::session::PlayoutFrame;
@@ -98,7 +98,7 @@ impl Line {
 #[derive(Debug)]
 pub(crate) struct Playout {
     queue: Queue,
-    utterances: VecDeque<Utterance>,
+    utterances: Few<Utterance>,
     far: FarEnd,
     line: Line,
     first_sequence: u64,
@@ -122,7 +122,7 @@ impl Playout {
         let first_sequence = u64::from(first_sequence & 0x7fff);
         Self {
             queue: Queue::default(),
-            utterances: VecDeque::new(),
+            utterances: Few::default(),
             far: FarEnd::default(),
             line: Line {
                 due: now,
@@ -204,15 +204,14 @@ impl Playout {
         if self.queue.is_full(frame.payload.len()) {
             return Err(Refused::Full);
         }
-        if let Some(at) = self.utterances.iter().rposition(|known| known.id == frame.utterance) {
+        if let Some(at) = self.utterances.position(|known| known.id == frame.utterance) {
             return Ok(at);
         }
         if self.utterances.len() == MAX_UTTERANCES {
             return Err(Refused::Full);
         }
-        self.utterances
-            .push_back(Utterance::new(frame.utterance, frame.generation, frame.live, now));
-        Ok(self.utterances.len() - 1)
+        let utterance = Utterance::new(frame.utterance, frame.generation, frame.live, now);
+        Ok(self.utterances.push(utterance))
     }
 
     /// Puts a frame that meets an empty queue onto the time line.
@@ -316,7 +315,7 @@ impl Playout {
             false => u64::MAX,
         };
         self.queue.forget(heard);
-        if let Some(at) = self.utterances.iter().position(|known| known.id == frame.utterance) {
+        if let Some(at) = self.utterances.position(|known| known.id == frame.utterance) {
             self.left(now, at, frame.duration, sink);
         }
     }
@@ -420,7 +419,7 @@ impl Playout {
         if self.queue.is_empty() && self.utterances.iter().any(plays) {
             self.silences = SILENCES;
         }
-        for utterance in &mut self.utterances {
+        for utterance in self.utterances.iter_mut() {
             utterance.complete = true;
         }
         self.drive(now, counters, sink);
@@ -456,6 +455,16 @@ impl Playout {
             .iter()
             .map(|utterance| utterance.next(self.line.due, delay))
             .fold(next, Time::min)
+    }
+
+    /// Reads ahead: see [`crate::Session::warm`].
+    #[inline]
+    pub(crate) fn warm(&self) -> u64 {
+        let utterance = self
+            .utterances
+            .first()
+            .map_or(0, |first| first.queued ^ first.report_at.0);
+        utterance ^ self.line.due.0 ^ self.comfort_at.0 ^ u64::from(self.queue.is_empty()) ^ self.far.warm()
     }
 
     /// The RTP timestamp of a moment, for sender reports.

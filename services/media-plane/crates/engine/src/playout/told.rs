@@ -40,6 +40,14 @@ pub(super) struct FarEnd {
 }
 
 impl FarEnd {
+    /// Reads ahead: see [`crate::Session::warm`].
+    #[inline]
+    pub(super) fn warm(&self) -> u64 {
+        self.ledger.warm()
+            ^ u64::from(self.delay.device_silences())
+            ^ u64::from(self.delay.to_the_ear().0.subsec_nanos())
+    }
+
     /// How far the stream is there.
     pub(super) fn place(&self, line: Line, now: Time) -> Place<'_> {
         let (to_the_ear, basis) = self.delay.to_the_ear();

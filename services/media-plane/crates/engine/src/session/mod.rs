@@ -9,6 +9,7 @@ mod media;
 mod room;
 mod takeover;
 mod transport;
+mod warm;
 
 use std::sync::Arc;
 use std::time::Duration;

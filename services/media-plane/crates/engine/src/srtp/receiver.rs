@@ -4,6 +4,7 @@ use super::cipher::{Cipher, Forged, Kind};
 use super::kdf::Master;
 use super::replay::{Refusal, Window};
 use super::{ENCRYPTED, KeyError, MAX_STREAMS, Profile, RTCP_HEADER, RTCP_INDEX};
+use crate::few::Few;
 use crate::rtp::Header;
 
 /// Why a packet was not opened. Each is a reason to count.
@@ -58,7 +59,7 @@ pub struct Receiver {
     tag_len: usize,
     rtp: Cipher,
     rtcp: Cipher,
-    streams: Vec<Stream>,
+    streams: Few<Stream>,
 }
 
 #[derive(Debug)]
@@ -79,7 +80,7 @@ impl Receiver {
             tag_len: profile.tag_len(),
             rtp: Cipher::new(profile, &master, Kind::Rtp),
             rtcp: Cipher::new(profile, &master, Kind::Rtcp),
-            streams: Vec::new(),
+            streams: Few::default(),
         })
     }
 
@@ -141,8 +142,15 @@ impl Receiver {
         Ok(length)
     }
 
+    /// Reads ahead: see [`crate::Session::warm`].
+    #[inline]
+    pub(crate) fn warm(&self) -> u64 {
+        let stream = self.streams.first();
+        stream.map_or(0, |stream| u64::from(stream.ssrc) ^ stream.rtp.warm()) ^ self.tag_len as u64
+    }
+
     fn stream(&self, ssrc: u32) -> Result<Option<usize>, OpenError> {
-        match self.streams.iter().position(|stream| stream.ssrc == ssrc) {
+        match self.streams.position(|stream| stream.ssrc == ssrc) {
             None if self.streams.len() == MAX_STREAMS => Err(OpenError::TooManyStreams),
             found => Ok(found),
         }
@@ -154,8 +162,7 @@ impl Receiver {
                 ssrc,
                 rtp: Window::new(),
                 rtcp: Window::new(),
-            });
-            self.streams.len() - 1
+            })
         });
         &mut self.streams[at]
     }

@@ -28,6 +28,13 @@ impl<const WORDS: usize> Window<WORDS> {
         self.highest
     }
 
+    /// Reads ahead for the next index: see [`crate::Session::warm`].
+    #[inline]
+    pub(crate) fn warm(&self) -> u64 {
+        self.highest
+            .map_or(0, |highest| highest ^ self.bits[Self::place(highest + 1).0])
+    }
+
     /// Whether `index` may be accepted; changes nothing.
     pub(crate) fn check(&self, index: u64) -> Result<(), Refusal> {
         match self.highest {

@@ -3,6 +3,7 @@
 use super::cipher::{Cipher, Kind};
 use super::kdf::Master;
 use super::{KeyError, MAX_STREAMS, Profile, RTCP_HEADER, RTCP_INDEX};
+use crate::few::Few;
 use crate::rtp::Header;
 
 /// Why a packet was not sealed.
@@ -26,7 +27,7 @@ pub struct Sender {
     rtp: Cipher,
     rtcp: Cipher,
     rtcp_index: u32,
-    streams: Vec<Stream>,
+    streams: Few<Stream>,
 }
 
 #[derive(Debug)]
@@ -49,7 +50,7 @@ impl Sender {
             rtp: Cipher::new(profile, &master, Kind::Rtp),
             rtcp: Cipher::new(profile, &master, Kind::Rtcp),
             rtcp_index: 0,
-            streams: Vec::new(),
+            streams: Few::default(),
         })
     }
 
@@ -100,6 +101,12 @@ impl Sender {
         self.rtcp.seal_rtcp(packet, ssrc, self.rtcp_index);
         self.rtcp_index += 1;
         Ok(sealed)
+    }
+
+    /// Reads ahead: see [`crate::Session::warm`].
+    #[inline]
+    pub(crate) fn warm(&self) -> u64 {
+        self.streams.first().map_or(0, |stream| stream.last ^ stream.used) ^ self.tag_len as u64
     }
 
     fn next_index(&mut self, ssrc: u32, sequence: u16) -> Result<u64, SealError> {

@@ -32,8 +32,15 @@ fn may_be_stun(datagram: &[u8]) -> bool {
 impl Shard {
     #[inline]
     pub(super) fn take_datagram(&mut self, from: Remote, datagram: &mut [u8], now: Time) {
+        let owner = self.flows.find(from, now);
+        self.take_datagram_of(owner, from, datagram, now);
+    }
+
+    /// As [`Shard::take_datagram`], where it is known whose the address is.
+    #[inline]
+    pub(super) fn take_datagram_of(&mut self, owner: Option<Slot>, from: Remote, datagram: &mut [u8], now: Time) {
         let is_check = may_be_stun(datagram);
-        if let Some(slot) = self.flows.find(from, now) {
+        if let Some(slot) = owner {
             if is_check && names_another(&self.surroundings.config, datagram, Owner::Here(slot)) {
                 self.introduce(from, datagram, now);
             } else if !is_check || !self.take_probe(from, datagram, now) {

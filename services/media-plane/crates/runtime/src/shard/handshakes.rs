@@ -116,6 +116,8 @@ impl Shard {
                 break;
             }
         }
+        let spent = u64::try_from(now.since(begin).as_micros()).unwrap_or(u64::MAX);
+        self.mouth.counters.handshake_us.add(spent);
         if !self.handshakes.is_empty() {
             self.mouth.counters.handshake_budget_spent.add(1);
         }

@@ -72,6 +72,9 @@ impl Shard {
             if slot.shard() != self.index {
                 continue;
             }
+            if let Some(next) = columns.session.get(row + 1) {
+                self.warm(Slot(*next));
+            }
             mine += 1;
             if !self.is_served_by(slot, link) {
                 self.mouth.counters.drop_playout_no_session.add(1);

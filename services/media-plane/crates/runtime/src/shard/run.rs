@@ -30,7 +30,7 @@ use crate::registry::Registry;
 use crate::rooms::{Heard, RoomBook};
 use crate::session::Seat;
 use crate::slot::Slot;
-use crate::socket::{self, Inbox, MOST_WATCHED, Ready};
+use crate::socket::{self, BATCH, Inbox, MOST_WATCHED, Ready};
 use crate::uplinks::Uplinks;
 use crate::wheel::{Timer, Wheel};
 
@@ -160,6 +160,7 @@ impl Shard {
         let mut load = Load::new(Time(monotonic_us()));
         let mut purged = Time(monotonic_us());
         let mut swept = purged;
+        let mut looked = purged;
         let descriptors = self.watched();
         loop {
             let now = Time(monotonic_us());
@@ -167,7 +168,10 @@ impl Shard {
             let Taken::Packets(mut packets) = self.take_mail(now) else {
                 break;
             };
-            packets += self.read(&mut inbox, now);
+            let read = self.read(&mut inbox, now);
+            self.note_wait(now.since(looked), read);
+            looked = now;
+            packets += read;
             self.mouth.ways.connections.resume(now);
             packets += self.serve_connections(now);
             packets += self.read_envelopes(&mut inbox, now);
@@ -200,12 +204,36 @@ impl Shard {
                 ways.connections.sweep(now, counters);
             }
             match load.note(now, packets) {
-                Some(look_again) => socket::sleep_until(look_again),
-                None if self.handshakes.is_empty() => self.wait(&descriptors, flush_at.min(rooms_at)),
+                Some(look_again) => {
+                    socket::sleep_until(look_again);
+                    let late = Time(monotonic_us()).since(look_again);
+                    let late = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
+                    self.mouth.counters.late_wakes_us.add(late);
+                }
+                None if self.handshakes.is_empty() => {
+                    self.wait(&descriptors, flush_at.min(rooms_at));
+                    looked = Time(monotonic_us()); // what came woke it
+                }
                 None => {} // the others, after a look at the live calls
             }
         }
         self.stop();
+    }
+
+    /// Nobody looked into the sockets for so long: datagrams that were read now may have waited all that time.
+    fn note_wait(&self, waited: Duration, datagrams: usize) {
+        let counters = &self.mouth.counters;
+        for (limit, counter) in [
+            (2, &counters.waited_2ms),
+            (5, &counters.waited_5ms),
+            (10, &counters.waited_10ms),
+            (20, &counters.waited_20ms),
+        ] {
+            if waited < Duration::from_millis(limit) {
+                return;
+            }
+            counter.add(datagrams as u64);
+        }
     }
 
     /// Sleeps until something comes or a deadline does.
@@ -245,17 +273,26 @@ impl Shard {
         for _ in 0..READS {
             let (count, more) = inbox.receive(&self.mouth.ways.ports[number].socket);
             total += count;
+            let from = |address| Remote {
+                address,
+                transport: Transport::Udp,
+                via,
+            };
+            // All are looked up first: no look-up waits for another's memory.
+            let mut owners = [None; BATCH];
+            for (at, owner) in owners.iter_mut().enumerate().take(count) {
+                *owner = inbox.sender(at).and_then(|address| self.flows.find(from(address), now));
+            }
+            let changes = self.flows.changes();
             for at in 0..count {
+                if let Some(next) = owners.get(at + 1).copied().flatten() {
+                    self.warm(next);
+                }
                 match inbox.datagram(at) {
-                    Some((address, datagram)) => {
-                        let transport = Transport::Udp;
-                        let from = Remote {
-                            address,
-                            transport,
-                            via,
-                        };
-                        self.take_datagram(from, datagram, now);
+                    Some((address, datagram)) if self.flows.changes() == changes => {
+                        self.take_datagram_of(owners[at], from(address), datagram, now);
                     }
+                    Some((address, datagram)) => self.take_datagram(from(address), datagram, now),
                     None => self.mouth.counters.drop_truncated.add(1),
                 }
             }

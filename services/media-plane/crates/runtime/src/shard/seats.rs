@@ -22,6 +22,15 @@ impl Shard {
         (seat.tenant.slot == slot).then_some(seat)
     }
 
+    /// Reads ahead what a session's next packet needs.
+    #[inline]
+    pub(super) fn warm(&self, slot: Slot) {
+        let here = slot.shard() == self.index;
+        if let Some(Some(seat)) = self.seats.get(slot.index()).filter(|_| here) {
+            seat.session.warm();
+        }
+    }
+
     pub(super) fn sit_down(&mut self, seat: Seat) {
         let index = seat.tenant.slot.index();
         if self.seats.len() <= index {

@@ -12,7 +12,7 @@ use super::address::{Address, length};
 /// Longer datagrams are counted and dropped: WebRTC stays below 1,500 bytes.
 const LARGEST_DATAGRAM: usize = 2048;
 /// Datagrams a system call.
-const BATCH: usize = 64;
+pub(crate) const BATCH: usize = 64;
 /// Holds 2 s of 300 callers.
 const SOCKET_BUFFER: usize = 4 << 20;
 /// Room for the control message that carries `SO_RXQ_OVFL`.
@@ -132,6 +132,11 @@ impl Inbox {
         };
         self.received = usize::try_from(received).unwrap_or(0);
         (self.received, self.received == BATCH)
+    }
+
+    /// From whom a datagram of the batch is.
+    pub(crate) fn sender(&self, at: usize) -> Option<SocketAddr> {
+        self.addresses.get(at)?.to_socket_addr()
     }
 
     /// A datagram of the batch: from whom, and the bytes. None if it was cut short or has no address.
