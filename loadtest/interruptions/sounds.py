@@ -2,7 +2,7 @@
 
 Recorded coughs, short clips of one each, come from the folder `ANTIPHON_COUGHS`; without it they are made of noise.
 Typing comes from the recordings in `ANTIPHON_AUDIO`, and is left out without them. What people say in recordings comes
-from the folders in `ANTIPHON_VOICES`, one a person, divided by colons, and is left out without them: of each at most 40
+from the folders in `ANTIPHON_VOICES`, one a person, divided by colons, and is left out without them: of each at most 20
 stretches between pauses, of a second and more, since what is shorter may be an assent.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _LOUDNESS_DBOV = -24.0
 _TYPING_S = 0.7
 _SHORTEST = RATE // 20
-_LONG, _LONGEST, _OF_A_PERSON = RATE, 3 * RATE, 40
+_LONG, _LONGEST, _OF_A_PERSON = RATE, 3 * RATE, 20
 
 
 @dataclass(frozen=True)
