@@ -133,8 +133,7 @@ bench-turns: build ## measure, offline: how often turns are cut off against how 
 	@$(BIN)/python -m loadtest.turns $(ARGS)
 
 .PHONY: bench-interruptions
-bench-interruptions: build ## measure: sounds over an agent's speech, what holds, what interrupts, what lets it go on
-	@cargo build --quiet --release --manifest-path $(MEDIA)/Cargo.toml --package antiphon-impairer
+bench-interruptions: build callers ## measure: sounds over an agent's speech, what holds, what interrupts, what lets it go on
 	@$(BIN)/python -m loadtest.interruptions $(ARGS)
 
 .PHONY: bench-browser

@@ -1,8 +1,9 @@
-"""`make bench-interruptions`: sounds over an agent's speech, through a whole cluster, at 0 and 5 % loss.
+"""`make bench-interruptions`: sounds over an agent's speech: by the decision alone, and through a whole cluster.
 
-Time to hold, time to flush, and how often what is no interruption let the agent go on where it was held. Agents with
-sounds alone, and with a recogniser and interrupted by words alone. Prints tables with 95 % intervals, and writes
-`bench-results/interruptions.json` (`python -m loadtest.plots.interruptions` draws it).
+The decision alone is in virtual time, so that the machine does not matter; the whole path is at 0 and 5 % loss, with an
+agent that goes by sounds alone, and one with a recogniser that is interrupted by words alone. Time to hold, time to
+flush, and how often what is no interruption let the agent go on where it was held. Prints tables with 95 % intervals,
+and writes `bench-results/interruptions.json` (`python -m loadtest.plots.interruptions` draws it).
 """
 
 from __future__ import annotations
@@ -10,24 +11,35 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import sys
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from antiphon.callers import NoCallersError
 from loadtest.interruptions import echoes, storyteller
-from loadtest.interruptions.calls import Event, measure
+from loadtest.interruptions.calls import measure
+from loadtest.interruptions.decision import decide
 from loadtest.interruptions.sounds import Sound, recorded_coughs, sounds
 from loadtest.measuring import servers
 from loadtest.measuring.intervals import wilson
-from loadtest.measuring.tools import ROOT
+from loadtest.measuring.tools import ROOT, BenchError
 
+if TYPE_CHECKING:
+    from loadtest.interruptions.event import Event
+
+DECISION = "decision 0%"
 AGENTS = ("storyteller", "listening-storyteller")
 TARGETS = {"held p95": 60.0, "flushed p95": 350.0, "assents": 0.85, "noises": 0.95}
 _ASSENTS, _NOISES = ("assent", "hum"), ("cough", "typing")
 
 
-def main() -> None:
+def main() -> int:
+    """Returns 1 if something could not be measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=["decision", "path"], help="measure this part alone")
     parser.add_argument("--each", type=int, default=200, help="sounds of each kind")
     parser.add_argument("--callers", type=int, default=6, help="at a time")
     parser.add_argument("--loss", type=float, nargs="*", default=[0.0, 0.05])
@@ -39,22 +51,40 @@ def main() -> None:
     chosen = sounds(arguments.each, arguments.seed)
     mixed: list[Sound] = [one for kind in chosen.values() for one in kind]
     order = np.random.default_rng(arguments.seed).permutation(len(mixed))
+    shuffled = [mixed[index] for index in order]
     results: dict[str, list[Event]] = {}
-    with servers.antiphon(Path(storyteller.__file__)) as server:
-        url = server.url.partition("/v1/")[0]
-        for agent in arguments.agents:
-            for loss in arguments.loss:
-                shuffled = [mixed[index] for index in order]
-                found = asyncio.run(measure(url, agent, shuffled, loss=loss, callers=arguments.callers))
-                results[f"{agent} {loss:.0%}"] = found
-                print(table(agent, loss, found), flush=True)
-        if arguments.echo_s:
-            print(echoes.table(asyncio.run(loudspeakers(url, arguments.echo_s))), flush=True)
+    try:
+        if arguments.only != "path":
+            results[DECISION] = decide(shuffled, arguments.seed)
+            print(table("the decision alone, in virtual time", 0.0, results[DECISION]), flush=True)
+        if arguments.only != "decision":
+            results |= through_a_cluster(arguments, shuffled)
+    except (BenchError, NoCallersError) as error:
+        print(f"bench-interruptions: {error}", file=sys.stderr)
+        return 1
     arguments.output.mkdir(parents=True, exist_ok=True)
     document = {"seed": arguments.seed, "recorded_coughs": recorded_coughs(),
                 "events": [{"agent": name.partition(" ")[0], **event.as_dict()}
                            for name, found in results.items() for event in found]}  # fmt: skip
     (arguments.output / "interruptions.json").write_text(json.dumps(document, indent=0) + "\n", encoding="utf-8")
+    return 0
+
+
+def through_a_cluster(arguments: argparse.Namespace, chosen: list[Sound]) -> dict[str, list[Event]]:
+    """Raises BenchError, NoCallersError."""
+    results: dict[str, list[Event]] = {}
+    with tempfile.TemporaryDirectory(prefix="antiphon-bench-") as directory:
+        log = Path(directory) / "ends.jsonl"
+        with servers.antiphon(Path(storyteller.__file__), env={storyteller.LOG: str(log)}) as server:
+            url = server.url.partition("/v1/")[0]
+            for agent in arguments.agents:
+                for loss in arguments.loss:
+                    found = asyncio.run(measure(url, log, agent, chosen, loss=loss, callers=arguments.callers))
+                    results[f"{agent} {loss:.0%}"] = found
+                    print(table(agent, loss, found), flush=True)
+            if arguments.echo_s:
+                print(echoes.table(asyncio.run(loudspeakers(url, arguments.echo_s))), flush=True)
+    return results
 
 
 async def loudspeakers(url: str, seconds: float) -> list[echoes.Echoed]:
@@ -74,22 +104,17 @@ def table(agent: str, loss: float, events: list[Event]) -> str:
     kinds = sorted({event.kind for event in events})
     lines += [_row(kind, [event for event in events if event.kind == kind]) for kind in kinds]
     lines.append("")
-    speech = [event for event in events if event.kind == "speech"]
+    speech = [event for event in events if event.kind in ("speech", "person")]
     lines.append(_verdict("held p95", _quantile([event.held_ms for event in speech], 95), "ms", most=True))
     lines.append(_verdict("flushed p95", _quantile([event.flushed_ms for event in speech], 95), "ms", most=True))
     for name, members in (("assents", _ASSENTS), ("noises", _NOISES)):
         of_them = [event for event in events if event.kind in members]
-        lines.append(_verdict(name, float(np.mean([went_on(event) for event in of_them])), "", most=False))
+        lines.append(_verdict(name, float(np.mean([event.went_on for event in of_them])), "", most=False))
     return "\n".join(lines) + "\n"
 
 
-def went_on(event: Event) -> bool:
-    """The agent was not interrupted: never held, or resumed where it was held."""
-    return event.flushed_ms is None and (event.held_ms is None or event.resumed_ms is not None)
-
-
 def _row(kind: str, events: list[Event]) -> str:
-    on = sum(map(went_on, events))
+    on = sum(event.went_on for event in events)
     low, high = wilson(on, len(events))
     held, flushed = [event.held_ms for event in events], [event.flushed_ms for event in events]
     cut = sum(one is not None for one in flushed) / len(events)
@@ -118,4 +143,4 @@ def _verdict(name: str, value: float, unit: str, *, most: bool) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,155 +1,228 @@
 """Callers who make sounds over the storyteller, on a whole cluster, and what they hear of it.
 
-The caller is aiortc, which hands a frame over when its first sample is due; a microphone takes the frame's 20 ms first,
-so they are added. Loss is that of an impairer between the callers and the edge.
+The callers are native (`make callers`): what they cost is a percent of a core, so that they do not spoil what they
+measure. A sound's onset is that of its first sample in the frames as they were sent, which a microphone took for 20 ms
+before. Held is when the last audible frame before a silence came; flushed when the agent's own code knew that it was
+cut, after the edge had told so, by the clock that all processes of a machine share. Loss is of both directions, in
+bursts of two.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+import json
+import time
+from collections import defaultdict
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+import httpx
 import numpy as np
-from tests.support import impaired
-from tests.support.detour import detour
 
-from antiphon.client import CallEndedError, Caller
+from antiphon.callers import address_towards, start_callers
+from antiphon.opus import Encoder, pcm_level
+from loadtest.hold.sound import FRAME, OPUS_RATE, RATE, gain, upsampled
+from loadtest.interruptions.event import Event, milliseconds
 from loadtest.measuring import servers
+from loadtest.measuring.tools import BenchError
 from loadtest.measuring.tools import say as progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
+    from pathlib import Path
 
-    from tests.support.impaired import Impairer
+    from numpy.typing import NDArray
 
+    from antiphon.callers import Clip
+    from antiphon.callers._callers import Callers
     from loadtest.interruptions.sounds import Sound
 
-RATE = 16_000
-CAPTURE_S = 0.02
-_POLL_S = 0.005
-_SILENCED_S = 0.1
-"""The agent never pauses, so that this much silence is a hold."""
-_AFTER_S = 1.5
+_POLL_S = 0.01
+_HISS_DBOV = -70.0
+_WARM_UP_S = 4.0
+"""A caller's hiss, from which the edge learns its floor, and that the agent does not come back."""
 _SETTLED_S = 1.0
-_STORY_S = 30.0
-"""A story lasts longer."""
+_AFTER_S = 2.0
+_PATIENCE_S = 40.0
 _A_CALL = 12
+_TRIES = 3
 
 
 @dataclass
-class Event:
-    """What came of one sound. Milliseconds after its onset; None: never."""
+class _Line:
+    """One caller."""
 
-    kind: str
-    voice: str
-    text: str
-    loss: float
-    held_ms: float | None
-    flushed_ms: float | None
-    resumed_ms: float | None
-    """When the same utterance was audible again, where it had been held."""
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-class Network:
-    """One impairer, made for the edge that the first answer names."""
-
-    def __init__(self, loss: float) -> None:
-        self.loss = loss
-        self._running = contextlib.ExitStack()
-        self._impairer: Impairer | None = None
-
-    def port(self, edge: str) -> int:
-        """Where the impairer before an edge listens."""
-        if self._impairer is None:
-            network = impaired.udp(edge, up=f"loss={self.loss:.1%}", seed=5)
-            self._impairer = self._running.enter_context(network)
-        return self._impairer.port
-
-    def close(self) -> None:
-        self._running.close()
+    call: int
+    session: str
+    told: asyncio.Event = field(default_factory=asyncio.Event)
+    began_ms: float | None = None
+    """When the last clip's first frame was sent."""
+    speaking_since: float | None = None
+    """When the agent began to speak, on the monotonic clock; None while it is silent."""
+    gave_way_ms: float | None = None
+    resumed: float | None = None
+    over: str | None = None
 
 
-async def measure(url: str, agent: str, sounds: list[Sound], *, loss: float, callers: int) -> list[Event]:
+class Exchange:
+    """All callers of a run."""
+
+    def __init__(self, url: str, log: Path) -> None:
+        """log: where the storyteller writes when it was cut. Raises NoCallersError, OSError."""
+        self.native: Callers = start_callers(bind=address_towards(url), threads=1)
+        self._http = httpx.AsyncClient(base_url=url, timeout=30.0, trust_env=False)
+        self._log = log
+        self._lines: dict[int, _Line] = {}
+        self._ends: dict[str, list[tuple[float, str | None]]] = defaultdict(list)
+        self._read = 0
+
+    async def run(self) -> None:
+        """Takes what happens, until it is cancelled."""
+        while True:
+            for call, kind, ms, text in self.native.poll():
+                line = self._lines.get(call)
+                if line is not None:
+                    _happened(line, kind, ms, text)
+            await asyncio.sleep(_POLL_S)
+
+    async def place(self, agent: str, loss: float) -> _Line:
+        """Raises BenchError where there is no answer."""
+        call, offer = self.native.offer("all", echoes=False, impairment=(0.0, 0.0, loss) if loss else None)
+        answer = await self._http.post(
+            "/v1/sessions",
+            params={"agent": agent, "region": servers.REGION},
+            content=offer,
+            headers={"Content-Type": "application/sdp"},
+        )
+        if answer.status_code != httpx.codes.CREATED:
+            raise BenchError(f"no call: {answer.text}")
+        line = _Line(call, answer.headers["Location"].rpartition("/")[2])
+        self._lines[call] = line
+        self.native.answer(call, answer.text)
+        return line
+
+    def hang_up(self, line: _Line) -> None:
+        self.native.hang_up(line.call)
+        self._lines.pop(line.call, None)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self.native.close)
+        await self._http.aclose()
+
+    def monotonic(self, callers_ms: float) -> float:
+        """Seconds of the monotonic clock."""
+        return time.monotonic() - (self.native.now() - callers_ms) / 1000
+
+    def ended(self, session: str, since: float) -> list[tuple[float, str | None]]:
+        """When the storyteller's utterances were over since then, and what cut them."""
+        with suppress(OSError):
+            lines = self._log.read_text(encoding="utf-8")[self._read :]
+            whole = lines[: lines.rfind("\n") + 1]
+            self._read += len(whole)
+            for line in whole.splitlines():
+                one = json.loads(line)
+                self._ends[one["session"]].append((one["at"], one["cut"]))
+        return [end for end in self._ends[session] if end[0] >= since]
+
+
+def _happened(line: _Line, kind: str, ms: float, text: str) -> None:
+    now = time.monotonic()
+    match kind:
+        case "agent_speaks":
+            line.speaking_since = now
+            line.resumed = now
+        case "agent_silent":
+            line.speaking_since = None
+        case "began":
+            line.began_ms = ms
+        case "barge_in":
+            line.gave_way_ms = ms
+        case "ended":
+            line.over = text or "hung up"
+    line.told.set()
+
+
+async def measure(url: str, log: Path, agent: str, sounds: list[Sound], *, loss: float, callers: int) -> list[Event]:
     """Each sound over the agent's speech, by so many callers at a time."""
-    network, waiting, events = Network(loss), iter(sounds), []
+    exchange, waiting, events = Exchange(url, log), iter(sounds), list[Event]()
+    random = np.random.default_rng(1)
 
     async def call() -> None:
         while batch := [sound for _, sound in zip(range(_A_CALL), waiting, strict=False)]:
-            async for event in _one_call(url, agent, batch, network):
-                events.append(event)
+            line = await exchange.place(agent, loss)
+            await _speak(exchange, line, _clip(np.zeros(round(_WARM_UP_S * RATE)), 0, random))
+            for sound in batch:
+                events.append(await _over_the_agent(exchange, line, sound, loss, random))
                 if len(events) % 20 == 0:
                     progress(f"{agent}, {loss:.0%} loss: {len(events)} of {len(sounds)} sounds")
+            exchange.hang_up(line)
 
+    pump = asyncio.create_task(exchange.run())
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(callers):
                 group.create_task(call())
     finally:
-        network.close()
+        pump.cancel()
+        await exchange.close()
     return events
 
 
-async def _one_call(url: str, agent: str, batch: list[Sound], network: Network) -> Any:  # noqa: ANN401 - a generator
-    caller = Caller(url, agent=agent, region=servers.REGION)
-    if network.loss:
-        detour(caller, network.port)
-    async with caller as call:
-        for sound in batch:
-            async with asyncio.timeout(60):
-                while not _in_the_midst(call):  # noqa: ASYNC110 - what is heard tells nobody
-                    await asyncio.sleep(_POLL_S)
-            yield await _over_the_agent(call, sound, network.loss)
+def _clip(sound: NDArray[np.float64], begin: int, random: np.random.Generator) -> Clip:
+    """Encoded as Chromium does, its first sample after `begin` samples, with a microphone's hiss."""
+    count = -(-(begin + len(sound)) // FRAME) * FRAME
+    heard = random.standard_normal(count) * gain(_HISS_DBOV)
+    heard[begin : begin + len(sound)] += sound
+    encoder = Encoder(OPUS_RATE, complexity=9, loss_percent=0)
+    fine = np.clip(np.round(upsampled(heard) * 32768), -32768, 32767).astype(np.int16)
+    coarse = np.clip(np.round(heard * 32768), -32768, 32767).astype(np.int16).reshape(-1, FRAME)
+    packets = (encoder.encode(block) for block in fine.reshape(-1, encoder.samples))
+    return [(packet, pcm_level(block)) for packet, block in zip(packets, coarse, strict=True)]
 
 
-def _in_the_midst(call: Caller) -> bool:
-    """Whether the agent has been talking for a while, and will be."""
-    stretches, now = call.hearing.stretches, call.now()
-    if not (stretches and stretches[-1].end > now - 0.2 and stretches[-1].begin < now - _SETTLED_S):
-        return False
-    if not call.journal.utterances:  # the data channel is slower than the voice
-        return False
-    last = call.journal.utterances[max(call.journal.utterances)]
-    return not last.over and last.heard_ms < 1000 * _STORY_S and last.began > now - _STORY_S
+async def _speak(exchange: Exchange, line: _Line, clip: Clip) -> float:
+    """Says it once the agent has been talking for a while. Returns when the first frame was sent."""
+    await _until(line, lambda: _settled(line))
+    line.began_ms = line.gave_way_ms = line.resumed = None
+    exchange.native.speak(line.call, exchange.native.add_clip(clip))
+    await _until(line, lambda: line.began_ms is not None)
+    began = exchange.monotonic(line.began_ms or 0.0)
+    await asyncio.sleep(len(clip) * 0.02 + _AFTER_S)
+    return began
 
 
-async def _over_the_agent(call: Caller, sound: Sound, loss: float) -> Event:
-    number = max(call.journal.utterances)
-    heard: list[float] = []
-    playing = asyncio.create_task(call.play(sound.audio, RATE))
-    until = call.now() + len(sound.audio) / RATE + _AFTER_S
-    while call.now() < until:
-        last = call.hearing.last_audible_at
-        if last is not None and (not heard or last != heard[-1]):
-            heard.append(last)
-        await asyncio.sleep(_POLL_S)
-    try:
-        begin, _ = await playing
-    except CallEndedError as error:
-        raise RuntimeError(f"a call ended: {error}") from error
-    onset = begin - CAPTURE_S
-    utterance = call.journal.utterances[number]
-    flushed = utterance.ended - onset if utterance.state == "flushed" and utterance.ended is not None else None
-    held = resumed = None
-    for before, after in _silences([*heard, until]):
-        if before >= begin - _SILENCED_S:
-            held = before - onset
-            if flushed is None and after < until:
-                resumed = after - onset
-            break
-    return Event(sound.kind, sound.voice, sound.text, loss, *map(_ms, (held, flushed, resumed)))
+def _settled(line: _Line) -> bool:
+    return line.speaking_since is not None and time.monotonic() - line.speaking_since >= _SETTLED_S
 
 
-def _silences(heard: list[float]) -> Iterator[tuple[float, float]]:
-    """When nothing was audible: from, until."""
-    times = np.array(heard)
-    for index in np.flatnonzero(np.diff(times) > _SILENCED_S):
-        yield float(times[index]), float(times[index + 1])
+async def _over_the_agent(
+    exchange: Exchange, line: _Line, sound: Sound, loss: float, random: np.random.Generator
+) -> Event:
+    for _ in range(_TRIES):
+        begin = int(random.integers(FRAME))
+        began = await _speak(exchange, line, _clip(sound.audio.astype(np.float64) / 32768, begin, random))
+        onset = began - 0.02 + begin / RATE
+        ends = exchange.ended(line.session, onset)
+        if any(cut is None for _, cut in ends):
+            continue  # the story was over in the midst of it
+        flushed = min((at for at, _ in ends), default=None)
+        held = None if line.gave_way_ms is None else line.gave_way_ms / 1000 - begin / RATE
+        resumed = line.resumed - onset if flushed is None and held is not None and line.resumed is not None else None
+        flushed = None if flushed is None else flushed - onset
+        return Event(sound.kind, sound.voice, sound.text, loss, *map(milliseconds, (held, flushed, resumed)))
+    raise BenchError("the story ends whenever somebody speaks")
 
 
-def _ms(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds * 1000, 1)
+async def _until(line: _Line, condition: Callable[[], bool]) -> None:
+    """Raises BenchError where the call is over, or nothing happens."""
+    until = time.monotonic() + _PATIENCE_S
+    while not condition():
+        if line.over is not None:
+            raise BenchError(f"a call ended: {line.over}")
+        if time.monotonic() > until:
+            raise BenchError("the agent does not speak")
+        line.told.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await line.told.wait()

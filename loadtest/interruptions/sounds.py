@@ -1,7 +1,9 @@
 """What callers do over an agent's speech: interrupt it, assent, cough, type. By voices that no model was made of.
 
 Recorded coughs, short clips of one each, come from the folder `ANTIPHON_COUGHS`; without it they are made of noise.
-Typing comes from the recordings in `ANTIPHON_AUDIO`, and is left out without them.
+Typing comes from the recordings in `ANTIPHON_AUDIO`, and is left out without them. What people say in recordings comes
+from the folders in `ANTIPHON_VOICES`, one a person, divided by colons, and is left out without them: of each at most 20
+stretches between pauses, of a second and more, since what is shorter may be an assent.
 """
 
 from __future__ import annotations
@@ -15,21 +17,25 @@ import numpy as np
 
 from antiphon.client import read_audio
 from loadtest.hold.sound import NOISES, at_active
-from loadtest.kinds.train import made_noise
+from loadtest.kinds.noises import events as stretches
+from loadtest.kinds.noises import made_noise
 from loadtest.kinds.voices import RATE, said, trimmed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from antiphon.opus import Pcm
 
 _LOUDNESS_DBOV = -24.0
 _TYPING_S = 0.7
 _SHORTEST = RATE // 20
+_LONG, _LONGEST, _OF_A_PERSON = RATE, 3 * RATE, 20
 
 
 @dataclass(frozen=True)
 class Sound:
     kind: str
-    """speech, assent, hum, cough or typing."""
+    """speech, person, assent, hum, cough or typing; a person's is speech, too, recorded."""
     voice: str
     text: str
     audio: Pcm
@@ -45,6 +51,9 @@ def sounds(a_kind: int, seed: int) -> dict[str, list[Sound]]:
         for group in ("speech", "assent", "hum")
     }
     found["cough"] = _coughs(random, a_kind)
+    people = list(_people(random))
+    if people:
+        found["person"] = people
     typing = _typing(random, a_kind)
     if typing:
         found["typing"] = typing
@@ -71,6 +80,20 @@ def _coughs(random: np.random.Generator, count: int) -> list[Sound]:
     files = sorted(path for path in Path(os.environ["ANTIPHON_COUGHS"]).rglob("*") if path.suffix in (".wav", ".mp3"))
     clips = ((path.name.rpartition("-")[0], trimmed(read_audio(path, RATE))) for path in files)
     return [Sound("cough", person, "", clip) for person, clip in clips if len(clip) >= _SHORTEST]
+
+
+def _people(random: np.random.Generator) -> Iterator[Sound]:
+    for name in filter(None, os.environ.get("ANTIPHON_VOICES", "").split(":")):
+        folder = Path(name)
+        files = sorted(path for path in folder.rglob("*") if path.suffix in (".wav", ".ogg", ".flac", ".mp3"))
+        said = 0
+        for index in random.permutation(len(files)):
+            for stretch in stretches(read_audio(files[index], RATE)):
+                if len(stretch) >= _LONG and said < _OF_A_PERSON:
+                    said += 1
+                    yield Sound("person", folder.name, files[index].stem, trimmed(stretch)[:_LONGEST])
+            if said >= _OF_A_PERSON:
+                break
 
 
 def _typing(random: np.random.Generator, count: int) -> list[Sound]:

@@ -1,8 +1,12 @@
 """An agent that talks without a pause until it is interrupted, and again when the caller is done."""
 
 import asyncio
+import json
+import os
+import time
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from tests.support.speech import say
@@ -12,6 +16,8 @@ from antiphon.client.audio import FRAME, RATE
 from antiphon.opus import Pcm
 from antiphon.worker import Session, Turn, Worker
 
+LOG = "ANTIPHON_STORYTELLER_LOG"
+"""The environment names a file by it, to which it is written when utterances are over."""
 worker = Worker()
 _STORY = (
     "Once upon a time there was a weaver who lived by the river and had never in all her life been further from home "
@@ -32,6 +38,14 @@ def story() -> Pcm:
     return loud
 
 
+def note(session: str, cut: str | None) -> None:
+    """Writes down that an utterance is over, for who measures."""
+    if path := os.environ.get(LOG):
+        line = {"session": session, "at": time.monotonic(), "cut": cut}
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
 async def tell(session: Session) -> None:
     free = asyncio.Event()
 
@@ -43,6 +57,7 @@ async def tell(session: Session) -> None:
     while True:
         free.clear()
         said = await session.say(story(), rate=RATE)
+        note(session.id, said.cut)
         if said.cut is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_PATIENCE_S):

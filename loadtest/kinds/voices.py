@@ -1,6 +1,6 @@
 """People who never were: voices of synthesisers, and what they say. Mono int16 at 16 kHz, trimmed to the sound.
 
-Every fourth of espeak's voices, and piper's, are held out: no model was made of them.
+Every fourth of espeak's voices, and piper's, are held out: no model was made of them. flite's and hibari's are not.
 """
 
 # ruff: noqa: SIM905 - a list of words reads best as text
@@ -8,6 +8,7 @@ Every fourth of espeak's voices, and piper's, are held out: no model was made of
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.util
 import io
 import random
@@ -42,6 +43,13 @@ ASSENTS = (
     "yeah", "yes", "okay", "right", "I see", "oh", "got it", "yep", "cool", "of course", "good", "oh yeah", "mm okay",
     "yeah yeah",
 )  # fmt: skip
+MORE_ASSENTS = (
+    "yup", "ya", "yes yes", "okay okay", "uh okay", "aha", "true", "nice", "fine", "perfect", "absolutely",
+    "definitely", "totally", "I know", "makes sense", "sounds good", "right right", "oh okay", "oh right", "mm yeah",
+    "mm right", "cool cool", "good good", "oh nice", "oh good", "yeah okay", "yeah right", "yeah true", "really",
+    "correct",
+)  # fmt: skip
+"""Of these the model is made, too; it is not judged by them."""
 HELD_OUT_ASSENTS = ("sure", "ah", "great", "exactly", "wow", "all right")
 """No model was made of these wordings."""
 SENTENCES = (
@@ -96,7 +104,7 @@ def said(*, held_out: bool, sentences: int, seed: int = 0) -> Iterator[Said]:
     """What each voice says: all hums and assents, and so many sentences."""
     chosen = random.Random(seed)
     texts = HELD_OUT_SENTENCES if held_out else SENTENCES
-    assents = (*ASSENTS, *HELD_OUT_ASSENTS) if held_out else ASSENTS
+    assents = (*ASSENTS, *(HELD_OUT_ASSENTS if held_out else MORE_ASSENTS))
     for name in espeak_voices(held_out=held_out):
         voice = f"{chosen.choice(('en-us', 'en-us', 'en'))}+{name}"
         spoken: list[tuple[Group, str, str]] = [("hum", text, phonemes) for text, phonemes in HUMS.items()]
@@ -108,19 +116,25 @@ def said(*, held_out: bool, sentences: int, seed: int = 0) -> Iterator[Said]:
         for group, text, written in spoken:
             speed, pitch = chosen.randint(140, 210), chosen.randint(25, 75)
             yield Said(group, name, text, trimmed(say(written, RATE, voice, speed=speed, pitch=pitch)))
-    if held_out and importlib.util.find_spec("piper") is not None:
-        natural: Callable[[str, str], Pcm] = _piper
-        names = ["joe"]
-    elif not held_out and shutil.which("flite"):
-        natural, names = _flite, ["awb", "kal", "rms", "slt"]
-    else:
-        return
-    for name in names:
+    for name, speak in _natural(held_out=held_out):
         for text in assents:
-            yield Said("assent", name, text, trimmed(natural(text, name)))
+            yield Said("assent", name, text, trimmed(speak(text)))
         more = [] if held_out else [" ".join(chosen.sample(_COMMON, 4)) for _ in range(100)]
         for text in (*texts, *more):
-            yield Said("speech", name, text, trimmed(natural(text, name)))
+            yield Said("speech", name, text, trimmed(speak(text)))
+
+
+def _natural(*, held_out: bool) -> Iterator[tuple[str, Callable[[str], Pcm]]]:
+    """Voices that were made of people's recordings, as far as their synthesisers are installed."""
+    if held_out:
+        if importlib.util.find_spec("piper") is not None:
+            yield "joe", _piper
+        return
+    if shutil.which("flite"):
+        for name in ("awb", "kal", "rms", "slt"):
+            yield name, functools.partial(_flite, name)
+    if importlib.util.find_spec("hibari") is not None:
+        yield "heart", _hibari
 
 
 def trimmed(speech: Pcm) -> Pcm:
@@ -129,9 +143,19 @@ def trimmed(speech: Pcm) -> Pcm:
     return speech[loud[0] : loud[-1] + 1] if len(loud) else speech[:0]
 
 
-def _flite(text: str, name: str) -> Pcm:
+def _flite(name: str, text: str) -> Pcm:
     command = ["flite", "-voice", name, "-t", text, "-o", "/dev/stdout"]
     return _wave(subprocess.run(command, capture_output=True, check=True).stdout)
+
+
+@functools.cache
+def _heart() -> Callable[[str], Pcm]:
+    engine: Callable[[str], Pcm] = importlib.import_module("hibari").Hibari()
+    return engine
+
+
+def _hibari(text: str) -> Pcm:
+    return resampled(np.asarray(_heart()(text + ".") * 32767, np.int16), 24_000)
 
 
 @functools.cache
@@ -141,7 +165,7 @@ def _joe() -> object:
     return Piper("")
 
 
-def _piper(text: str, _name: str) -> Pcm:
+def _piper(text: str) -> Pcm:
     engine = _joe()
     spoken = engine.speak(text + ".")  # type: ignore[attr-defined]
     return resampled(spoken.pcm, spoken.rate)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from loadtest.measuring.tools import ROOT, BenchError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 REGION = "frankfurt"
 MIRROR = "mirror"
@@ -54,18 +54,19 @@ def echo_program(command: list[str]) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def antiphon(*agents: Path, console: bool = False) -> Iterator[Server]:
+def antiphon(*agents: Path, console: bool = False, env: Mapping[str, str] | None = None) -> Iterator[Server]:
     """A cluster as `antiphon up` starts it; the load goes to one edge of it and the one worker, with the echo agent.
 
-    `agents`: files of further ones.
+    `agents`: files of further ones; `env`: what else its environment has.
     """
-    env = {
+    settings = {
         "PYTHONPATH": os.pathsep.join(
             [str(ROOT / "services"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         ),
         "ANTIPHON_EDGE__CAPACITY": str(CAPACITY),
         "ANTIPHON_WORKER__CAPACITY": str(CAPACITY),
         "ANTIPHON_LOG__LEVEL": "warning",
+        **(env or {}),
     }
     command = [
         sys.executable,
@@ -77,7 +78,7 @@ def antiphon(*agents: Path, console: bool = False) -> Iterator[Server]:
         "--console" if console else "--no-console",
         *(f"--agents={file}" for file in agents),
     ]
-    with _running(command, env) as (process, lines):
+    with _running(command, settings) as (process, lines):
         base = _wait_for(lines, process, re.compile(r"ready: (http://\S+)"))
         processes = _services(process.pid)
         missing = {"edge", "worker", "signaling"} - set(processes)

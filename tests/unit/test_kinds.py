@@ -1,31 +1,30 @@
 """What the model says of sounds: words, hums of assent, bursts of noise; by voices that it was not made of."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loadtest.kinds.train import made_noise
+from loadtest.interruptions.decision import AtOnce
+from loadtest.kinds.noises import made_noise
 from loadtest.kinds.voices import HELD_OUT_SENTENCES, HUMS, espeak_voices, trimmed
 
 from antiphon.opus import Pcm
 from antiphon.turns import Kind
-from antiphon.turns.kinds import FIRST_LOOK, LAST_LOOK, LEAD, KindModel
-from antiphon.turns.silero import SileroVoice
+from antiphon.turns.kinds import DECISIVE, LEAD, KindModel, name_of, onset, samples
+from antiphon.turns.silero import SileroModel, _Stream
 from tests.support.speech import say
-from tests.support.wait import until
 from tests.unit.test_silero import frames_of
 
 VOICES = espeak_voices(held_out=True)[:12]
 MODEL = KindModel()
 
 
-def heard(sound: Pcm, seconds: float) -> Pcm:
-    """As much of a sound as was heard after so many seconds."""
+def heard(sound: Pcm, look: int) -> Pcm:
+    """As much of a sound as a look is shown."""
     audio = np.concatenate([np.zeros(LEAD, np.int16), trimmed(sound), np.zeros(16_000, np.int16)])
-    return audio[: LEAD + round(seconds * 16_000)]
+    return audio[: LEAD + samples(look)]
 
 
 def said(text: str) -> list[Pcm]:
@@ -35,71 +34,112 @@ def said(text: str) -> list[Pcm]:
 def test_most_sentences_are_speech_and_hums_are_not() -> None:
     sentences = [one for text in HELD_OUT_SENTENCES[:6] for one in said(text)]
     hums = [one for phonemes in HUMS.values() for one in said(phonemes)]
-    for seconds in (0.28, 0.52):
-        speech = np.mean([MODEL.judge(heard(one, seconds)) is Kind.SPEECH for one in sentences])
-        flushed = np.mean([MODEL.judge(heard(one, seconds)) is Kind.SPEECH for one in hums])
-        assert speech > 0.75, seconds
-        assert flushed < 0.15, seconds
+    for look in (DECISIVE, DECISIVE + 1):
+        speech = np.mean([MODEL.judge(heard(one, look), look) is Kind.SPEECH for one in sentences])
+        flushed = np.mean([MODEL.judge(heard(one, look), look) is Kind.SPEECH for one in hums])
+        assert speech > 0.75, look
+        assert flushed < 0.15, look
 
 
-def test_bursts_of_noise_are_noise() -> None:
+def test_an_early_look_calls_nothing_but_speech() -> None:
     random = np.random.default_rng(7)
-    kinds = [MODEL.judge(heard(made_noise(random), 0.28)) for _ in range(60)]
-    assert np.mean([kind is Kind.NOISE for kind in kinds]) > 0.85
+    sounds = [*said("[[m:'hm:]]"), *said("yeah"), *(made_noise(random) for _ in range(30))]
+    for look in range(DECISIVE):
+        assert {MODEL.judge(heard(one, look), look) for one in sounds} <= {None, Kind.SPEECH}
 
 
-def test_too_little_is_nothing_yet() -> None:
-    assert MODEL.judge(np.zeros(LEAD + FIRST_LOOK - 1, np.int16)) is None
+def test_noises_are_no_speech() -> None:
+    random = np.random.default_rng(7)
+    kinds = [MODEL.judge(heard(made_noise(random), DECISIVE), DECISIVE) for _ in range(60)]
+    assert np.mean([kind is not Kind.SPEECH for kind in kinds]) > 0.85
+
+
+def test_what_goes_on_is_looked_at_again_and_again() -> None:
+    assert [name_of(look) for look in range(6)] == [180, 240, 300, 520, "later", "later"]
+    assert samples(7) == samples(3)
+
+
+@pytest.mark.parametrize("hiss_ms", [0, 40, 90])
+@pytest.mark.parametrize("late_ms", [0, 30])
+def test_a_sound_begins_with_its_hiss_not_with_its_voice(hiss_ms: int, late_ms: int) -> None:
+    random = np.random.default_rng(3)
+    audio = random.normal(0, 10, 16_000)
+    begin = 8_000
+    audio[begin : begin + 16 * hiss_ms] += random.normal(0, 600, 16 * hiss_ms)
+    audio[begin + 16 * hiss_ms :] += 8_000 * np.sin(np.arange(len(audio) - begin - 16 * hiss_ms) / 20)
+    found = onset(audio.astype(np.int16), begin + 16 * (hiss_ms + late_ms))
+    assert abs(found - begin) <= 160
+
+
+def test_what_was_over_before_is_not_of_the_sound() -> None:
+    audio = np.zeros(16_000, np.int16)
+    audio[6_400:7_000] = 8_000
+    audio[8_000:] = 8_000
+    assert onset(audio, 8_160) == 8_000
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(0, LEAD + 2 * LAST_LOOK), st.integers(0, 32_767), st.integers(0, 2**32 - 1))
-def test_any_audio_has_probabilities(samples: int, loudness: int, seed: int) -> None:
-    audio = np.random.default_rng(seed).uniform(-loudness, loudness, samples).astype(np.int16)
-    probabilities = MODEL.probabilities(audio)
-    if samples < LEAD + FIRST_LOOK:
-        assert probabilities is None
-    else:
-        assert probabilities is not None
-        assert abs(probabilities.sum() - 1) < 1e-6
+@given(st.integers(0, 5), st.integers(0, 32_767), st.integers(0, 2**32 - 1))
+def test_any_audio_has_probabilities(look: int, loudness: int, seed: int) -> None:
+    audio = np.random.default_rng(seed).uniform(-loudness, loudness, LEAD + samples(look)).astype(np.int16)
+    assert abs(MODEL.probabilities(audio, look).sum() - 1) < 1e-6
+    assert 0 <= onset(audio, len(audio) // 2) < len(audio)
 
 
-@pytest.fixture
-async def voice() -> AsyncIterator[SileroVoice]:
-    voice = SileroVoice()
-    yield voice
-    voice.close()
-
-
-async def test_a_stream_answers_when_enough_of_the_sound_is_there_and_looks_twice(voice: SileroVoice) -> None:
-    frames = frames_of(np.concatenate([np.zeros(3200, np.int16), trimmed(say("Could we talk about the price?"))]))
-    stream = voice.open(lambda *_: None)
+async def test_a_stream_looks_until_it_is_told_and_again_at_what_goes_on() -> None:
+    sentence = trimmed(say("Could we talk about the price of all this, please, before anything else?"))
+    frames = frames_of(np.concatenate([np.zeros(3200, np.int16), sentence]))
+    stream = AtOnce(SileroModel()).open(lambda *_: None)
     answers: list[tuple[int, Kind | None]] = []
-    sent = 0
+    heard_ms = -200
 
-    async def push_until(milliseconds: int) -> None:
-        nonlocal sent
-        while sent * 20 < 200 + milliseconds:
-            stream.push(frames[sent])
-            sent += 1
-        await asyncio.sleep(0.1)
+    def answered(kind: Kind | None) -> None:
+        answers.append((heard_ms, kind))
+        if len(answers) < 4:
+            stream.ask_kind(9600, answered)
 
-    def ask() -> None:
-        stream.ask_kind(9600, lambda kind: answers.append((sent * 20 - 200, kind)))
+    async def hear(until_ms: int) -> None:
+        nonlocal heard_ms
+        while heard_ms < until_ms:
+            stream.push(frames[(heard_ms + 200) // 20])
+            heard_ms += 20
+            for _ in range(3):
+                await asyncio.sleep(0)
 
-    await push_until(100)
-    ask()
-    await push_until(260)
-    assert answers == []
-    await push_until(300)
-    await until(lambda: len(answers) == 1)
-    ask()
-    await push_until(500)
-    assert len(answers) == 1
-    await push_until(540)
-    await until(lambda: len(answers) == 2)
-    assert answers == [(300, Kind.SPEECH), (540, Kind.SPEECH)]
-    ask()
+    await hear(60)
+    stream.ask_kind(9600, answered)
+    await hear(560)
+    looks = [at for at, _ in answers]
+    assert len(looks) == 4
+    assert all(abs(at - look) <= 40 for at, look in zip(looks, (180, 240, 300, 520), strict=True)), looks
+    assert next(at for at, kind in answers if kind is Kind.SPEECH) <= 340
+    stream.ask_kind(9600, answered)
+    await hear(1_000)
+    assert len(answers) == 5
+    stream.ask_kind(9600, answered)
     stream.close()
-    await asyncio.sleep(0.1)
-    assert len(answers) == 2
+    await hear(1_200)
+    assert len(answers) == 5
+
+
+def test_soon_after_a_noise_speech_has_to_be_surer(monkeypatch: pytest.MonkeyPatch) -> None:
+    audio = np.zeros(LEAD + samples(DECISIVE), np.int16)
+    monkeypatch.setattr(MODEL, "probabilities", lambda *_: np.array([0.5, 0.2, 0.3]))
+    assert MODEL.judge(audio, DECISIVE) is Kind.SPEECH
+    assert MODEL.judge(audio, DECISIVE, wary=True) is Kind.BACKCHANNEL
+    monkeypatch.setattr(MODEL, "probabilities", lambda *_: np.array([0.8, 0.1, 0.1]))
+    assert MODEL.judge(audio, DECISIVE, wary=True) is Kind.SPEECH
+
+
+async def test_a_noise_is_remembered_for_a_moment() -> None:
+    stream = AtOnce(SileroModel()).open(lambda *_: None)
+    assert isinstance(stream, _Stream)
+    frames = frames_of(np.zeros(16_000, np.int16))
+    stream.push(frames[0])
+    stream.told(Kind.BACKCHANNEL)
+    assert not stream.wary
+    stream.told(Kind.NOISE)
+    assert stream.wary
+    for frame in frames[1:40]:
+        stream.push(frame)
+    assert not stream.wary

@@ -44,13 +44,17 @@ class Callers:
         """Is gone without a word, as who loses its network."""
 
     def hang_up(self, call: int) -> None: ...
+    def now(self) -> float:
+        """The time on the callers' clock in ms."""
+
     def poll(self) -> list[tuple[int, str, float, str]]:
         """Events since the last call, in order: (call, kind, ms, text).
 
         ice (since the answer), dtls (since ice), connected, first_audio (since the offer), agent_speaks, agent_silent,
         turn (since the caller's last frame of voice), barge_in (since the first frame spoken over the agent),
-        went_on (it spoke on for 3 s), said, roamed (first packet by the new address), restarts (text: the fragment),
-        ended (text: why; empty where that was wished).
+        went_on (it spoke on for 3 s), began (a clip's first frame was sent: when, as `now` tells it), said,
+        roamed (first packet by the new address), restarts (text: the fragment), ended (text: why; empty where that was
+        wished).
         """
 
     def totals(self) -> dict[str, Any]:

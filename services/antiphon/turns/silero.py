@@ -21,18 +21,18 @@ from antiphon.errors import AntiphonError
 from antiphon.frames import CLOCK_RATE
 from antiphon.opus import Decoder, OpusError, frame_duration
 from antiphon.telemetry import get_logger
-from antiphon.turns.kinds import FIRST_LOOK, LAST_LOOK, LEAD, KindModel
+from antiphon.turns.kinds import BEGIN, LEAD, LOOKS_MS, KindModel, onset, samples
 from antiphon.turns.model_thread import ModelThread, one_thread_session
 from antiphon.turns.overload import LATE_S, Overload
 from antiphon.turns.smart_turn import SAMPLES, SmartTurn
-from antiphon.turns.voice import Unasked
+from antiphon.turns.voice import Kind, Unasked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from antiphon.frames import Frame
     from antiphon.opus import Pcm
-    from antiphon.turns.voice import Judged, Kind, VoiceStream
+    from antiphon.turns.voice import Judged, VoiceStream
 
     EndAnswered = Callable[[float | None], None]
 
@@ -44,6 +44,8 @@ _CONTEXT = 64
 _LONGEST_FILL = _RATE // 2
 _QUEUE_FRAMES = 16_384
 _BATCH = 64
+_WARY = round(0.7 * _RATE)
+"""Samples after a noise in which another is likely."""
 
 _DROPPED = Counter("antiphon_vad_dropped_frames", "Frames that voice detection did not hear.", ["reason"])
 _FAILED = Counter("antiphon_vad_failures", "Batches that voice detection gave up.")
@@ -66,6 +68,17 @@ class _KindQuestion:
 
     since: int
     answered: Callable[[Kind | None], None]
+
+
+@dataclass(slots=True)
+class _Sound:
+    """What is looked at."""
+
+    since: int
+    """Tick of its first voice."""
+    begin: int
+    """Of its onset."""
+    looks: int = 0
 
 
 class SileroModel:
@@ -158,7 +171,9 @@ class SileroVoice:
         sound = stream.sound(question.since)
         if sound is not None:
             stream.question = None
-            self._thread.tell(question.answered, self._kinds.judge(sound))
+            kind = self._kinds.judge(*sound, wary=stream.wary)
+            stream.told(kind)
+            self._thread.tell(question.answered, kind)
 
     def _judge(self, model: SileroModel, batch: list[_Stream]) -> None:
         _BATCH_SIZE.observe(len(batch))
@@ -194,8 +209,9 @@ class _Stream(Unasked):
         """Tick behind the last sample."""
         self._sequence = 0
         """Of the last frame."""
-        self._looked: tuple[int, int] = (-1, 0)
-        """The sound whose kind was last told, by its first tick, and how often it was."""
+        self._asked = _Sound(-1, -1)
+        self._noise: int | None = None
+        """Tick up to which it was told that a sound is a noise."""
         self.question: _KindQuestion | None = None
         self._recent: deque[Pcm] = deque()
         self._kept = 0
@@ -207,7 +223,7 @@ class _Stream(Unasked):
         self._voice.push(self, lambda probability: None if self.closed else answered(probability))
 
     def ask_kind(self, since: int, answered: Callable[[Kind | None], None]) -> None:
-        """The answer comes when enough of the sound is there: once early, and once more for who asks again."""
+        """The answer comes when there is enough of the sound for the next look at it."""
 
         def tell(kind: Kind | None) -> None:
             if not self.closed:
@@ -215,16 +231,40 @@ class _Stream(Unasked):
 
         self._voice.push(self, _KindQuestion(since, tell))
 
-    def sound(self, since: int) -> Pcm | None:
-        """What the model is to look at, of the sound since a tick; None while there is too little that is new."""
-        long = ((self._next or since) - since) // _TICKS
-        looks = self._looked[1] if self._looked[0] == since else 0
-        if long < (LAST_LOOK if looks else FIRST_LOOK):
+    def sound(self, since: int) -> tuple[Pcm, int] | None:
+        """What the model is to look at, of the sound since a tick, and which look; None while there is too little."""
+        if self._asked.since != since:
+            if self._behind(since) < BEGIN:
+                return None
+            heard, behind = self._after_silence(), self._behind(since)
+            earlier = len(heard) - behind - onset(heard, len(heard) - behind)
+            self._asked = _Sound(since, since - earlier * _TICKS)
+        long, look = self._behind(self._asked.begin), self._asked.looks
+        while look + 1 < len(LOOKS_MS) and samples(look + 1) <= long:
+            look += 1  # the later one knows more
+        if long < samples(look):
             return None
-        self._looked = (since, looks + 1)
-        if looks > 1:
-            long = LAST_LOOK  # whatever it began as
-        return np.concatenate([np.zeros(LEAD, np.int16), self.heard()])[-(long + LEAD) :]
+        self._asked.looks = look + 1
+        heard = self._after_silence()
+        long = samples(look) if look >= len(LOOKS_MS) else min(long, len(heard) - LEAD)
+        return heard[-(long + LEAD) :], look
+
+    def told(self, kind: Kind | None) -> None:
+        """What the sound that was looked at is."""
+        if kind is Kind.NOISE:
+            self._noise = self._next
+
+    @property
+    def wary(self) -> bool:
+        """Whether a noise was heard a moment ago."""
+        return self._noise is not None and self._behind(self._noise) < _WARY
+
+    def _after_silence(self) -> Pcm:
+        return np.concatenate([np.zeros(LEAD, np.int16), self.heard()])
+
+    def _behind(self, tick: int) -> int:
+        """Samples that were heard since then."""
+        return ((self._next or tick) - tick) // _TICKS
 
     def heard(self) -> Pcm:
         """The last seconds, for the end-of-turn model."""

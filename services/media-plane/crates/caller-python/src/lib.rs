@@ -121,6 +121,11 @@ impl Callers {
         py.detach(|| self.callers.wish(call, Wish::HangUp));
     }
 
+    /// The time on the callers' clock in ms.
+    fn now(&self) -> f64 {
+        self.callers.now() as f64 / 1e6
+    }
+
     /// Events since the last call, in order: (call, kind, ms, text).
     fn poll(&self, py: Python<'_>) -> Vec<EventTuple> {
         let happenings = py.detach(|| self.callers.poll());
@@ -157,6 +162,7 @@ fn described(what: Happened) -> (&'static str, u64, String) {
         Happened::Turn(after) => ("turn", after, String::new()),
         Happened::BargeIn(after) => ("barge_in", after, String::new()),
         Happened::WentOn => ("went_on", 0, String::new()),
+        Happened::Began(at) => ("began", at, String::new()),
         Happened::Said => ("said", 0, String::new()),
         Happened::Roamed(after) => ("roamed", after, String::new()),
         Happened::Restarts(fragment) => ("restarts", 0, fragment),

@@ -40,6 +40,8 @@ pub enum Happened {
     BargeIn(Nanos),
     /// It spoke on for 3 s, though it was spoken over.
     WentOn,
+    /// The first frame of a clip was sent: when, on the callers' clock.
+    Began(Nanos),
     /// The caller has said its clip.
     Said,
     /// The first packet came by a new address: since it was taken.
@@ -270,6 +272,9 @@ impl VoiceCall {
                 if packet.voice {
                     traffic.voice += 1;
                     ear.said(packet.payload, sent);
+                }
+                if packet.voice && packet.marker {
+                    happened.push(Happened::Began(sent));
                 }
                 if packet.last {
                     ear.end(packet.due);

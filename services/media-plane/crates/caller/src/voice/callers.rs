@@ -15,7 +15,7 @@ use super::carrier::{Carrier, Command};
 use super::clip::Clip;
 use super::network::Impairment;
 use super::totals::Totals;
-use crate::clock::Clock;
+use crate::clock::{Clock, Nanos};
 use crate::connection::{CallError, settings};
 
 /// What a caller may be wished to do.
@@ -127,6 +127,12 @@ impl Callers {
             0 => false,
             count => threads[call as usize % count].commands.send(command).is_ok(),
         }
+    }
+
+    /// The time on the clock that [`Happened::Began`] tells.
+    #[must_use]
+    pub fn now(&self) -> Nanos {
+        self.clock.now()
     }
 
     /// What happened since the last time, in order.
