@@ -187,10 +187,11 @@ class Load:
         words = ("60000", '{"reason":"bye"}', "1", "0", "")
         return self._fill("release", str(len(session)), session, epoch, _SESSION, _EPOCH, *words)
 
-    def hold(self, sessions: Sequence[tuple[str, bytes]]) -> bytes:
+    def hold(self, edge: str, sessions: Sequence[tuple[str, bytes]]) -> bytes:
+        """By the edge that has them: another one's word would be refused, which costs less."""
         pairs = [text for session, epoch in sessions for text in (session, epoch.decode())]
         keep, slot = str(round(RECORD_S * 1000)), str(round(SLOT_S * 1000))
-        return self._call("hold", "edge", "frankfurt-0", "frankfurt", slot, keep, *pairs)
+        return self._call("hold", "edge", edge, "frankfurt", slot, keep, *pairs)
 
     def members(self) -> bytes:
         return self._call("members")
@@ -286,11 +287,14 @@ async def _costs(server: Server) -> dict[str, float]:
     claims = [load.claim(session, region) for session, region in sessions]
     costs = {"learned": await _cost(pid, line, [load.learned() for _ in sessions])}
     costs["claim"] = await _cost(pid, line, claims)
-    epochs = [await redis.hget(f"{load.prefix}:session:{session}", "epoch") for session, _ in sessions]
-    live = [(session, str(epoch).encode()) for (session, _), epoch in zip(sessions, epochs, strict=True)]
+    told = [await redis.hmget(f"{load.prefix}:session:{session}", ["epoch", "edge"]) for session, _ in sessions]
+    live = [(session, str(epoch).encode()) for (session, _), (epoch, _) in zip(sessions, told, strict=True)]
+    at: dict[str, list[tuple[str, bytes]]] = {}
+    for one, (_, edge) in zip(live, told, strict=True):
+        at.setdefault(str(edge), []).append(one)
     costs["update"] = await _cost(pid, line, [load.update(*one) for one in live])
-    held = [live[at : at + _HOLD] for at in range(0, len(live), _HOLD)]
-    costs["hold"] = await _cost(pid, line, [load.hold(chunk) for chunk in held]) * len(held) / len(live)
+    held = [load.hold(edge, mine[n : n + _HOLD]) for edge, mine in at.items() for n in range(0, len(mine), _HOLD)]
+    costs["hold"] = await _cost(pid, line, held) * len(held) / len(live)
     costs["release"] = await _cost(pid, line, [load.release(*one) for one in live])
     costs["members"] = await _cost(pid, line, [load.members()] * 1000)
     return costs
