@@ -8,47 +8,44 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import signal
 import sys
 import tempfile
 import time
-from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import httpx
 import yaml
-from aiortc import RTCPeerConnection
+from tests.support import impaired
 from tests.support.certificates import Authority
 from tests.support.cluster import LocalCluster, Valkey
 from tests.support.prometheus import RULES, scraping
 from tests.support.wait import until
-
-from antiphon.client import Caller, CallError
-from antiphon.cluster import Cluster, WorkerRecord
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from tools.verify.faults import (
+    AGENTS,
+    SECRET,
+    again_and_again,
+    broken_call,
+    call_of_questions,
+    flood,
+    lossy_call,
+    offers,
+    process_of,
+    stopped,
+    takes_calls,
+    talking_call,
+    too_busy,
+    unreachable_worker,
+    unsigned_member,
+)
 
 HASTE = 30
 CAPACITY = 60
-SECRET = "registration-secret"  # noqa: S105 - of a cluster that lives for minutes
 PATIENCE_S = 240.0
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
-_AGENT = """\
-from antiphon.worker import Session, Worker
-
-worker = Worker()
-
-
-@worker.agent("broken")
-async def broken(session: Session) -> None:
-    raise RuntimeError("a defect")
-"""
 
 
 def hastened(rules: str) -> str:
@@ -77,7 +74,7 @@ class Watch:
     def firing(self) -> set[str]:
         try:
             told = httpx.get(f"{self._url}/api/v1/alerts", timeout=20, trust_env=False).json()["data"]["alerts"]
-        except httpx.TransportError:  # it starts
+        except (httpx.TransportError, ValueError):  # it starts
             return set()
         return {alert["labels"]["alertname"] for alert in told if alert["state"] == "firing"}
 
@@ -96,7 +93,7 @@ class Watch:
 async def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "broken.py").write_text(_AGENT)
+        (folder / "agents.py").write_text(AGENTS)
         (folder / "rules.yaml").write_text(hastened(RULES.read_text()))
         (folder / "valkey").mkdir()
         valkey = Valkey(folder / "valkey")
@@ -109,18 +106,22 @@ async def main() -> int:
                 "ANTIPHON_WORKER__CAPACITY": str(CAPACITY),
                 **{f"ANTIPHON_CONTROL_TLS__{name.upper()}": path for name, path in tls.items()},
             }
-            options = ("--regions", "frankfurt", "--no-console", "--agents", str(folder / "broken.py"))
+            options = ("--regions", "frankfurt", "--no-console", "--agents", str(folder / "agents.py"))
             with (
                 LocalCluster(*options, "--redis-url", valkey.url, env=env) as cluster,
                 scraping(cluster, folder, folder / "rules.yaml") as url,
             ):
-                await faults(cluster, valkey, Watch(url))
+                watch = Watch(url)
+                await members_and_agents(cluster, valkey, watch)
+                await network_and_machine(cluster, watch)
+                await capacity_and_redis(cluster, valkey, watch)
+                print(f"{len(watch.seen)} alerts fired, each by its fault", flush=True)
         finally:
             valkey.kill()
     return 0
 
 
-async def faults(cluster: LocalCluster, valkey: Valkey, watch: Watch) -> None:
+async def members_and_agents(cluster: LocalCluster, valkey: Valkey, watch: Watch) -> None:
     await watch.expect("a certificate of three days", "AntiphonCertificateExpires")
     if others := watch.firing() - {"AntiphonCertificateExpires"}:
         raise SystemExit(f"without a fault there fire {', '.join(sorted(others))}")
@@ -128,11 +129,32 @@ async def faults(cluster: LocalCluster, valkey: Valkey, watch: Watch) -> None:
         await watch.expect("a member that nobody signed", "AntiphonUnsignedMembers")
     async with again_and_again(partial(broken_call, cluster), at_once=8):
         await watch.expect("an agent that raises", "AntiphonAgentErrors")
+    async with again_and_again(partial(call_of_questions, cluster, "slow"), at_once=12):
+        await watch.expect("an agent that thinks for two seconds", "AntiphonTurnsSlow")
     async with again_and_again(partial(unreachable_worker, valkey)):
         await watch.expect("a worker whose link edges cannot reach", "AntiphonLinkDown")
+
+
+async def network_and_machine(cluster: LocalCluster, watch: Watch) -> None:
+    (edge,) = cluster.get("/v1/edges").json()["edges"]
+    address = edge["media"][0]
+    with impaired.udp(address, up="loss=40%") as network:
+        async with again_and_again(partial(lossy_call, cluster, network.port), at_once=6):
+            await watch.expect("a network that loses four packets of ten on the way up", "AntiphonLoss")
+    with flood(int(address.rsplit(":", 1)[1])):
+        async with again_and_again(partial(too_busy, process_of(cluster, "edge"))):
+            await watch.expect("an edge that has no time for its packets (SIGSTOP)", "AntiphonEdgeDropsMedia")
+    async with again_and_again(partial(talking_call, cluster, "selfish"), at_once=2):
+        await watch.expect("an agent that computes on the event loop", "AntiphonWorkerOverloaded")
+    async with again_and_again(partial(talking_call, cluster, "greedy"), at_once=6):
+        await watch.expect("an agent that computes there for seconds", "AntiphonWorkerBehind")
+    await until(lambda: takes_calls(cluster), seconds=PATIENCE_S, every=1, what="a worker that takes calls again")
     with stopped(cluster, "worker"):
         await watch.expect("a worker that is stopped (SIGSTOP)", "AntiphonServiceDown")
     await until(lambda: takes_calls(cluster), seconds=PATIENCE_S, every=1, what="a worker that takes calls again")
+
+
+async def capacity_and_redis(cluster: LocalCluster, valkey: Valkey, watch: Watch) -> None:
     placed, refused = await offers(cluster, CAPACITY + 40)
     print(f"{placed} offers whose callers never come, {refused} refused", flush=True)
     await watch.expect("more calls than places", "AntiphonEdgesFull", "AntiphonWorkersFull", "AntiphonPlacementRefused")
@@ -143,71 +165,6 @@ async def faults(cluster: LocalCluster, valkey: Valkey, watch: Watch) -> None:
         await watch.expect("their ends, without Redis", "AntiphonReleasesWaiting")
     finally:
         valkey.signal(signal.SIGCONT)
-    print(f"{len(watch.seen)} alerts fired, each by its fault", flush=True)
-
-
-@asynccontextmanager
-async def again_and_again(fault: Callable[[], Awaitable[None]], at_once: int = 1) -> AsyncIterator[None]:
-    async def repeat() -> None:
-        while True:
-            await fault()
-
-    tasks = [asyncio.create_task(repeat()) for _ in range(at_once)]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def unsigned_member(valkey: Valkey, numbers: Iterator[int]) -> None:
-    """Registers a worker without the secret, for a second."""
-    record = WorkerRecord(id=f"stranger-{next(numbers)}", link="127.0.0.1:1", agents=("echo",), capacity=1)
-    async with Cluster(valkey.url) as unsigned:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(unsigned.keep(lambda: record), 1)
-
-
-async def unreachable_worker(valkey: Valkey) -> None:
-    """Registers a worker as it must, with an address where nobody listens."""
-    record = WorkerRecord(id="unreachable", link="127.0.0.1:1", agents=("nobody",), capacity=1)
-    async with Cluster(valkey.url, secrets=[SECRET]) as signed:
-        await signed.keep(lambda: record)
-
-
-async def broken_call(cluster: LocalCluster) -> None:
-    with suppress(CallError):  # it may end while it is set up
-        async with Caller(cluster.url, agent="broken"):
-            await asyncio.sleep(0.5)
-
-
-@contextmanager
-def stopped(cluster: LocalCluster, part: str) -> Iterator[None]:
-    (process,) = (pid for pid, line in cluster.processes().items() if f"antiphon.cli {part}" in line)
-    os.kill(process, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(process, signal.SIGCONT)
-
-
-def takes_calls(cluster: LocalCluster) -> bool:
-    return any(not worker["draining"] for worker in cluster.get("/v1/workers").json()["workers"])
-
-
-async def offers(cluster: LocalCluster, count: int) -> tuple[int, int]:
-    """Asks for calls that nobody connects; returns how many were placed and refused."""
-    peer = RTCPeerConnection()
-    peer.addTransceiver("audio")
-    await peer.setLocalDescription(await peer.createOffer())
-    body: dict[str, Any] = {"sdp": peer.localDescription.sdp, "agent": "echo"}
-    async with httpx.AsyncClient(base_url=cluster.url, timeout=60, trust_env=False) as http:
-        codes = [(await http.post("/v1/sessions", json=body)).status_code for _ in range(count)]
-    await peer.close()
-    if odd := set(codes) - {201, 503}:
-        raise SystemExit(f"offers were answered {json.dumps(sorted(odd))}")
-    return codes.count(201), codes.count(503)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ pub(crate) const KEPT: u32 = 32;
 
 #[derive(Debug)]
 struct Chunk {
-    bytes: [u8; CHUNK],
+    bytes: Box<[u8; CHUNK]>,
     used: usize,
     base: Base,
 }
@@ -57,7 +57,7 @@ impl Base {
 /// The chunks of one shard.
 #[derive(Debug, Default)]
 pub(crate) struct Chunks {
-    spare: Vec<Box<Chunk>>,
+    spare: Vec<Chunk>,
     lent: usize,
 }
 
@@ -67,23 +67,21 @@ impl Chunks {
         self.lent
     }
 
-    fn lend(&mut self) -> Option<Box<Chunk>> {
+    fn lend(&mut self) -> Option<Chunk> {
         if self.lent == MOST_OF_ALL {
             return None;
         }
         self.lent += 1;
-        let mut chunk = self.spare.pop().unwrap_or_else(|| {
-            Box::new(Chunk {
-                bytes: [0; CHUNK],
-                used: 0,
-                base: Base::default(),
-            })
+        let mut chunk = self.spare.pop().unwrap_or_else(|| Chunk {
+            bytes: Box::new([0; CHUNK]),
+            used: 0,
+            base: Base::default(),
         });
         chunk.used = 0;
         Some(chunk)
     }
 
-    fn take_back(&mut self, chunk: Box<Chunk>) {
+    fn take_back(&mut self, chunk: Chunk) {
         self.lent -= 1;
         if self.spare.len() < SPARE {
             self.spare.push(chunk);
@@ -94,7 +92,7 @@ impl Chunks {
 /// One session's.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
-    chunks: VecDeque<Box<Chunk>>,
+    chunks: VecDeque<Chunk>,
     /// Where the first frame begins in the first chunk.
     begin: usize,
     wanted: bool,
@@ -129,7 +127,7 @@ impl Kept {
             self.forget_first(chunks);
             forgotten += 1;
         }
-        let fits = |last: &Box<Chunk>| last.used + size <= CHUNK && last.base.away(frame).is_some();
+        let fits = |last: &Chunk| last.used + size <= CHUNK && last.base.away(frame).is_some();
         if !self.chunks.back().is_some_and(fits) {
             while self.chunks.len() >= MOST_OF_ONE {
                 self.forget_first(chunks);
