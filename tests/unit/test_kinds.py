@@ -13,7 +13,7 @@ from loadtest.kinds.voices import HELD_OUT_SENTENCES, HUMS, espeak_voices, trimm
 from antiphon.opus import Pcm
 from antiphon.turns import Kind
 from antiphon.turns.kinds import DECISIVE, LEAD, KindModel, name_of, onset, samples
-from antiphon.turns.silero import SileroModel, _Stream
+from antiphon.turns.silero import SileroModel
 from tests.support.speech import say
 from tests.unit.test_silero import frames_of
 
@@ -120,26 +120,3 @@ async def test_a_stream_looks_until_it_is_told_and_again_at_what_goes_on() -> No
     stream.close()
     await hear(1_200)
     assert len(answers) == 5
-
-
-def test_soon_after_a_noise_speech_has_to_be_surer(monkeypatch: pytest.MonkeyPatch) -> None:
-    audio = np.zeros(LEAD + samples(DECISIVE), np.int16)
-    monkeypatch.setattr(MODEL, "probabilities", lambda *_: np.array([0.5, 0.2, 0.3]))
-    assert MODEL.judge(audio, DECISIVE) is Kind.SPEECH
-    assert MODEL.judge(audio, DECISIVE, wary=True) is Kind.BACKCHANNEL
-    monkeypatch.setattr(MODEL, "probabilities", lambda *_: np.array([0.8, 0.1, 0.1]))
-    assert MODEL.judge(audio, DECISIVE, wary=True) is Kind.SPEECH
-
-
-async def test_a_noise_is_remembered_for_a_moment() -> None:
-    stream = AtOnce(SileroModel()).open(lambda *_: None)
-    assert isinstance(stream, _Stream)
-    frames = frames_of(np.zeros(16_000, np.int16))
-    stream.push(frames[0])
-    stream.told(Kind.BACKCHANNEL)
-    assert not stream.wary
-    stream.told(Kind.NOISE)
-    assert stream.wary
-    for frame in frames[1:40]:
-        stream.push(frame)
-    assert not stream.wary

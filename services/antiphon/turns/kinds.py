@@ -33,8 +33,6 @@ DECISIVE = 2
 """The look that has to tell: what it does not take for speech goes on unheard."""
 SURE = {180: 0.9, 240: 0.85, 300: 0.3, 520: 0.6, LATER: 0.8}
 """From which probability on each look calls a sound speech."""
-WARY = 0.7
-"""At least this soon after a noise: coughs come in fits."""
 SURE_OF_NOISE = 0.7
 """What is taken for a noise is no turn, and the edge learns it: what may be either is a back-channel."""
 LONGEST = LEAD + LOOKS_MS[-1] * RATE // 1000
@@ -68,14 +66,14 @@ class KindModel:
             for look in (*LOOKS_MS, LATER)
         }
 
-    def judge(self, audio: Pcm, look: int, *, wary: bool = False) -> Kind | None:
-        """The answer of a look, counted from 0. None: not sure, look again. `wary`: a noise was just before.
+    def judge(self, audio: Pcm, look: int) -> Kind | None:
+        """The answer of a look, counted from 0. None: not sure, look again.
 
         Audio: 16 kHz, `LEAD` samples of what was before the sound, then `samples(look)` of it.
         """
         name = name_of(look)
         speech, backchannel, noise = self.probabilities(audio, look)
-        if speech >= (max(SURE[name], WARY) if wary else SURE[name]):
+        if speech >= SURE[name]:
             return Kind.SPEECH
         if look < DECISIVE:
             return None

@@ -25,14 +25,14 @@ from antiphon.turns.kinds import BEGIN, LEAD, LOOKS_MS, KindModel, onset, sample
 from antiphon.turns.model_thread import ModelThread, one_thread_session
 from antiphon.turns.overload import LATE_S, Overload
 from antiphon.turns.smart_turn import SAMPLES, SmartTurn
-from antiphon.turns.voice import Kind, Unasked
+from antiphon.turns.voice import Unasked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from antiphon.frames import Frame
     from antiphon.opus import Pcm
-    from antiphon.turns.voice import Judged, VoiceStream
+    from antiphon.turns.voice import Judged, Kind, VoiceStream
 
     EndAnswered = Callable[[float | None], None]
 
@@ -44,8 +44,6 @@ _CONTEXT = 64
 _LONGEST_FILL = _RATE // 2
 _QUEUE_FRAMES = 16_384
 _BATCH = 64
-_WARY = round(0.7 * _RATE)
-"""Samples after a noise in which another is likely."""
 
 _DROPPED = Counter("antiphon_vad_dropped_frames", "Frames that voice detection did not hear.", ["reason"])
 _FAILED = Counter("antiphon_vad_failures", "Batches that voice detection gave up.")
@@ -171,9 +169,7 @@ class SileroVoice:
         sound = stream.sound(question.since)
         if sound is not None:
             stream.question = None
-            kind = self._kinds.judge(*sound, wary=stream.wary)
-            stream.told(kind)
-            self._thread.tell(question.answered, kind)
+            self._thread.tell(question.answered, self._kinds.judge(*sound))
 
     def _judge(self, model: SileroModel, batch: list[_Stream]) -> None:
         _BATCH_SIZE.observe(len(batch))
@@ -210,8 +206,6 @@ class _Stream(Unasked):
         self._sequence = 0
         """Of the last frame."""
         self._asked = _Sound(-1, -1)
-        self._noise: int | None = None
-        """Tick up to which it was told that a sound is a noise."""
         self.question: _KindQuestion | None = None
         self._recent: deque[Pcm] = deque()
         self._kept = 0
@@ -248,16 +242,6 @@ class _Stream(Unasked):
         heard = self._after_silence()
         long = samples(look) if look >= len(LOOKS_MS) else min(long, len(heard) - LEAD)
         return heard[-(long + LEAD) :], look
-
-    def told(self, kind: Kind | None) -> None:
-        """What the sound that was looked at is."""
-        if kind is Kind.NOISE:
-            self._noise = self._next
-
-    @property
-    def wary(self) -> bool:
-        """Whether a noise was heard a moment ago."""
-        return self._noise is not None and self._behind(self._noise) < _WARY
 
     def _after_silence(self) -> Pcm:
         return np.concatenate([np.zeros(LEAD, np.int16), self.heard()])
