@@ -30,6 +30,7 @@ from tools.verify.faults import (
     again_and_again,
     broken_call,
     call_of_questions,
+    comes_and_goes,
     flood,
     lossy_call,
     offers,
@@ -138,9 +139,12 @@ async def members_and_agents(cluster: LocalCluster, valkey: Valkey, watch: Watch
 async def network_and_machine(cluster: LocalCluster, watch: Watch) -> None:
     (edge,) = cluster.get("/v1/edges").json()["edges"]
     address = edge["media"][0]
-    with impaired.udp(address, up="loss=40%") as network:
-        async with again_and_again(partial(lossy_call, cluster, network.port), at_once=6):
-            await watch.expect("a network that loses four packets of ten on the way up", "AntiphonLoss")
+    with impaired.udp(address) as network:
+        async with (
+            again_and_again(partial(comes_and_goes, network)),
+            again_and_again(partial(lossy_call, cluster, network.port), at_once=8),
+        ):
+            await watch.expect("a network that comes and goes", "AntiphonLoss")
     with flood(int(address.rsplit(":", 1)[1])):
         async with again_and_again(partial(too_busy, process_of(cluster, "edge"))):
             await watch.expect("an edge that has no time for its packets (SIGSTOP)", "AntiphonEdgeDropsMedia")

@@ -15,6 +15,7 @@ import httpx
 from aiortc import RTCPeerConnection
 from tests.support import speech
 from tests.support.detour import detour
+from tests.support.impaired import NOTHING
 
 from antiphon.client import Caller, CallError
 from antiphon.cluster import Cluster, WorkerRecord
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from tests.support.cluster import LocalCluster, Valkey
+    from tests.support.impaired import Impairer
 
 SECRET = "registration-secret"  # noqa: S105 - of a cluster that lives for minutes
 AGENTS = """\
@@ -111,8 +113,16 @@ async def lossy_call(cluster: LocalCluster, port: int) -> None:
     detour(caller, lambda _: port)
     with suppress(CallError):
         async with caller:
-            await caller.play(speech.say("Can you hear me?", _RATE), _RATE)
-            await asyncio.sleep(1)
+            for _ in range(5):
+                await caller.play(speech.say("Can you hear me?", _RATE), _RATE)
+
+
+async def comes_and_goes(network: Impairer) -> None:
+    """Good for a while, so that calls are set up; then it loses most on the way up, longer than repair looks back."""
+    network.up(NOTHING)
+    await asyncio.sleep(2)
+    network.up("loss=80%")
+    await asyncio.sleep(5)
 
 
 async def unsigned_member(valkey: Valkey, numbers: Iterator[int]) -> None:
