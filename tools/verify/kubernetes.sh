@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 namespace=antiphon-verify
 folder=$(mktemp -d)
-trap 'helm uninstall antiphon -n $namespace --wait || true; kubectl delete namespace $namespace --ignore-not-found; rm -rf "$folder"' EXIT
+trap 'helm uninstall antiphon -n $namespace --wait --ignore-not-found || true; kubectl delete namespace $namespace --ignore-not-found; rm -rf "$folder"' EXIT
 in_namespace() { kubectl -n $namespace "$@"; }
 
 # Waits for two minutes until a command succeeds.
