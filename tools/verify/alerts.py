@@ -79,6 +79,11 @@ class Watch:
             return set()
         return {alert["labels"]["alertname"] for alert in told if alert["state"] == "firing"}
 
+    async def calm(self, *alerts: str) -> None:
+        """Returns once these do not fire, for what was done before. Raises TimeoutError."""
+        await until(lambda: not self.firing() & set(alerts), seconds=PATIENCE_S, every=0.5, what=" and ".join(alerts))
+        self.seen -= set(alerts)
+
     async def expect(self, fault: str, *alerts: str) -> None:
         """Raises TimeoutError."""
         began = time.monotonic()
@@ -148,10 +153,11 @@ async def network_and_machine(cluster: LocalCluster, watch: Watch) -> None:
     with flood(int(address.rsplit(":", 1)[1])):
         async with again_and_again(partial(too_busy, process_of(cluster, "edge"))):
             await watch.expect("an edge that has no time for its packets (SIGSTOP)", "AntiphonEdgeDropsMedia")
+    await watch.calm("AntiphonWorkerOverloaded", "AntiphonWorkerBehind")
     async with again_and_again(partial(talking_call, cluster, "selfish"), at_once=2):
         await watch.expect("an agent that computes on the event loop", "AntiphonWorkerOverloaded")
-    async with again_and_again(partial(talking_call, cluster, "greedy"), at_once=6):
-        await watch.expect("an agent that computes there for seconds", "AntiphonWorkerBehind")
+    async with again_and_again(partial(talking_call, cluster, "greedy"), at_once=12):
+        await watch.expect("an agent that computes there for a second", "AntiphonWorkerBehind")
     await until(lambda: takes_calls(cluster), seconds=PATIENCE_S, every=1, what="a worker that takes calls again")
     with stopped(cluster, "worker"):
         await watch.expect("a worker that is stopped (SIGSTOP)", "AntiphonServiceDown")

@@ -62,7 +62,7 @@ async def selfish(session: Session) -> None:
 @worker.agent("greedy")
 async def greedy(session: Session) -> None:
     while True:
-        time.sleep(6)
+        time.sleep(1.2)  # any longer and its edges take it for lost
         await asyncio.sleep(0.01)
 """
 _RATE = 48_000
