@@ -75,7 +75,7 @@ def run(step: Step, logs: Path = LOGS, *, limit_s: float | None = None) -> Outco
         finally:
             _end(process)
     seconds = time.monotonic() - began
-    last = _last_line(path)
+    last = _last_line(path).replace(f"{ROOT}/", "")
     if why:
         return told("failed", f"{why}: {last}" if last else why, seconds)
     return told("passed", last, seconds)

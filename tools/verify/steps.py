@@ -63,11 +63,15 @@ def engine() -> str:
 
 def advisories() -> str:
     """Where pip-audit and cargo-deny look known faults up."""
-    for url in ("https://pypi.org/pypi/pip/25.0/json", "https://github.com/RustSec/advisory-db"):
+    sources = {
+        "the Python package index": "https://pypi.org/pypi/pip/25.0/json",
+        "RustSec's database": "https://github.com/RustSec/advisory-db",
+    }
+    for source, url in sources.items():
         try:
             urllib.request.urlopen(url, timeout=20).close()  # noqa: S310 - one of these two
         except OSError:
-            return f"known faults cannot be looked up: {url} does not answer"
+            return f"known faults cannot be looked up: {source} does not answer"
     return ""
 
 
