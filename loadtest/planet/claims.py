@@ -176,7 +176,7 @@ class Load:
     def claim(self, session: str, region: str) -> bytes:
         keep, slot, move = (str(round(seconds * 1000)) for seconds in (RECORD_S, SLOT_S, MOVE_S))
         fields = ("caller", "81.2.69.160", "room", "", "metadata", "{}", "placement", "{}", "networks", "81.2.69.0/24")
-        asked = (_SESSION, _SESSION, "0", "parrot", slot, keep, self._edges[region], self._workers, move, "0", "")
+        asked = (_SESSION, _SESSION, "0", "parrot", slot, keep, self._edges[region], self._workers, move, "0", "", "")
         return self._fill("claim", region, session, b"", *asked, *fields)
 
     def update(self, session: str, epoch: bytes) -> bytes:

@@ -37,6 +37,8 @@ class Account:
     cut: list[float] = field(default_factory=list)
     """How far the caller's stream is off where two edges' frames meet, for each call."""
 
+    stalled_ms: float = 0.0
+    """The longest time for which the callers' own process slept: they neither spoke nor heard anything meanwhile."""
     voices: list[float] = field(default_factory=list)
     """The longest time without a frame of another member of the room, for each call."""
     runs: set[int] = field(default_factory=set)
@@ -55,6 +57,8 @@ class Pulse:
         self.caller = Caller(url, agent=agent, region=region, room=room, slots=1, metadata={"name": name})
         self.heard: list[tuple[float, int]] = []
         """When which number came."""
+        self.stalls: list[tuple[float, float]] = []
+        """When this process slept, and for how long, in seconds."""
         self.others: list[float] = []
         """When a frame of another member came."""
         for voice in self.caller.voices:
@@ -118,6 +122,7 @@ async def pulses(
 ) -> AsyncIterator[list[Pulse]]:
     """Calls that are connected and hear their agents, and in a room one another."""
     calls = [Pulse(url, region, room=room, name=f"caller {number}") for number in range(count)]
+    watching = asyncio.create_task(_watch_own_process(calls))
     try:
         for call in calls:
             await call.caller.connect()
@@ -128,7 +133,17 @@ async def pulses(
                 await until(partial(bool, call.others), what="the voice of another member")
         yield calls
     finally:
-        await asyncio.gather(*(call.caller.hang_up() for call in calls), return_exceptions=True)
+        watching.cancel()
+        await asyncio.gather(watching, *(call.caller.hang_up() for call in calls), return_exceptions=True)
+
+
+async def _watch_own_process(calls: Sequence[Pulse]) -> None:
+    while True:
+        began = time.monotonic()
+        await asyncio.sleep(0.02)
+        slept = time.monotonic() - began - 0.02
+        for call in calls:
+            call.stalls.append((began, slept))
 
 
 async def settle(calls: Sequence[Pulse], since: float, *, quiet_s: float = 1.0, same_agents: bool = True) -> Account:
@@ -138,7 +153,8 @@ async def settle(calls: Sequence[Pulse], since: float, *, quiet_s: float = 1.0, 
     since the first that they heard.
     """
     await asyncio.sleep(quiet_s)
-    account = Account(calls=len(calls))
+    slept = (seconds for call in calls for at, seconds in call.stalls if at >= since)
+    account = Account(calls=len(calls), stalled_ms=1000 * max(slept, default=0.0))
     for call in calls:
         if not await call.speaks(after=time.monotonic(), within=5):
             account.lost += 1

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(330),
     pytest.mark.skipif(CHROMIUM is None, reason=WHY_SKIPPED),
     pytest.mark.skipif(not installed(), reason="the extra antiphon[assistant] has no wheels for this machine"),
 ]
@@ -71,6 +71,12 @@ async def told(page: Page, kind: str) -> list[dict[str, Any]]:
 
 async def test_it_is_asked_hummed_along_to_and_interrupted(cluster: LocalCluster, tmp_path: Path) -> None:
     microphone = speech.write_wav(tmp_path / "person.wav", script(), RATE)
+    if not await conversed(cluster, microphone):  # a busy machine's browser loses some of its microphone's sound
+        assert await conversed(cluster, microphone), "the first question was not understood, twice"
+
+
+async def conversed(cluster: LocalCluster, microphone: Path) -> bool:
+    """Whether the first question was understood; all else is asserted."""
     async with console(cluster, microphone) as page:
         await page.add_init_script(_TOLD)
         await page.reload()
@@ -82,7 +88,8 @@ async def test_it_is_asked_hummed_along_to_and_interrupted(cluster: LocalCluster
         await until(time_told, seconds=90, what="the answer to the last question")
         said = await app_data(page)
         heard = [one["data"]["caller"] for one in said if "caller" in one["data"]]
-        assert "story" in heard[0].lower()
+        if "story" not in heard[0].lower():
+            return False
         assert "time" in heard[-1].lower()
         story = next(one["data"] for one in said if "lighthouse" in one["data"].get("assistant", ""))
         assert story["cut"] == "interrupted"
@@ -90,6 +97,7 @@ async def test_it_is_asked_hummed_along_to_and_interrupted(cluster: LocalCluster
         assert first["heardMs"] > 1000 * LEAST_TOLD_S, "the story went on after the hum"
         await page.get_by_text("As a list").click()
         await expect(page.locator("#events .agent").first).to_be_visible()
+        return True
 
 
 async def app_data(page: Page) -> list[dict[str, Any]]:
