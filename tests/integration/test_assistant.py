@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.verify,  # a browser, a recogniser and a voice at once want a machine for themselves
     pytest.mark.timeout(330),
     pytest.mark.skipif(CHROMIUM is None, reason=WHY_SKIPPED),
     pytest.mark.skipif(not installed(), reason="the extra antiphon[assistant] has no wheels for this machine"),
