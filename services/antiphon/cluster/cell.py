@@ -14,7 +14,7 @@ from antiphon.cluster.cell_members import CellMembers
 from antiphon.cluster.event_groups import EventGroup
 from antiphon.cluster.events import Events
 from antiphon.cluster.functions import COMMON
-from antiphon.cluster.one_session import OneSession
+from antiphon.cluster.one_session import OneSession, flat
 from antiphon.cluster.records import (
     LEASE_S,
     MOVE_S,
@@ -145,7 +145,7 @@ class Cell(CellMembers):
                 max(self._newest_epoch, guest.newest_epoch if guest else 0),
                 guest.record if guest else "",
                 room_leaves,
-                *_flat(fields),
+                *flat(fields),
             )
         )
         refused = dict(reply.get("refused") or {})
@@ -227,7 +227,7 @@ class Cell(CellMembers):
         """
         created_ms, _, last = after.partition(" ")
         following, *texts = await self._functions.call(
-            "sessions", int(live), limit, project, created_ms, last, *_flat(where or {})
+            "sessions", int(live), limit, project, created_ms, last, *flat(where or {})
         )
         return SessionPage(tuple(decode_session(text) for text in texts), following)
 
@@ -282,10 +282,6 @@ def over_quota(quota: int) -> OverLimitError:
         what="over_quota",
         retry_after=QUOTA_RETRY_S,
     )
-
-
-def _flat(fields: Mapping[str, str]) -> list[str]:
-    return [text for pair in fields.items() for text in pair]
 
 
 def _because(refused: Mapping[str, str], candidates: Sequence[str]) -> str:

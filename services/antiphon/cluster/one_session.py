@@ -48,14 +48,14 @@ class OneSession:
         """
         places = self.id, claim.epoch, claim.edge.id, claim.worker.id, claim.edge.region
         done = await self._functions.call(
-            "adopt", *places, self._slot_ms, round(RECORD_S * 1000), created_ms, *_flat(fields)
+            "adopt", *places, self._slot_ms, round(RECORD_S * 1000), created_ms, *flat(fields)
         )
         if done < 0:
             raise self._newer_owner(claim.epoch)
 
     async def update(self, epoch: int, *, at: str = "", **values: str | Mapping[str, Any]) -> None:
         """Changes fields of its record; `at` is its owner's edge. Raises UnknownSessionError, StaleEpochError."""
-        self._known(await self._functions.call("update", self.id, epoch, at, *_flat(values)), epoch)
+        self._known(await self._functions.call("update", self.id, epoch, at, *flat(values)), epoch)
 
     async def release(
         self,
@@ -155,7 +155,7 @@ class OneSession:
         return StaleEpochError(f"session {self.id} has a newer owner than epoch {epoch}")
 
 
-def _flat(fields: Mapping[str, str | Mapping[str, Any]]) -> list[str]:
+def flat(fields: Mapping[str, str | Mapping[str, Any]]) -> list[str]:
     """Names and values by turns; what is no text as JSON."""
     return [
         text

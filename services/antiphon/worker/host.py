@@ -124,10 +124,10 @@ class Host:
     async def acknowledge(self) -> None:
         """Tells edges what they need not keep, until it is cancelled."""
         while True:
+            calls = tuple(self.calls)
             for share in range(_ACKNOWLEDGE_SHARES):  # all at once would delay what they say
-                for call in self.calls:
-                    if hash(call.info.id) % _ACKNOWLEDGE_SHARES == share:
-                        call.succession.acknowledge()
+                for call in calls[share::_ACKNOWLEDGE_SHARES]:
+                    call.succession.acknowledge()
                 await asyncio.sleep(_ACKNOWLEDGE_S / _ACKNOWLEDGE_SHARES)
 
     def let_go(self, stale: Sequence[str]) -> None:

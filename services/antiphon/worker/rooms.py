@@ -167,9 +167,8 @@ class Room:
 
     async def restored(self) -> Any:  # noqa: ANN401
         """The room's last checkpoint, where it was with another worker that is lost; else None."""
-        for call in tuple(self._members):
-            return await call.restored(room=bool(call.info.room))
-        return None
+        call = next(iter(self._members), None)
+        return await call.restored(room=bool(call.info.room)) if call is not None else None
 
     def frames(self) -> AsyncIterator[tuple[Session, Frame]]:
         """All members' Opus frames as they arrive, undecoded, each with its sender.
