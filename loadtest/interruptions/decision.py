@@ -28,6 +28,8 @@ from loadtest.measuring.tools import BenchError, build_caller
 from loadtest.measuring.tools import say as progress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from antiphon.turns.actions import Action
     from antiphon.turns.voice import Judged, VoiceStream
     from loadtest.interruptions.sounds import Sound
@@ -58,7 +60,7 @@ class AtOnce(SileroVoice):
         super().__init__()
         self._model = model
 
-    def start(self) -> None:
+    def start(self, loaded: Callable[[], None] = lambda: None) -> None:  # noqa: ARG002 - nothing is loaded here
         self._thread.start(None)
 
     def open(self, judged: Judged) -> VoiceStream:

@@ -25,6 +25,7 @@ from antiphon.edge.round_trips import RoundTripReports
 from antiphon.edge.sessions import SessionBook
 from antiphon.edge.takeovers import Takeovers
 from antiphon.errors import ConfigError
+from antiphon.garbage import set_aside
 from antiphon.grpc_health import Health
 from antiphon.grpc_reflection import tell_of
 from antiphon.kubernetes import DeletionCost
@@ -55,6 +56,7 @@ async def run(config: Config) -> None:
             edge = Edge(config, plane, cluster)
             try:
                 await edge.start()
+                set_aside()
                 await serve_until_drained(
                     edge.serve(),
                     edge.draining,

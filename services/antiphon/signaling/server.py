@@ -11,6 +11,7 @@ import uvicorn
 
 from antiphon import telemetry
 from antiphon.errors import ConfigError
+from antiphon.garbage import set_aside
 from antiphon.signaling.app import create_app
 from antiphon.signaling.protocol import BoundedProtocol
 
@@ -60,6 +61,10 @@ async def run(config: Config, *, started: Callable[[int], None] | None = None) -
 
 class _Server(uvicorn.Server):
     """Leaves signals to the command line, which cancels us."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        set_aside()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -110,10 +110,19 @@ class SileroVoice:
         """Whether the model is loaded."""
         return self._thread.ready
 
-    def start(self) -> None:
-        """Loads the models, so that the first caller need not wait for them. Call it on the event loop."""
+    def start(self, loaded: Callable[[], None] = lambda: None) -> None:
+        """Loads the models, so that the first caller need not wait for them. Call it on the event loop.
+
+        `loaded()` is called on the model's thread, before this is ready.
+        """
+
+        def load() -> SileroModel:
+            model = SileroModel()
+            loaded()
+            return model
+
         if not self._thread.started:
-            self._thread.start(SileroModel)
+            self._thread.start(load)
             self.ends.start()
 
     def open(self, judged: Judged) -> VoiceStream:

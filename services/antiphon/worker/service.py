@@ -11,6 +11,7 @@ from watchfiles import PythonFilter, awatch
 from antiphon.certificates import Certificates
 from antiphon.cluster import Cluster, Draining, WorkerRecord, serve_until_drained
 from antiphon.errors import ConfigError
+from antiphon.garbage import set_aside
 from antiphon.kubernetes import DeletionCost
 from antiphon.spans import configured
 from antiphon.telemetry import get_logger, serve
@@ -48,7 +49,7 @@ async def run(config: Config, agent_files: Sequence[Path] = (), *, reload: bool 
         stack.enter_context(Watchdog())
         voice = SileroVoice(settings.late_ms / 1000)
         stack.push_async_callback(asyncio.to_thread, voice.close)  # it waits for a thread
-        voice.start()
+        voice.start(loaded=set_aside)
         tracing = configured("worker", settings.id)
         stack.push_async_callback(asyncio.to_thread, tracing.close)  # it sends what waits
         turn_log = TurnLog(TurnSpans(tracing) if tracing.records else None)
