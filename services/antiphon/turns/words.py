@@ -41,9 +41,10 @@ _GOES_ON = frozenset(
 )
 _COUNTING = frozenset("zero oh one two three four five six seven eight nine double triple".split())
 _BACKCHANNELS = frozenset(
-    "mm mhm mm-hm mm-hmm hm hmm uh-huh uhuh huh yeah yes yep yup ok okay right sure i see got it ah oh aha wow really "
-    "good great nice cool".split()
+    "uh-huh uhuh huh yeah yes yep yup ok okay right sure i see got it ah oh aha wow really good great nice cool".split()
 )
+_HUM = re.compile(r"[hm]+(?:-[hm]+)*")
+"""However a recogniser spells it: mm, hmm, mm-hm, mmh."""
 _QUESTIONS = frozenset(
     "what when where who whom whose which why how is are was were do does did can could will would should may have "
     "has".split()
@@ -63,7 +64,11 @@ class EnglishRules:
     def judge(self, text: str) -> Verdict:
         lower = text.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").strip()
         words = _WORD.findall(lower)
-        return Verdict(_ending(lower, words), any(word not in _BACKCHANNELS for word in words))
+        return Verdict(_ending(lower, words), not all(_assents(word) for word in words))
+
+
+def _assents(word: str) -> bool:
+    return word in _BACKCHANNELS or _HUM.fullmatch(word) is not None
 
 
 def _ending(text: str, words: list[str]) -> Ending:  # noqa: PLR0911 - a rule a line
