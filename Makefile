@@ -9,7 +9,7 @@ NATIVE := services/antiphon/edge/_media.abi3.so
 CALLERS := services/antiphon/callers/_callers.abi3.so
 PROTOS := $(shell cd proto/antiphon && find . -name '*.proto' | sort | sed 's,^\./,,')
 RUST_SOURCES := $(shell find $(MEDIA)/crates proto -name '*.rs' -o -name 'Cargo.toml' -o -name '*.proto') $(MEDIA)/Cargo.toml
-PYTEST_WORKERS ?= 4
+PYTEST_WORKERS ?= 3
 CHECKED := --manifest-path $(MEDIA)/Cargo.toml --release --config $(MEDIA)/checked.toml
 
 .PHONY: help

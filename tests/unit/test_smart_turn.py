@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from antiphon.turns.models import SMART_TURN, Model, fetch, is_there, model_path
 from antiphon.turns.silero import SileroVoice
 from antiphon.turns.smart_turn import SmartTurn, SmartTurnModel, features
 from tests.support.speech import say
+from tests.support.wait import until
 from tests.unit.test_silero import frames_of
 
 GOLDEN_MEANS = (-0.2025, -0.1857, -0.1902, -0.1836, -0.1799, -0.1131, -0.0810)
@@ -103,7 +105,9 @@ async def test_a_model_that_is_too_slow_answers_nothing_and_never_late(monkeypat
         first = asyncio.create_task(ask(turns, sweep(0.1)))
         await asyncio.to_thread(begun.wait, 30)
         others = [asyncio.create_task(ask(turns, sweep(0.1))) for _ in range(smart_turn._MOST_WAITING + 3)]
-        await asyncio.sleep(smart_turn._DEADLINE_S + 0.1)
+        await asyncio.sleep(0)  # they have asked
+        late = time.monotonic() + smart_turn._DEADLINE_S
+        await until(lambda: time.monotonic() > late)
         go.set()
         assert await first == 0.5
         assert set(await asyncio.gather(*others)) == {None}

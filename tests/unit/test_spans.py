@@ -466,7 +466,7 @@ def test_what_an_agent_records_stands_beneath_its_session_and_its_turns(
     (opened,), (prepared,), (noted,) = (kept.named(name) for name in ("open", "prepare", "note"))
     assert parent_of(opened) == int(ASKERS[36:52], 16)
     assert parent_of(prepared) == parent_of(noted) == opened.context.span_id
-    turns, searches = kept.named("turn"), kept.named("search")
+    turns, searches = ([span for span in kept.finished if span.name == name] for name in ("turn", "search"))
     assert len(turns) == 2
     assert [parent_of(one) for one in searches] == [one.context.span_id for one in turns]
     assert {parent_of(one) for one in turns} == {int(CALLERS[36:52], 16)}
