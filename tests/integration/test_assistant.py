@@ -53,7 +53,7 @@ def script() -> NDArray[np.int16]:
     """What the person says, and when: each waits for what is said to them meanwhile."""
     pieces = [
         speech.silence(9.0, RATE),  # the greeting
-        speech.say("Tell me a story, please.", RATE),
+        speech.say("Please tell me a story.", RATE, speed=140),
         speech.silence(6.0, RATE),  # a second of thinking, then the story
         speech.say(MM_HM, RATE),
         speech.silence(5.0, RATE),  # it goes on
@@ -72,7 +72,7 @@ async def told(page: Page, kind: str) -> list[dict[str, Any]]:
 
 async def test_it_is_asked_hummed_along_to_and_interrupted(cluster: LocalCluster, tmp_path: Path) -> None:
     microphone = speech.write_wav(tmp_path / "person.wav", script(), RATE)
-    if not await conversed(cluster, microphone):  # a busy machine's browser loses some of its microphone's sound
+    if not await conversed(cluster, microphone):  # the small recogniser mishears a synthetic voice now and then
         assert await conversed(cluster, microphone), "the first question was not understood, twice"
 
 
