@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
     from antiphon.spans import Span, Tracing
 
 _log = telemetry.get_logger("signaling")
-_ROOM_ATTEMPTS = 3
+_ROOM_ATTEMPTS = 6
+_ROOM_PAUSE_S = 0.02
 _OURS = frozenset({RECORDING_KEY, TRACE_KEY})
 """What only signaling may say in a session's metadata."""
 
@@ -121,9 +123,11 @@ class Placer:
         return placed
 
     async def _place(self, wish: Wish, steps: dict[str, float], span: Span) -> Placed:
-        for _ in range(_ROOM_ATTEMPTS):
+        for attempt in range(_ROOM_ATTEMPTS):
             with suppress(RoomSettledError):
                 return await self._search(wish, steps, span)
+            # Where many begin one room, and fail, it comes and goes between a look and a claim.
+            await asyncio.sleep(random.uniform(0, attempt * _ROOM_PAUSE_S))  # noqa: S311 - no secret
         return await self._search(wish, steps, span)
 
     async def _search(self, wish: Wish, steps: dict[str, float], span: Span) -> Placed:
