@@ -57,13 +57,6 @@ async def selfish(session: Session) -> None:
     while True:  # it computes where all calls' packets are waited for
         time.sleep(0.3)
         await asyncio.sleep(0.01)
-
-
-@worker.agent("greedy")
-async def greedy(session: Session) -> None:
-    while True:
-        time.sleep(1.2)  # any longer and its edges take it for lost
-        await asyncio.sleep(0.01)
 """
 _RATE = 48_000
 

@@ -151,9 +151,7 @@ class SileroVoice:
         ready = self._decode()
         while ready:
             batch, ready = ready[:_BATCH], ready[_BATCH:]
-            self._judge(model, batch)
-            now_s = time.monotonic()
-            self._overload.judged(now_s, len(batch), now_s - oldest_s)
+            self._judge(model, batch, oldest_s)
             ready += [stream for stream in batch if stream.ready]
 
     def _decode(self) -> list[_Stream]:
@@ -180,7 +178,7 @@ class SileroVoice:
             stream.question = None
             self._thread.tell(question.answered, self._kinds.judge(*sound))
 
-    def _judge(self, model: SileroModel, batch: list[_Stream]) -> None:
+    def _judge(self, model: SileroModel, batch: list[_Stream], oldest_s: float) -> None:
         _BATCH_SIZE.observe(len(batch))
         windows, spans = zip(*(stream.take() for stream in batch), strict=True)
         probabilities, states = model.judge(np.stack(windows), np.stack([stream.state for stream in batch], axis=1))
@@ -188,17 +186,19 @@ class SileroVoice:
         for row, (stream, span) in enumerate(zip(batch, spans, strict=True)):
             stream.state = states[:, row]
             results.append((stream, *span, float(probabilities[row])))
-        self._thread.tell(_deliver, results)
+        self._thread.tell(self._deliver, results, oldest_s)
 
-
-def _deliver(results: list[tuple[_Stream, int, int, float]]) -> None:
-    for stream, start, end, probability in results:
-        if not stream.closed:
-            try:
-                stream.judged(start, end, probability)
-            except Exception:  # noqa: BLE001 - the others of the batch are other callers
-                _FAILED.inc()
-                _log.exception("what follows from a voice judgement failed")
+    def _deliver(self, results: list[tuple[_Stream, int, int, float]], oldest_s: float) -> None:
+        """On the event loop: who holds that has judgements come late, too."""
+        now_s = time.monotonic()
+        self._overload.judged(now_s, len(results), now_s - oldest_s)
+        for stream, start, end, probability in results:
+            if not stream.closed:
+                try:
+                    stream.judged(start, end, probability)
+                except Exception:  # noqa: BLE001 - the others of the batch are other callers
+                    _FAILED.inc()
+                    _log.exception("what follows from a voice judgement failed")
 
 
 class _Stream(Unasked):
