@@ -310,6 +310,36 @@ async def test_a_room_that_two_begin_at_once_begins_in_one_region(there: Regions
         assert [room.name for room in await here.rooms()] == sorted(f"room-{number}" for number in range(10))
 
 
+async def test_who_finds_no_place_for_a_room_in_one_region_begins_it_in_another(there: Regions) -> None:
+    async with there.cluster() as cluster, everybody(there):
+        with pytest.raises(NoEdgeError):
+            await placed(cluster, "tokyo", edges=[], room="lobby", asker="first")
+        with pytest.raises(RoomSettledError):  # the first may be about to begin it
+            await placed(cluster, "frankfurt", room="lobby", asker="second")
+        await placed(cluster, "frankfurt", room="lobby", asker="first")
+
+
+async def test_a_word_that_others_have_joined_in_stands(there: Regions) -> None:
+    async with there.cluster() as cluster, everybody(there):
+        for asker in ("first", "second"):
+            with pytest.raises(NoEdgeError):
+                await placed(cluster, "tokyo", edges=[], room="lobby", asker=asker)
+        await cluster.give_up_room("lobby", "first")
+        await cluster.give_up_room("lobby", "second")
+        for asker in ("first", "second", "third"):
+            with pytest.raises(RoomSettledError):
+                await placed(cluster, "frankfurt", room="lobby", asker=asker)
+        await placed(cluster, "tokyo", room="lobby", asker="third")
+
+
+async def test_a_room_that_is_given_up_begins_anywhere(there: Regions) -> None:
+    async with there.cluster() as cluster, everybody(there):
+        with pytest.raises(NoEdgeError):
+            await placed(cluster, "tokyo", edges=[], room="lobby", asker="first")
+        await cluster.give_up_room("lobby", "first")
+        await placed(cluster, "frankfurt", room="lobby", asker="second")
+
+
 async def test_a_room_whose_place_was_forgotten_is_found_all_the_same(there: Regions) -> None:
     async with there.cluster() as cluster, everybody(there):
         await placed(cluster, "tokyo", room="lobby")

@@ -106,6 +106,8 @@ async def test_a_record_that_was_lost_is_made_anew_with_what_the_caller_knows(va
         )
         reply = await moved(here, before["id"], lost=["edge-f"])
         assert (reply.status_code, reply.json()["code"]) == (400, "bad_request")
+        reply = await moved(here, before["id"], lost=["edge-f"], agent="nobody")
+        assert (reply.status_code, reply.json()["code"]) == (404, "unknown_agent")
         reply = await moved(here, before["id"], lost=["edge-f"], agent="echo", metadata={"name": "Ada"})
         assert reply.json()["epoch"] > before["epoch"]
         assert here.virginia.opened[0].metadata == '{"name": "Ada"}'

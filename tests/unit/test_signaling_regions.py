@@ -6,11 +6,13 @@ import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import grpc
+
 from antiphon.cli.checks.memory import check_memory
 from antiphon.cli.status import Wish, show_status
 from antiphon.config import load_config
 from antiphon.ids import session_region
-from tests.support.edge_double import EdgeDouble, serving
+from tests.support.edge_double import EdgeDouble, Refusal, serving
 from tests.support.regions import Regions, edge_f, edge_t, everybody, regions
 from tests.support.signaling import OFFER, served, signaling
 from tests.support.wait import until
@@ -169,3 +171,10 @@ async def test_status_and_doctor_tell_which_is_away(capsys: pytest.CaptureFixtur
         metrics = (await here.http.get("/metrics")).text
         assert 'antiphon_cluster_redis_up{region="tokyo"} 0.0' in metrics
         assert 'antiphon_cluster_redis_up{region="frankfurt"} 1.0' in metrics
+
+
+async def test_a_first_member_that_comes_to_nothing_leaves_its_room_to_others() -> None:
+    async with site() as here:
+        here.doubles["tokyo"].refusal = Refusal(grpc.StatusCode.INVALID_ARGUMENT, "bad_offer", "no audio")
+        assert (await here.call(room="lobby", region="tokyo")).status_code == 400
+        assert (await here.call(room="lobby", region="frankfurt")).json()["edge"] == "edge-f"

@@ -254,13 +254,17 @@ class Cell(CellMembers):
         """Rooms with somebody in them, by name."""
         return [decode_room(text) for text in await self._functions.call("rooms")]
 
-    async def place_room(self, name: str, region: str, *, over: str = "") -> str:
+    async def place_room(self, name: str, region: str, *, over: str = "", asker: str = "") -> str:
         """The region that a room is in, in whichever cell: the first word counts, until the room is `over` there.
 
-        Raises UnavailableError.
+        The `asker` that said it may say another, while nobody has joined in. Raises UnavailableError.
         """
         times = round(ROOM_SETTLES_S * 1000), round(ROOM_PLACE_S * 1000)
-        return str(await self._functions.call("place_room", name, region, over, *times))
+        return str(await self._functions.call("place_room", name, region, over, *times, asker))
+
+    async def give_up_room(self, name: str, asker: str) -> None:
+        """Nothing came of the asker's word. Raises UnavailableError."""
+        await self._functions.call("give_up_room", name, asker)
 
     async def place_of_room(self, name: str) -> str | None:
         """None where it is not known. Raises UnavailableError."""

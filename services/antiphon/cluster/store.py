@@ -327,11 +327,14 @@ class Cluster:
         region: str = "",
         previous: int = 0,
         room: str = "",
+        asker: str = "",
         project: str = DEFAULT_PROJECT,
         quota: int | None = None,
         **asked: Unpack[Asked],
     ) -> Claim:
         """As Cell.claim, in the one Redis of the region that a new session's id names.
+
+        One `asker` may try one region after the other for a room that nobody else begins; see `give_up_room`.
 
         `region` is that of the edges, where a session with a record elsewhere moves there: it then has a slot in the
         one Redis, and its record and epoch in the other. Raises what Cell.claim does.
@@ -342,7 +345,7 @@ class Cluster:
             cell.claim, session, agent=agent, workers=workers, previous=previous, room=room, project=project, **asked
         )
         if room and self.several:
-            await self._settle(room, session_region(session) or "")
+            await self._settle(room, session_region(session) or "", asker)
         if there is not cell:
             return await self._claim_across(there, session, edges, previous, claim)
         if quota is None or not self.several:
@@ -440,13 +443,18 @@ class Cluster:
         answers = await ask(self.cells, lambda cell: cell.room(name))  # the place may have been forgotten
         return next((record for record in answers.values() if record is not None), None)
 
-    async def _settle(self, room: str, region: str) -> None:
+    async def _settle(self, room: str, region: str, asker: str) -> None:
         """A room begins in one region, whoever else begins it. Raises RoomSettledError, UnavailableError."""
-        place = await self.common.place_room(room, region)
+        place = await self.common.place_room(room, region, asker=asker)
         if place != region and await self.cell_of_region(place).room(room) is None:
-            place = await self.common.place_room(room, region, over=place)
+            place = await self.common.place_room(room, region, over=place, asker=asker)
         if place != region:
             raise room_settled(room)
+
+    async def give_up_room(self, room: str, asker: str) -> None:
+        """The room, if it began with this asker and nobody else came, may begin elsewhere. Raises UnavailableError."""
+        if self.several:
+            await self.common.give_up_room(room, asker)
 
     async def rooms(self) -> list[RoomRecord]:
         """Rooms with somebody in them, by name, in regions whose Redis answers. Raises UnavailableError."""

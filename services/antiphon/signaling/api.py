@@ -167,7 +167,7 @@ def session_routes(
             **problems_of(
                 _400="bad_offer (with the line), bad_request",
                 _403="forbidden: the session token does not grant its agent",
-                _404="unknown_session: it is over, or nothing is known of it",
+                _404="unknown_session: it is over, or nothing is known of it; unknown_agent: its record was lost",
                 _409="stale_epoch: somebody else moved it at this moment; room_conflict: its room has another agent",
                 _413="too_large: over 64 KiB",
                 _415="unsupported_media_type",

@@ -9,8 +9,9 @@ import json
 import random
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from antiphon import telemetry
 from antiphon.errors import (
@@ -123,6 +124,17 @@ class Placer:
         return placed
 
     async def _place(self, wish: Wish, steps: dict[str, float], span: Span) -> Placed:
+        if not wish.room:
+            return await self._search(wish, steps, span)
+        wish = replace(wish, asker=uuid4().hex)
+        try:
+            return await self._place_in_room(wish, steps, span)
+        except Exception:
+            with suppress(UnavailableError):
+                await self._cluster.give_up_room(wish.scoped_room, wish.asker)
+            raise
+
+    async def _place_in_room(self, wish: Wish, steps: dict[str, float], span: Span) -> Placed:
         for attempt in range(_ROOM_ATTEMPTS):
             with suppress(RoomSettledError):
                 return await self._search(wish, steps, span)
@@ -137,7 +149,7 @@ class Placer:
         wish, room = survey.wish, survey.room
         if wish.recording and not wish.agent:
             raise BadRequestError("a room without an agent has no worker, which is what records: leave out recording")
-        if wish.moving is None:  # who moves has a worker
+        if wish.moving is None or not wish.moving.record.worker:  # who moves has one, unless its record was lost
             survey.require_workers()
         search = Search(survey)
         if wish.moving is not None:
@@ -208,6 +220,7 @@ class Placer:
                 workers=moving.workers(workers, search.survey.room) if moving else workers,
                 caller=wish.caller,
                 room=wish.scoped_room,
+                asker=wish.asker,
                 project=wish.project,
                 owner=wish.owner,
                 quota=wish.quota,

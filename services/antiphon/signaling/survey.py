@@ -70,6 +70,8 @@ class Wish:
     """The request's `traceparent`: the root of the session's trace."""
     moving: Moving | None = None
     """The session that this is about, where there is one already."""
+    asker: str = ""
+    """Whose word it is that a room begins somewhere: another for each placement."""
 
     @property
     def scoped_room(self) -> str:

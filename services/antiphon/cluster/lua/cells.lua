@@ -32,15 +32,24 @@ local function live_of(keys, args)
 end
 
 -- place_room: room, region, region that it is over in ('': none is known), settle_ms (so long after anybody's word the room
--- may be about to begin), keep_ms -> the region that it is in: the first word counts, until that room is over.
+-- may be about to begin), keep_ms, asker ('': nobody) -> the region that it is in: the first word counts, until that room
+-- is over. Who said it may say another while nobody has joined in.
 local function place_room(keys, args)
   local key, now = keys[1] .. ':place_of:' .. args[1], now_ms()
   local known = redis.call('HGET', key, 'region')
   local at = number_of(redis.call('HGET', key, 'at'))
-  if known and known ~= args[2] and (known ~= args[3] or now < at + tonumber(args[4])) then return known end
-  redis.call('HSET', key, 'region', args[2], 'at', whole(now))
+  local own = args[6] ~= '' and redis.call('HGET', key, 'asker') == args[6]
+  if known and known ~= args[2] and not own and (known ~= args[3] or now < at + tonumber(args[4])) then return known end
+  local joins = known == args[2] and not own
+  redis.call('HSET', key, 'region', args[2], 'at', whole(now), 'asker', joins and '' or args[6])
   redis.call('PEXPIRE', key, args[5])
   return args[2]
+end
+
+-- give_up_room: room, asker -> 1: nothing came of its word, in which nobody has joined.
+local function give_up_room(keys, args)
+  local key = keys[1] .. ':place_of:' .. args[1]
+  return redis.call('HGET', key, 'asker') == args[2] and redis.call('DEL', key) or 0
 end
 
 -- place_of_room: room -> the region, or nothing.
@@ -62,5 +71,6 @@ redis.register_function('antiphon_hold_guests_@VERSION@', hold_guests)
 redis.register_function('antiphon_free_guest_@VERSION@', free_guest)
 redis.register_function({ function_name = 'antiphon_live_of_@VERSION@', callback = live_of, flags = { 'no-writes' } })
 redis.register_function('antiphon_place_room_@VERSION@', place_room)
+redis.register_function('antiphon_give_up_room_@VERSION@', give_up_room)
 redis.register_function({ function_name = 'antiphon_place_of_room_@VERSION@', callback = place_of_room, flags = { 'no-writes' } })
 redis.register_function('antiphon_lead_@VERSION@', lead)
