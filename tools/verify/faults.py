@@ -62,7 +62,7 @@ _RATE = 48_000
 
 
 @asynccontextmanager
-async def again_and_again(fault: Callable[[], Awaitable[None]], at_once: int = 1) -> AsyncIterator[None]:
+async def again_and_again(fault: Callable[[], Awaitable[object]], at_once: int = 1) -> AsyncIterator[None]:
     async def repeat() -> None:
         while True:
             await fault()
