@@ -45,8 +45,18 @@ libfuzzer_sys::fuzz_target!(
 fn write_all(root: &Path) -> io::Result<()> {
     let sealed = sealed_ufrag();
     let bare = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
-    let padded = [&[0, 1, 0, 12, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12], &[0x80, 0x22, 0, 8], &[0; 8]].concat();
-    write(root, "stun", &[check(&sealed, true), check(b"other", false), bare, padded])?;
+    let padded_probe = [
+        &[0, 1, 0, 12, 0x21, 0x12, 0xa4, 0x42][..],
+        &[7; 12],
+        &[0x80, 0x22, 0, 8],
+        &[0; 8],
+    ]
+    .concat();
+    write(
+        root,
+        "stun",
+        &[check(&sealed, true), check(b"other", false), bare, padded_probe],
+    )?;
     write(root, "ufrag", std::slice::from_ref(&sealed))?;
     write(root, "sdp", &OFFERS.map(|offer| offer.as_bytes().to_vec()))?;
     let fragment = sdp::write_fragment(
