@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use antiphon_engine::opus::SILENCE;
+use antiphon_engine::opus::{COMFORT, SILENCE};
 use str0m::crypto::dtls::DtlsVersion;
 use str0m::media::Pt;
 use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite};
@@ -315,7 +315,7 @@ impl Call {
                 }
             }
             // An edge fills pauses with comfort frames, such as while a call changes its address.
-            _ if packet.payload[..] == SILENCE => {}
+            _ if packet.payload[..] == SILENCE || packet.payload[..] == COMFORT => {}
             _ => tally.corrupt += 1,
         }
     }
