@@ -138,7 +138,7 @@ class Placer:
         for attempt in range(_ROOM_ATTEMPTS):
             with suppress(RoomSettledError):
                 return await self._search(wish, steps, span)
-            # Where many begin one room, and fail, it comes and goes between a look and a claim.
+            # Who began it has it settled, or gives it up, in a moment.
             await asyncio.sleep(random.uniform(0, attempt * _ROOM_PAUSE_S))  # noqa: S311 - no secret
         return await self._search(wish, steps, span)
 
